@@ -1,0 +1,1 @@
+"""Accuracy: what artifacts say of photos."""

@@ -1,0 +1,155 @@
+"""What a backend is. A stranger adds one by writing a class with this shape and an entry point in ``edgekit.backends``.
+
+class MyRuntime:
+    name = "myruntime"
+    format = "bin"
+    targets = (Target("myruntime", "cpu", "fp32"),)
+    distributions = ("myruntime",)
+
+    def compile(self, model, target, calibration, output): ...
+    def execute(self, artifact, images): ...
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from edgekit.errors import FailureKind, UsageError
+from edgekit.target import Target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Images = NDArray[np.float32]  # (N, 3, H, W), preprocessed
+Logits = NDArray[np.float32]  # (N, classes)
+
+
+class TensorSpec(BaseModel):
+    """An input or output of an artifact. `scale` and `zero_point` are None for float tensors."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    layout: Literal["NCHW", "NHWC", "NC"]
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class Delegation(BaseModel):
+    """How the delegate took the graph: in how many parts, and whether operators are left outside."""
+
+    partitions: int
+    complete: bool
+    outside: tuple[str, ...] = ()
+
+
+class Compiled(BaseModel):
+    """What a backend says of the file that it wrote; `delegation` is None where the runtime tells nothing on this machine."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    delegation: Delegation | None = None
+
+
+class ParityResult(BaseModel):
+    """How far an artifact is from PyTorch on the parity photos.
+
+    `kind` is ``measured`` where the artifact ran in its own runtime and ``derived`` where its saved program was executed by
+    edgekit's reference. Errors are of logits; `max_relative` is `max_absolute` over the largest absolute logit.
+    """
+
+    kind: Literal["measured", "derived"]
+    photos: int
+    max_absolute: float
+    max_relative: float
+    snr_db: float
+    top1_agreement: float
+    passed: bool
+    limits: dict[str, float]
+
+
+class Manifest(BaseModel):
+    """What travels with an artifact."""
+
+    schema_version: int = 1
+    recipe: str
+    recipe_hash: str
+    architecture: str
+    model: dict[str, Any]
+    target: str
+    format: str
+    file: str
+    sha256: str
+    size_bytes: int
+    build_key: str
+    weights: str
+    weights_sha256: str | None
+    warnings: tuple[str, ...] = ()
+    parameters: int
+    multiply_adds: int
+    contract: Literal["met", "no contract"]
+    calibration_sha256: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    delegation: Delegation | None
+    parity: ParityResult
+    tools: dict[str, str]
+    compile_seconds: float
+    published: dict[str, Any] | None = None
+
+
+class Artifact:
+    """A compiled file (or ``.mlpackage`` folder) in the cache and its manifest; beside it lie the model's parity files."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @property
+    def path(self) -> Path:
+        """The compiled file or folder."""
+        return self.folder / self.manifest.file
+
+    @property
+    def target(self) -> Target:
+        """The target it was compiled for."""
+        return Target.parse(self.manifest.target)
+
+
+class Backend(Protocol):
+    """Compiles a model for its targets and, where it can, executes the result on this machine."""
+
+    name: str
+    format: str
+    targets: tuple[Target, ...]
+    distributions: tuple[str, ...]
+    parity_kind: Literal["measured", "derived"]
+
+    def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
+        """Write `model` to `output`; `calibration` is the example input and what int8 is calibrated on."""
+        ...
+
+    def execute(self, artifact: Path, images: Images) -> Logits:
+        """Run the artifact on this machine, one image at a time."""
+        ...
+
+
+def backends() -> dict[str, Backend]:
+    """Return the installed backends by name (entry points ``edgekit.backends``). Loads no converter."""
+    return {entry.name: entry.load()() for entry in entry_points(group="edgekit.backends")}
+
+
+def backend_of(target: Target) -> Backend:
+    """Return the backend that compiles `target`; UsageError (``unsupported_target``) names the known ones."""
+    known = backends()
+    backend = known.get(target.backend)
+    if backend is None or target not in backend.targets:
+        targets = ", ".join(str(target) for backend in known.values() for target in backend.targets)
+        raise UsageError(f"No backend compiles {target}.", f"Known targets: {targets}.", FailureKind.unsupported_target)
+    return backend

@@ -1,0 +1,143 @@
+"""From a prepared model to verified artifacts, in the cache. :func:`compile_target` runs in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit import worker
+from edgekit.backends.base import Artifact, Manifest, backend_of
+from edgekit.backends.parity import compare, explain
+from edgekit.cache import cached_folder, content_sha256, content_size
+from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.models.prepare import Prepared, load_prepared, source_hash
+from edgekit.models.weights import Resolved
+from edgekit.places import cache_folder
+from edgekit.recipe import Recipe
+from edgekit.target import Target
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of one target: an artifact or a failure, and whether the artifact was in the cache already."""
+
+    target: Target
+    artifact: Artifact | None
+    failure: Failure | None
+    cached: bool = False
+
+
+def build_key(prepared: Prepared, target: Target, tools: dict[str, str]) -> str:
+    """Return what identifies a build: the model with its weights and photos, the target, the tools and edgekit's sources."""
+    parts = [prepared.key, str(target), json.dumps(tools, sort_keys=True), source_hash("models", "backends", "runners")]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def tool_versions(target: Target) -> dict[str, str]:
+    """Return the versions of the packages that compile `target`; EdgekitError (``missing_extra``) names a missing one."""
+    versions = {}
+    for distribution in backend_of(target).distributions:
+        try:
+            versions[distribution] = version(distribution)
+        except PackageNotFoundError as error:
+            message = f"Compiling {target} needs the package {distribution}, which is not installed."
+            raise EdgekitError(
+                FailureKind.missing_extra, "compile", message, "pip install 'edgekit[convert]'"
+            ) from error
+    return versions
+
+
+def build_target(recipe: Recipe, resolved: Resolved, prepared: Prepared, target: Target, log: Path) -> Built:
+    """Compile and verify one target, or find it in the cache. A failure is returned, not raised."""
+    try:
+        tools = tool_versions(target)
+        key = build_key(prepared, target, tools)
+        job = {
+            "stage": "compile",
+            "failure_kind": FailureKind.compilation.value,
+            "recipe": recipe.model_dump(mode="json"),
+            "target": str(target),
+            "prepared": str(prepared.folder),
+        }
+
+        def make(folder: Path) -> None:
+            facts = worker.call("edgekit.backends.build:compile_target", {**job, "folder": str(folder)}, log)
+            (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+        folder, cached = cached_folder(cache_folder() / "artifacts", key, make)
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        manifest = Manifest(
+            recipe=recipe.name,
+            recipe_hash=recipe.hash,
+            architecture=recipe.architecture,
+            model=recipe.model.model_dump(),
+            target=str(target),
+            build_key=key,
+            weights=resolved.label,
+            weights_sha256=resolved.checkpoint.sha256 if resolved.checkpoint else None,
+            warnings=(resolved.warning,) if resolved.warning else (),
+            **prepared.model_dump(include={"parameters", "multiply_adds", "contract"}),
+            calibration_sha256=prepared.photos_sha256,
+            tools=tools,
+            published=recipe.published.model_dump() if recipe.published else None,
+            **facts,
+        )
+    except EdgekitError as error:
+        return Built(target, None, error.failure)
+    return _judge(Built(target, Artifact(folder, manifest), None, cached))
+
+
+def build_targets(
+    recipe: Recipe, resolved: Resolved, prepared: Prepared, targets: list[Target], log: Path, jobs: int, tell: Any
+) -> list[Built]:
+    """Build all targets, at most `jobs` at a time, and call ``tell(built)`` as each is done; results in `targets`' order."""
+
+    def build(target: Target) -> Built:
+        built = build_target(recipe, resolved, prepared, target, log)
+        tell(built)
+        return built
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(build, targets))
+
+
+def _judge(built: Built) -> Built:
+    assert built.artifact
+    parity = built.artifact.manifest.parity
+    if parity.passed:
+        return built
+    limits = ", ".join(f"{name} {value:g}" for name, value in parity.limits.items())
+    message = f"{built.target} does not compute what PyTorch computes: {explain(parity)}; limits: {limits}."
+    hint = "Set the limits under `parity` in the recipe only if you know why it differs; more calibration photos: --photos DIR."
+    return Built(built.target, None, Failure(FailureKind.parity, "parity", message, hint), built.cached)
+
+
+def compile_target(job: dict[str, Any]) -> dict[str, Any]:
+    """Compile and execute one target of a prepared model into ``job["folder"]``; returns the manifest's build facts."""
+    recipe, target = Recipe.model_validate(job["recipe"]), Target.parse(job["target"])
+    prepared, folder = Path(job["prepared"]), Path(job["folder"])
+    backend = backend_of(target)
+    output = folder / f"model.{backend.format}"
+    calibration = np.load(prepared / "calibration.npy")
+    start = time.monotonic()
+    compiled = backend.compile(load_prepared(recipe, prepared), target, calibration, output)
+    seconds = time.monotonic() - start
+    logits = backend.execute(output, np.load(prepared / "parity.npy"))
+    parity = compare(np.load(prepared / "reference.npy"), logits, target.precision, recipe.parity, backend.parity_kind)
+    return {
+        "format": backend.format,
+        "file": output.name,
+        "sha256": content_sha256(output),
+        "size_bytes": content_size(output),
+        "compile_seconds": round(seconds, 2),
+        "parity": parity.model_dump(),
+        **compiled.model_dump(mode="json"),
+    }

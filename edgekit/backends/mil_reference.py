@@ -1,0 +1,278 @@
+"""A reference executor: runs a saved Core ML ML program in torch, where Core ML itself cannot run.
+
+Variables that the program declares fp16 hold values rounded to fp16 after every operator; the arithmetic inside an
+operator is float32. That is about how Apple's hardware accumulates, not exactly: results from here are of kind
+``derived``.
+
+Operator semantics are those of coremltools' MIL definitions (``coremltools/converters/mil/mil/ops/defs``). A new
+operator is one function under ``_operator``. Its parameters are the operator's inputs by name: floating-point tensors
+arrive as float32, constant integers, strings and booleans as plain Python values (lists where the program has vectors),
+several variables as a list. An input that the program leaves out and MIL gives no default is left out here as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from coremltools.converters.mil.frontend.milproto.load import load as load_mil
+from coremltools.converters.mil.mil import types
+from coremltools.models import MLModel
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from edgekit.errors import EdgekitError, FailureKind
+
+Operator = Callable[..., Tensor]
+
+OPERATORS: dict[str, Operator] = {}
+"""MIL operator type -> its function; ``const`` and ``constexpr_*`` are missing because coremltools evaluates them."""
+
+
+def _operator(function: Operator) -> Operator:
+    OPERATORS[function.__name__.removeprefix("_")] = function
+    return function
+
+
+@dataclass(frozen=True)
+class Program:
+    """A loaded ML program with one image input and one output, ready to run."""
+
+    input_name: str
+    input_shape: tuple[int, ...]
+    output_name: str
+    _operations: list[Any]
+    _input: Any
+    _output: Any
+    _constants: dict[Any, Any]
+
+    def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the output, float32, for an `image` of shape `input_shape` (N, C, H, W), float32.
+
+        ValueError for another shape; EdgekitError(unsupported_operator) for an attribute that no function here knows.
+        """
+        if image.shape != self.input_shape:
+            raise ValueError(f"{self.input_name} has shape {self.input_shape}, not {image.shape}")
+        values = {**self._constants, self._input: _rounded(torch.tensor(image), self._input)}
+        with torch.inference_mode():
+            for operation in self._operations:
+                inputs = {name: _given(variable, values) for name, variable in operation.inputs.items()}
+                (output,) = operation.outputs
+                values[output] = _rounded(OPERATORS[operation.op_type](**inputs), output)
+        result: NDArray[np.float32] = values[self._output].numpy()
+        return result
+
+
+def load(path: Path) -> Program:
+    """Read the ``.mlpackage`` folder at `path`.
+
+    EdgekitError: unsupported_operator naming every operator of the program that is not known here;
+    unsupported_target for what is no ML program with one input and one output.
+    """
+    model = MLModel(str(path), skip_model_load=True)  # loading for prediction needs a Mac
+    spec = model.get_spec()
+    inputs, outputs = spec.description.input, spec.description.output
+    if spec.WhichOneof("Type") != "mlProgram" or len(inputs) != 1 or len(outputs) != 1:
+        raise EdgekitError(
+            FailureKind.unsupported_target, "parity", f"{path.name} is no ML program with one input and one output"
+        )
+    _check_operators(spec.mlProgram.functions["main"], path)
+    function = load_mil(spec, spec.specificationVersion, model.weights_dir).functions["main"]
+    constants = {
+        operation.outputs[0]: _constant(operation)
+        for operation in function.operations
+        if _is_constant(operation.op_type)
+    }
+    (input,) = function.inputs.values()
+    return Program(
+        input_name=inputs[0].name,
+        input_shape=tuple(input.shape),
+        output_name=outputs[0].name,
+        _operations=[operation for operation in function.operations if not _is_constant(operation.op_type)],
+        _input=input,
+        _output=function.outputs[0],
+        _constants=constants,
+    )
+
+
+def _is_constant(op_type: str) -> bool:
+    return op_type == "const" or op_type.startswith("constexpr_")
+
+
+def _check_operators(function: Any, path: Path) -> None:
+    # On the stored specification, because coremltools fails with errors of its own on operators that it cannot load.
+    used = {operation.type for block in function.block_specializations.values() for operation in block.operations}
+    unknown = sorted(op_type for op_type in used - OPERATORS.keys() if not _is_constant(op_type))
+    if unknown:
+        raise EdgekitError(
+            FailureKind.unsupported_operator,
+            "parity",
+            f"the reference executor does not know these operators of {path.name}: {', '.join(unknown)}",
+            "add one function per operator to edgekit/backends/mil_reference.py",
+        )
+
+
+def _constant(operation: Any) -> Any:
+    """Return what an operator function is given: a float32 tensor or a plain Python value."""
+    value = operation.val.val if operation.op_type == "const" else operation.materialized_val_inference()
+    array = np.asarray(value)
+    if array.dtype.kind == "f":
+        return torch.from_numpy(array.astype(np.float32))
+    return array.tolist()
+
+
+def _given(variable: Any, values: dict[Any, Any]) -> Any:
+    return [values[item] for item in variable] if isinstance(variable, list | tuple) else values[variable]
+
+
+def _rounded(value: Tensor, variable: Any) -> Tensor:
+    return value.half().float() if variable.dtype == types.fp16 else value
+
+
+@_operator
+def _conv(
+    *,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    strides: list[int],
+    pad_type: str,
+    pad: list[int],
+    dilations: list[int],
+    groups: int,
+) -> Tensor:
+    """Convolve (N, C, *D), D of 1 to 3 dimensions.
+
+    ``same`` is TensorFlow's: output size ceil(input / stride), an odd one goes after (``same_lower``: before).
+    """
+    if pad_type in ("same", "same_lower"):
+        pad = []
+        for size, kernel, stride, dilation in zip(x.shape[2:], weight.shape[2:], strides, dilations, strict=True):
+            total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+            less, more = total // 2, total - total // 2
+            pad += [less, more] if pad_type == "same" else [more, less]
+    elif pad_type == "valid":
+        pad = [0] * len(strides) * 2
+    no_output_padding = [0] * len(strides)
+    return torch.convolution(
+        _zero_padded(x, pad), weight, bias, strides, no_output_padding, dilations, False, no_output_padding, groups
+    )
+
+
+def _zero_padded(x: Tensor, pad: list[int]) -> Tensor:
+    """Pad the last dimensions; `pad` is MIL's: (before, after) in the order of the dimensions."""
+    return functional.pad(x, _torch_order(pad)) if any(pad) else x
+
+
+def _torch_order(pad: list[int]) -> list[int]:
+    """Return MIL's pad list in torch's order: (before, after) from the last dimension to the first."""
+    return [amount for before in range(len(pad) - 2, -1, -2) for amount in pad[before : before + 2]]
+
+
+@_operator
+def _pad(x: Tensor, pad: list[int], mode: str, constant_val: Tensor) -> Tensor:
+    if mode != "constant":
+        raise EdgekitError(
+            FailureKind.unsupported_operator, "parity", f"the reference executor does not know pad with mode {mode}"
+        )
+    return functional.pad(x, _torch_order(pad), value=float(constant_val))
+
+
+@_operator
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return functional.linear(x, weight, bias)
+
+
+@_operator
+def _relu(x: Tensor) -> Tensor:
+    return functional.relu(x)
+
+
+@_operator
+def _relu6(x: Tensor) -> Tensor:
+    return functional.relu6(x)
+
+
+@_operator
+def _clip(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    return x.clamp(alpha, beta)
+
+
+@_operator
+def _sigmoid_hard(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    return (alpha * x + beta).clamp(0, 1)
+
+
+@_operator
+def _thresholded_relu(x: Tensor, alpha: Tensor) -> Tensor:
+    return torch.where(x >= alpha, x, 0.0)
+
+
+@_operator
+def _add(x: Tensor, y: Tensor) -> Tensor:
+    return x + y
+
+
+@_operator
+def _sub(x: Tensor, y: Tensor) -> Tensor:
+    return x - y
+
+
+@_operator
+def _mul(x: Tensor, y: Tensor) -> Tensor:
+    return x * y
+
+
+@_operator
+def _real_div(x: Tensor, y: Tensor) -> Tensor:
+    return x / y
+
+
+@_operator
+def _concat(values: list[Tensor], axis: int, interleave: bool) -> Tensor:
+    if interleave:
+        raise EdgekitError(
+            FailureKind.unsupported_operator, "parity", "the reference executor does not know concat with interleave"
+        )
+    return torch.cat(values, axis)
+
+
+@_operator
+def _reduce_mean(x: Tensor, keep_dims: bool, axes: list[int] | None = None) -> Tensor:
+    return x.mean(axes, keepdim=keep_dims)
+
+
+@_operator
+def _reshape(x: Tensor, shape: list[int]) -> Tensor:
+    # A 0 takes the size of the input's dimension, counted from the right, and 1 beyond the input's rank.
+    sizes = [1] * len(shape) + list(x.shape)
+    return x.reshape([size or sizes[place - len(shape)] for place, size in enumerate(shape)])
+
+
+@_operator
+def _squeeze(x: Tensor, axes: list[int] | None = None) -> Tensor:
+    return x.squeeze() if axes is None else x.squeeze(axes)
+
+
+@_operator
+def _expand_dims(x: Tensor, axes: list[int]) -> Tensor:
+    rank = x.ndim + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
+        x = x.unsqueeze(axis)
+    return x
+
+
+@_operator
+def _cast(x: Tensor, dtype: str) -> Tensor:
+    # fp16 becomes float32 here as well: the rounding follows from the output variable.
+    return x.to({"fp16": torch.float32, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool}[dtype])
+
+
+@_operator
+def _identity(x: Tensor) -> Tensor:
+    return x

@@ -1,0 +1,106 @@
+"""TFLite (LiteRT) with the XNNPACK delegate: litert-torch for fp32, ai-edge-quantizer on top of it for int8."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgekit.backends.base import Compiled, Delegation, Images, Logits, TensorSpec
+from edgekit.target import Target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FP32 = Target("tflite", "xnnpack", "fp32")
+INT8 = Target("tflite", "xnnpack", "int8")
+
+
+class TFLite:
+    """Inputs are float32 NHWC, outputs float32; int8 graphs quantise inside.
+
+    XNNPACK has HARD_SWISH in float, where the fused operator is faster, and not in int8, where the decomposed form keeps the
+    graph in one delegate.
+    """
+
+    name = "tflite"
+    format = "tflite"
+    targets = (FP32, INT8)
+    distributions = ("litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert")
+    parity_kind = "measured"
+
+    def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
+        """See :class:`edgekit.backends.base.Backend`."""
+        if target == INT8:
+            from edgekit.backends.rewrite import decompose
+
+            with tempfile.TemporaryDirectory() as folder:
+                unquantised = Path(folder) / "float.tflite"
+                _convert(decompose(model, hard_swish=True, hard_sigmoid=True), calibration, unquantised)
+                _quantise(unquantised, calibration, output)
+        else:
+            _convert(model, calibration, output)
+        return _describe(output)
+
+    def execute(self, artifact: Path, images: Images) -> Logits:
+        """See :class:`edgekit.backends.base.Backend`."""
+        from edgekit.runners import infer
+
+        return infer(artifact, np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
+
+
+def _convert(model: nn.Module, calibration: Images, output: Path) -> None:
+    import litert_torch
+    import torch
+
+    example = torch.from_numpy(calibration[:1]).permute(0, 2, 3, 1).contiguous()
+    litert_torch.convert(litert_torch.to_channel_last_io(model, args=[0]).eval(), (example,)).export(str(output))
+
+
+def _quantise(source: Path, calibration: Images, output: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer.qtyping import TFLOperationName
+
+    interpreter = Interpreter(str(source))
+    signature = next(iter(interpreter.get_signature_list()))
+    input_name = next(iter(interpreter.get_signature_runner().get_input_details()))
+    floats_outside = [
+        {"regex": ".*", "operation": operation, "algorithm_key": "no_quantize", "op_config": {}}
+        for operation in (TFLOperationName.INPUT, TFLOperationName.OUTPUT)
+    ]
+    int8 = quantizer.Quantizer(str(source))
+    int8.load_quantization_recipe([*recipe.static_wi8_ai8(), *floats_outside])
+    samples = [{input_name: np.ascontiguousarray(image.transpose(1, 2, 0)[None])} for image in calibration]
+    int8.quantize(int8.calibrate({signature: samples})).export_model(str(output), overwrite=True)
+
+
+def _describe(path: Path) -> Compiled:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    return Compiled(
+        inputs=tuple(_spec(detail, "NHWC") for detail in inputs),
+        outputs=tuple(_spec(detail, "NC") for detail in outputs),
+        delegation=_delegation(interpreter, {detail["index"] for detail in inputs + outputs}),
+    )
+
+
+def _spec(detail: dict[str, Any], layout: Any) -> TensorSpec:
+    scale, zero_point = detail["quantization"]
+    quantised = {"scale": float(scale), "zero_point": int(zero_point)} if scale else {}
+    shape = tuple(int(side) for side in detail["shape"])
+    return TensorSpec(
+        name=detail["name"], shape=shape, dtype=np.dtype(detail["dtype"]).name, layout=layout, **quantised
+    )
+
+
+def _delegation(interpreter: Any, ends: set[int]) -> Delegation:
+    """Complete: a single delegate that reads the graph's inputs and writes its outputs (the interpreter lists no leftovers)."""
+    parts = [node for node in interpreter._get_ops_details() if node["op_name"] == "DELEGATE"]
+    touched = {int(index) for node in parts for index in (*node["inputs"], *node["outputs"])}
+    return Delegation(partitions=len(parts), complete=len(parts) == 1 and ends <= touched)

@@ -1,0 +1,47 @@
+"""The command line: one module per command; it parses, calls and prints.
+
+Modules here import only click and the standard library at their top, so that ``edgekit --help`` is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from edgekit.cli.failing import guarded
+
+COMMANDS = ("deploy", "compile", "classify", "inspect", "devices", "weights", "report")
+
+
+class Commands(click.Group):
+    """Loads a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order in which they are explained."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import ``edgekit.cli.NAME`` and return its ``command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"edgekit.cli.{cmd_name}").command
+        return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="edgekit")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Take vision models from PyTorch to devices and measure how fast they are there.
+
+    Example: edgekit deploy recipes/v3_large.yaml --device host
+    """
+    context.obj = {"debug": debug}
+
+
+def main() -> None:
+    """Run the command line and exit with its code (edgekit.errors.ExitCode)."""
+    sys.exit(guarded(cli))

@@ -1,0 +1,28 @@
+"""edgekit classify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import photos_option, recipe_argument, set_option, tell
+
+
+@click.command()
+@recipe_argument
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option("--target", metavar="T", help="Run the artifact of this target instead of PyTorch.")
+@set_option
+@photos_option
+def command(recipe: str, photo: Path, target: str | None, overrides: tuple[str, ...], photos: Path | None) -> None:
+    """Print the five likeliest ImageNet classes of a photo, from PyTorch or from an artifact.
+
+    Example: edgekit classify recipes/v2.yaml cat.png --target tflite/xnnpack/int8
+    """
+    from edgekit.accuracy.classify import classify
+    from edgekit.cli.options import plan_of
+
+    plan = plan_of(recipe, overrides, target, photos)
+    for rank in classify(plan, photo, target, tell):
+        click.echo(f"{rank.probability:6.1%}  {rank.index:4d}  {rank.name}")

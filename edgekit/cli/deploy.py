@@ -1,0 +1,44 @@
+"""edgekit deploy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import build_options, plan_of, tell
+from edgekit.cli.printing import print_run
+
+
+@click.command()
+@build_options
+@click.option("--device", required=True, metavar="NAME", help="Device profile, e.g. host.")
+@click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: the device profile's.")
+@click.option("--seed", type=int, help="Seed of the order of measurement; default: random, recorded.")
+@click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
+def command(
+    recipe: str,
+    overrides: tuple[str, ...],
+    targets: str | None,
+    photos: Path | None,
+    ledger: str | None,
+    as_json: bool,
+    device: str,
+    protocol: str | None,
+    seed: int | None,
+    strict: bool,
+) -> int:
+    """Build a recipe, verify it, time it on a device and print the table.
+
+    Example: edgekit deploy recipes/v3_large.yaml --device host --protocol quick
+    """
+    from edgekit.devices.profile import load_profile
+    from edgekit.ledger import Ledger
+    from edgekit.measure.protocol import protocol_named
+    from edgekit.pipeline import deploy_run
+
+    plan, profile = plan_of(recipe, overrides, targets, photos), load_profile(device)
+    chosen = protocol_named(protocol or profile.protocol)
+    with Ledger.open(ledger) as opened:
+        run = deploy_run(plan, profile, chosen, opened, tell, seed)
+        return print_run(opened, run, f"{plan.recipe.name} on {profile.name}, protocol {chosen.name}", as_json, strict)

@@ -1,0 +1,66 @@
+"""Options that several commands share, and the consoles that they print to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgekit.pipeline import Plan
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+recipe_argument = click.argument("recipe")
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the recipe, e.g. model.width=0.75.",
+)
+targets_option = click.option("--targets", metavar="T,T", help="Only these targets, e.g. tflite/xnnpack/int8.")
+photos_option = click.option(
+    "--photos",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Photos for parity and calibration; default: scikit-learn's two.",
+)
+ledger_option = click.option(
+    "--ledger", metavar="URL", help="Database; default: EDGEKIT_LEDGER, else a SQLite file in your data folder."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of a table.")
+
+
+def build_options(command: Decorated) -> Decorated:
+    """Add what deploy and compile share."""
+    for option in (json_option, ledger_option, photos_option, targets_option, set_option, recipe_argument):
+        command = option(command)
+    return command
+
+
+def plan_of(recipe: str, overrides: tuple[str, ...], targets: str | None, photos: Path | None) -> Plan:
+    """Return the plan of a build from its options."""
+    from edgekit.photos import photo_set
+    from edgekit.pipeline import Plan
+    from edgekit.recipe import load_recipe
+
+    named = [part.strip() for part in (targets or "").split(",") if part.strip()]
+    return Plan.of(load_recipe(recipe, overrides), named, photo_set(photos))
+
+
+def console() -> Console:
+    """Return the console for results: standard output, not cut to 80 columns where it is no terminal."""
+    from rich.console import Console
+
+    found = Console(soft_wrap=False, highlight=False)
+    return found if found.is_terminal else Console(width=160, highlight=False)
+
+
+def tell(line: str) -> None:
+    """Print one line of progress to standard error."""
+    click.echo(line, err=True)

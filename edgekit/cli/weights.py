@@ -1,0 +1,55 @@
+"""edgekit weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def command() -> None:
+    """List, fetch and import checkpoints in the cache."""
+
+
+@command.command("list")
+def list_() -> None:
+    """List the checkpoints in the cache: SHA-256, bytes, name."""
+    from edgekit.models.weights import cached_checkpoints, weights_folder
+
+    found = cached_checkpoints()
+    for checkpoint in found:
+        click.echo(f"{checkpoint.sha256}  {checkpoint.path.stat().st_size:>11,}  {checkpoint.path.name[65:]}")
+    if not found:
+        click.echo(f"No checkpoint in {weights_folder()}.", err=True)
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--sha256", default="", help="The hash, or its first digits, that the file must have.")
+def import_(file: Path, sha256: str) -> None:
+    """Copy a checkpoint into the cache, where recipes find it by its hash.
+
+    Example: edgekit weights import mobilenet_v2-b0353104.pth --sha256 b0353104
+    """
+    from edgekit.models.weights import import_checkpoint
+
+    click.echo(f"{import_checkpoint(file, sha256.lower()).sha256}  {file.name}")
+
+
+@command.command()
+@click.argument("recipe")
+def fetch(recipe: str) -> None:
+    """Download a recipe's checkpoint into the cache, unless it is there.
+
+    Example: edgekit weights fetch recipes/v2.yaml
+    """
+    from edgekit.errors import EdgekitError, FailureKind
+    from edgekit.models.weights import resolve
+    from edgekit.recipe import load_recipe
+
+    weights = load_recipe(recipe).weights
+    resolved = resolve(weights)
+    if resolved.warning:
+        raise EdgekitError(FailureKind.weights_missing, "weights", resolved.warning, retriable=True)
+    click.echo(f"{resolved.identity}  {resolved.label}")

@@ -1,0 +1,1 @@
+"""Devices: reach them, run programs on them, move files."""

@@ -1,0 +1,98 @@
+"""What a device is. A stranger adds one by writing a class with this shape and an entry point in ``edgekit.devices``.
+
+class MyBoard:
+    def __init__(self, profile): ...  # reaches the board, or raises EdgekitError (offline, ...) with what to do
+    def identify(self): ...
+    def push(self, local): ...        # returns the path on the device
+    def run(self, arguments, timeout): ...
+    ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that ended on the device."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One concrete thing: who it is, and what it tells of itself (``unknown`` where it does not)."""
+
+    serial: str
+    model: str
+    os_build: str
+    facts: dict[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """What the ledger knows the device by: a hash of serial, model and OS build."""
+        return hashlib.sha256(json.dumps([self.serial, self.model, self.os_build]).encode()).hexdigest()[:16]
+
+
+class Device(Protocol):
+    """Takes a file, runs a program, reports who it is. Measuring knows only this."""
+
+    profile: DeviceProfile
+
+    def identify(self) -> Identity:
+        """Return who the device is."""
+        ...
+
+    def timing_cpu(self) -> int | None:
+        """Return the CPU to pin timed programs to: one of the fastest cluster; None where it cannot be told."""
+        ...
+
+    def push(self, local: Path) -> str:
+        """Bring a file or folder to the device and return its path there."""
+        ...
+
+    def pull(self, remote: str, local: Path) -> None:
+        """Bring a file from the device."""
+        ...
+
+    def scratch(self, name: str) -> str:
+        """Return the path of a file on the device that a program may write."""
+        ...
+
+    def runner(self) -> Sequence[str]:
+        """Return the command that starts the runner on the device."""
+        ...
+
+    def run(self, arguments: Sequence[str], timeout: float) -> Completed:
+        """Run a program; EdgekitError (``timed_out``) after `timeout` seconds, with the program killed."""
+        ...
+
+    def release(self) -> None:
+        """Leave the device as it was found."""
+        ...
+
+
+def open_device(profile: DeviceProfile) -> Device:
+    """Reach the device of a profile.
+
+    EdgekitError (``offline``, ``unsupported_device``, ...) says what to do; UsageError for a kind that nothing provides.
+    """
+    kinds = {entry.name: entry for entry in entry_points(group="edgekit.devices")}
+    if profile.kind not in kinds:
+        raise UsageError(
+            f"Device profile {profile.name}: nothing provides the kind {profile.kind}.", f"Known: {', '.join(kinds)}."
+        )
+    device: Device = kinds[profile.kind].load()(profile)
+    return device

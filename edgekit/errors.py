@@ -1,0 +1,106 @@
+"""The one list of what can go wrong, and how it is told.
+
+A :class:`Failure` is a result: it goes into the ledger and into a cell of the table. An :class:`EdgekitError` carries one up to
+where that happens. Both say what happened and where (`message`) and what to do (`hint`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class FailureKind(StrEnum):
+    """What kind of failure: the value is stored, the label shown."""
+
+    usage = "usage"
+    recipe = "recipe"
+    contract = "contract"
+    weights_missing = "weights_missing"
+    hash_mismatch = "hash_mismatch"
+    unsupported_target = "unsupported_target"
+    unsupported_operator = "unsupported_operator"
+    compilation = "compilation"
+    parity = "parity"
+    missing_extra = "missing_extra"
+    offline = "offline"
+    unsupported_device = "unsupported_device"
+    unverified = "unverified"
+    timed_out = "timed_out"
+    crashed = "crashed"
+    out_of_memory = "out_of_memory"
+    disk_full = "disk_full"
+    needs_mac = "needs_mac"
+    ledger = "ledger"
+    internal = "internal"
+
+    @property
+    def label(self) -> str:
+        """What people read."""
+        return LABELS[self]
+
+
+LABELS = {
+    FailureKind.usage: "wrong usage",
+    FailureKind.recipe: "recipe error",
+    FailureKind.contract: "contract broken",
+    FailureKind.weights_missing: "weights missing",
+    FailureKind.hash_mismatch: "hash mismatch",
+    FailureKind.unsupported_target: "target not supported",
+    FailureKind.unsupported_operator: "operator not supported",
+    FailureKind.compilation: "compilation failed",
+    FailureKind.parity: "differs from PyTorch",
+    FailureKind.missing_extra: "package missing",
+    FailureKind.offline: "device offline",
+    FailureKind.unsupported_device: "device not supported",
+    FailureKind.unverified: "conditions not met",
+    FailureKind.timed_out: "timed out",
+    FailureKind.crashed: "crashed",
+    FailureKind.out_of_memory: "out of memory",
+    FailureKind.disk_full: "disk full",
+    FailureKind.needs_mac: "needs a Mac",
+    FailureKind.ledger: "ledger error",
+    FailureKind.internal: "internal error",
+}
+
+
+class ExitCode(IntEnum):
+    """What the command line tells a script; `worst` says which of several wins."""
+
+    done = 0
+    failure = 1
+    usage = 2
+    untrustworthy = 3
+    interrupted = 130
+
+    @staticmethod
+    def worst(codes: set[ExitCode]) -> ExitCode:
+        """Return the code that wins: interrupted, usage, failure, untrustworthy, done."""
+        order = (ExitCode.interrupted, ExitCode.usage, ExitCode.failure, ExitCode.untrustworthy, ExitCode.done)
+        return next((code for code in order if code in codes), ExitCode.done)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One thing that failed: `stage` is the step (recipe, weights, compile, parity, reach, measure, ...)."""
+
+    kind: FailureKind
+    stage: str
+    message: str
+    hint: str = ""
+    retriable: bool = False
+
+
+class EdgekitError(Exception):
+    """Carries a :class:`Failure` to whoever records or prints it."""
+
+    def __init__(self, kind: FailureKind, stage: str, message: str, hint: str = "", retriable: bool = False) -> None:
+        super().__init__(message)
+        self.failure = Failure(kind, stage, message, hint, retriable)
+
+
+class UsageError(EdgekitError):
+    """The user asked for something that cannot be: a bad recipe, name or option. Exit code 2."""
+
+    def __init__(self, message: str, hint: str = "", kind: FailureKind = FailureKind.usage) -> None:
+        super().__init__(kind, "usage", message, hint)

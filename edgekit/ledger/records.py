@@ -1,0 +1,107 @@
+"""What the ledger answers with: plain values that stay valid after the database is closed.
+
+Times are timezone-aware UTC; fields that end in `_ns` and raw samples are nanoseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from edgekit.errors import Failure
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One invocation of `deploy` or `profile`; `status` is running, done, failed or interrupted."""
+
+    id: str
+    started_at: datetime
+    finished_at: datetime | None
+    command: str
+    seed: int
+    protocol: dict[str, Any]
+    plan: dict[str, Any]
+    edgekit_version: str
+    status: str
+
+
+@dataclass(frozen=True)
+class ArtifactRecord:
+    """What a run built, or found in the cache, for one target of a recipe."""
+
+    id: int
+    run_id: str
+    sha256: str
+    recipe: str
+    recipe_hash: str
+    architecture: str
+    target: str
+    manifest: dict[str, Any]
+    recorded_at: datetime
+
+
+@dataclass(frozen=True)
+class MeasurementRecord:
+    """One finished measurement with the artifact's manifest and the device it ran on."""
+
+    id: int
+    run_id: str
+    recipe: str
+    recipe_hash: str
+    architecture: str
+    target: str
+    artifact_sha256: str
+    manifest: dict[str, Any]
+    device_name: str
+    device_id: str
+    device_info: dict[str, Any]
+    protocol: dict[str, Any]
+    kind: str
+    verdict: str | None
+    evidence: str | None
+    summary: dict[str, Any] | None
+    conditions: dict[str, Any] | None
+    started_at: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """One fresh process on the device and all its samples; `started_at` is None where nobody told."""
+
+    id: int
+    measurement_id: int
+    block: int
+    started_at: datetime | None
+    load_ns: int
+    first_ns: int
+    samples: list[int]
+    environment: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FailureRecord:
+    """One recorded failure and what it befell; None is what had not been reached by then."""
+
+    id: int
+    run_id: str
+    recipe: str
+    target: str | None
+    device: str | None
+    artifact_sha256: str | None
+    failure: Failure
+    at: datetime
+
+    def settled_by(self, later: MeasurementRecord | ArtifactRecord) -> bool:
+        """Tell whether a measurement, or for a failure on no device an artifact, shows that what failed works by now.
+
+        The device may be named by its profile or by its identity. A failure before any target or device was reached
+        (say, of the weights) is settled by every later artifact of the recipe, because that had to pass the same step.
+        """
+        if later.recipe != self.recipe or self.target not in {None, later.target}:
+            return False
+        if isinstance(later, ArtifactRecord):
+            return self.device is None and later.recorded_at > self.at
+        return later.finished_at > self.at and self.device in {None, later.device_name, later.device_id}

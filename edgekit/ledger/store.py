@@ -1,0 +1,321 @@
+"""The ledger as the rest of edgekit sees it: a few things to record and a few questions to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from edgekit import __version__
+from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.ledger.database import open_database, place, refusal
+from edgekit.ledger.records import ArtifactRecord, FailureRecord, MeasurementRecord, RunRecord, SessionRecord
+from edgekit.ledger.schema import (
+    ArtifactRow,
+    Base,
+    DeviceRow,
+    FailureRow,
+    MeasurementRow,
+    RunRow,
+    SessionRow,
+    utc_now,
+)
+
+ARTIFACT_FIELDS = ("sha256", "build_key", "recipe", "recipe_hash", "architecture", "target", "format", "size_bytes")
+
+Row = TypeVar("Row", bound=Base)
+Record = TypeVar("Record")
+
+
+class Ledger:
+    """A ledger that is open. Every method may raise EdgekitError (kind ledger or disk_full) when the database refuses.
+
+    Each recording is committed, to the disk, before its method returns.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._reader = engine
+        self._writer = engine.execution_options(writes=True)
+        self._place = place(engine.url)
+
+    @classmethod
+    def open(cls, url: str | None = None) -> Self:
+        """Open the ledger at an SQLAlchemy URL and bring its tables up to date; a new one is created.
+
+        None means `EDGEKIT_LEDGER`, else `ledger.sqlite` in the user's data directory. Raises EdgekitError (ledger,
+        disk_full) when that cannot be; a file that is no ledger, or a newer edgekit's, is left untouched.
+        """
+        return cls(open_database(url))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._reader.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def begin_run(self, command: str, seed: int, protocol: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+        """Record that a run begins now and return its id, 12 hexadecimal digits."""
+        run_id = uuid4().hex[:12]
+        self._add(
+            RunRow(
+                id=run_id,
+                started_at=utc_now(),
+                command=command,
+                seed=seed,
+                protocol=dict(protocol),
+                plan=dict(plan),
+                edgekit_version=__version__,
+                status="running",
+            )
+        )
+        return run_id
+
+    def finish_run(self, run_id: str, status: Literal["done", "failed", "interrupted"]) -> None:
+        """Record how a run ended, now. A run that is resumed may be finished again."""
+        with self._session(self._writer) as session:
+            run = self._get(session, RunRow, run_id)
+            run.finished_at = utc_now()
+            run.status = status
+
+    def record_artifact(self, run_id: str, manifest: Mapping[str, Any]) -> int:
+        """Record what a run built by its manifest, which has at least ARTIFACT_FIELDS, and return its id.
+
+        Again for the same run, recipe and target: the newer manifest counts, the id stays.
+        """
+        if missing := [field for field in ARTIFACT_FIELDS if field not in manifest]:
+            raise EdgekitError(FailureKind.ledger, "ledger", f"The manifest does not tell {', '.join(missing)}.")
+        facts = {field: manifest[field] for field in ARTIFACT_FIELDS}
+        key = {"run_id": run_id, **{name: facts[name] for name in ("recipe", "recipe_hash", "target")}}
+        with self._session(self._writer) as session:
+            known = session.scalar(select(ArtifactRow.id).filter_by(**key))
+            row = ArtifactRow(id=known, run_id=run_id, **facts, manifest=dict(manifest), recorded_at=utc_now())
+            merged = session.merge(row)
+        return merged.id
+
+    def record_device(self, identity: str, name: str, info: Mapping[str, Any]) -> None:
+        """Record a device by the hash of its identity; again: the newer profile name and info count."""
+        with self._session(self._writer) as session:
+            session.merge(DeviceRow(id=identity, name=name, info=dict(info)))
+
+    def begin_measurement(self, artifact_id: int, device_id: str, target: str, protocol: Mapping[str, Any]) -> int:
+        """Record that a measurement begins now and return its id; artifact and device must be recorded before."""
+        row = MeasurementRow(
+            artifact_id=artifact_id,
+            device_id=device_id,
+            target=target,
+            protocol=dict(protocol),
+            kind="measured",
+            started_at=utc_now(),
+        )
+        self._add(row)
+        return row.id
+
+    def add_session(
+        self,
+        measurement_id: int,
+        block: int,
+        *,
+        load_ns: int,
+        first_ns: int,
+        samples: Sequence[int],
+        environment: Mapping[str, Any],
+        started_at: datetime | None = None,
+    ) -> None:
+        """Record one session of a measurement: load, first inference and every sample in nanoseconds.
+
+        `started_at` is when its process started on the clock of this computer (timezone-aware); None means unknown.
+        """
+        self._add(
+            SessionRow(
+                measurement_id=measurement_id,
+                block=block,
+                started_at=started_at,
+                load_ns=load_ns,
+                first_ns=first_ns,
+                samples=list(samples),
+                environment=dict(environment),
+            )
+        )
+
+    def finish_measurement(
+        self,
+        measurement_id: int,
+        *,
+        verdict: str,
+        evidence: str | None,
+        summary: Mapping[str, Any],
+        conditions: Mapping[str, Any],
+    ) -> None:
+        """Record that a measurement ended now, and what came of it. Only finished ones are in `measurements`."""
+        with self._session(self._writer) as session:
+            row = self._get(session, MeasurementRow, measurement_id)
+            row.finished_at = utc_now()
+            row.verdict = verdict
+            row.evidence = evidence
+            row.summary = dict(summary)
+            row.conditions = dict(conditions)
+
+    def record_failure(
+        self,
+        run_id: str,
+        failure: Failure,
+        *,
+        recipe: str,
+        target: str | None = None,
+        device: str | None = None,
+        artifact_sha256: str | None = None,
+    ) -> None:
+        """Record a failure and what it befell; `device` is a profile name, or an identity where it is known."""
+        self._add(
+            FailureRow(
+                run_id=run_id,
+                recipe=recipe,
+                target=target,
+                device=device,
+                artifact_sha256=artifact_sha256,
+                kind=failure.kind.value,
+                stage=failure.stage,
+                message=failure.message,
+                hint=failure.hint,
+                retriable=failure.retriable,
+                at=utc_now(),
+            )
+        )
+
+    def runs(self) -> list[RunRecord]:
+        """Return all runs, newest first."""
+        query = select(RunRow.__table__).order_by(RunRow.started_at.desc())
+        with self._session(self._reader) as session:
+            return [RunRecord(**row) for row in session.execute(query).mappings()]
+
+    def artifacts(self, run_id: str | None = None, latest: bool = False) -> list[ArtifactRecord]:
+        """Return the artifacts, of one run or of all, newest first; `latest` keeps the newest of each recipe and target."""
+        columns = (getattr(ArtifactRow, field.name) for field in fields(ArtifactRecord))
+        query = select(*columns).order_by(ArtifactRow.recorded_at.desc(), ArtifactRow.id.desc())
+        if run_id is not None:
+            query = query.where(ArtifactRow.run_id == run_id)
+        with self._session(self._reader) as session:
+            found = [ArtifactRecord(**row) for row in session.execute(query).mappings()]
+        return _first_of_each(found, lambda a: (a.recipe, a.recipe_hash, a.target)) if latest else found
+
+    def measurements(self, run_id: str | None = None, latest: bool = False) -> list[MeasurementRecord]:
+        """Return the finished measurements, of one run or of all, newest first.
+
+        `latest` keeps the newest of each recipe (by name and hash), target, device and protocol name.
+        """
+        query = (
+            select(
+                MeasurementRow.id,
+                ArtifactRow.run_id,
+                ArtifactRow.recipe,
+                ArtifactRow.recipe_hash,
+                ArtifactRow.architecture,
+                MeasurementRow.target,
+                ArtifactRow.sha256.label("artifact_sha256"),
+                ArtifactRow.manifest,
+                DeviceRow.name.label("device_name"),
+                MeasurementRow.device_id,
+                DeviceRow.info.label("device_info"),
+                MeasurementRow.protocol,
+                MeasurementRow.kind,
+                MeasurementRow.verdict,
+                MeasurementRow.evidence,
+                MeasurementRow.summary,
+                MeasurementRow.conditions,
+                MeasurementRow.started_at,
+                MeasurementRow.finished_at,
+            )
+            .join(ArtifactRow, MeasurementRow.artifact_id == ArtifactRow.id)
+            .join(DeviceRow, MeasurementRow.device_id == DeviceRow.id)
+            .where(MeasurementRow.finished_at.is_not(None))
+            .order_by(MeasurementRow.finished_at.desc(), MeasurementRow.id.desc())
+        )
+        if run_id is not None:
+            query = query.where(ArtifactRow.run_id == run_id)
+        with self._session(self._reader) as session:
+            found = [MeasurementRecord(**row) for row in session.execute(query).mappings()]
+        if not latest:
+            return found
+        return _first_of_each(found, lambda m: (m.recipe, m.recipe_hash, m.target, m.device_id, m.protocol.get("name")))
+
+    def sessions(self, measurement_id: int) -> list[SessionRecord]:
+        """Return the sessions of a measurement in the order of their blocks; finished or not."""
+        query = (
+            select(SessionRow.__table__).where(SessionRow.measurement_id == measurement_id).order_by(SessionRow.block)
+        )
+        with self._session(self._reader) as session:
+            return [SessionRecord(**row) for row in session.execute(query).mappings()]
+
+    def failures(self, run_id: str | None = None, latest: bool = False) -> list[FailureRecord]:
+        """Return the failures, of one run or of all, newest first.
+
+        `latest` keeps the newest of each recipe, target and device, unless a later measurement or artifact (of that
+        run, where one is given) settles it: see :meth:`FailureRecord.settled_by`.
+        """
+        query = select(FailureRow).order_by(FailureRow.at.desc(), FailureRow.id.desc())
+        if run_id is not None:
+            query = query.where(FailureRow.run_id == run_id)
+        with self._session(self._reader) as session:
+            found = [_failure_record(row) for row in session.scalars(query)]
+        if not latest:
+            return found
+        later: list[MeasurementRecord | ArtifactRecord] = [*self.measurements(run_id, latest=True)]
+        later += self.artifacts(run_id, latest=True)
+        newest = _first_of_each(found, lambda f: (f.recipe, f.target, f.device))
+        return [failure for failure in newest if not any(map(failure.settled_by, later))]
+
+    @contextmanager
+    def _session(self, engine: Engine) -> Iterator[Session]:
+        try:
+            # What was added can still be read after the commit (its id).
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except SQLAlchemyError as error:
+            raise refusal(self._place, error) from error
+
+    def _add(self, row: Base) -> None:
+        with self._session(self._writer) as session:
+            session.add(row)
+
+    def _get(self, session: Session, table: type[Row], key: str | int) -> Row:
+        row = session.get(table, key)
+        if row is None:
+            message = f"The ledger {self._place} has no {key!r} among its {table.__tablename__}."
+            raise EdgekitError(FailureKind.ledger, "ledger", message)
+        return row
+
+
+def _first_of_each(records: Iterable[Record], key: Callable[[Record], Hashable]) -> list[Record]:
+    first: dict[Hashable, Record] = {}
+    for record in records:
+        first.setdefault(key(record), record)
+    return list(first.values())
+
+
+def _failure_record(row: FailureRow) -> FailureRecord:
+    # A newer edgekit may write kinds that this one has no word for yet, into the same tables.
+    kind = FailureKind.__members__.get(row.kind, FailureKind.internal)
+    return FailureRecord(
+        id=row.id,
+        run_id=row.run_id,
+        recipe=row.recipe,
+        target=row.target,
+        device=row.device,
+        artifact_sha256=row.artifact_sha256,
+        failure=Failure(kind, row.stage, row.message, row.hint, row.retriable),
+        at=row.at,
+    )

@@ -1,0 +1,1 @@
+"""Measuring: protocols, sessions, statistics, verdicts."""

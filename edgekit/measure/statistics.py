@@ -1,0 +1,114 @@
+"""Estimators and intervals. Sessions are the unit: variation between processes is larger than within one.
+
+The headline is the median of session medians; its interval is the order-statistic interval over them. Both are free of any
+assumption about the distribution. Times are integers in nanoseconds going in and milliseconds coming out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from pydantic import BaseModel
+from scipy import stats
+
+NANOSECONDS = 1e6  # per millisecond
+
+
+class Interval(BaseModel):
+    """An interval for a median and the confidence that it really has (at least that asked for, where n allows)."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+class Summary(BaseModel):
+    """What a measurement came to, in milliseconds. `p90_upper` is None where there are too few iterations to bound it."""
+
+    sessions: int
+    iterations: int
+    median: float
+    interval: Interval
+    minimum: float
+    mean: float
+    median_absolute_deviation: float
+    between_sessions_cv: float
+    within_sessions_cv: float
+    p90: float
+    p90_upper: float | None
+    load: float
+    first: float
+
+
+def order_statistic_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Return the narrowest symmetric order-statistic interval for the median that has `confidence`.
+
+    With too few values for that (fewer than 6 for 95 %) it is their range, with the confidence that the range has:
+    1 - 2 ** (1 - n), the chance that not all values lie on one side of the median. ValueError without values.
+    """
+    if not values:
+        raise ValueError("no values")
+    ordered, n = sorted(values), len(values)
+    best = Interval(low=ordered[0], high=ordered[-1], confidence=1 - 2.0 ** (1 - n))
+    for cut in range(1, n // 2):
+        held = float(1 - 2 * stats.binom.cdf(cut, n, 0.5))
+        if held < confidence:
+            break
+        best = Interval(low=ordered[cut], high=ordered[n - 1 - cut], confidence=held)
+    return best
+
+
+def quantile_upper_bound(values: Sequence[float], quantile: float, confidence: float = 0.95) -> float | None:
+    """Return the smallest order statistic that lies above the `quantile` with `confidence`, None where n is too small.
+
+    Distribution-free; needs n >= 29 for 90 % and n >= 299 for 99 %.
+    """
+    n = len(values)
+    rank = int(
+        stats.binom.ppf(confidence, n, quantile)
+    )  # P(fewer than rank + 1 values below the quantile) >= confidence
+    return sorted(values)[rank] if rank < n else None
+
+
+def summarise(samples: Sequence[Sequence[int]], loads: Sequence[int], firsts: Sequence[int]) -> Summary:
+    """Summarise the sessions of one measurement; every argument has an entry per session, in nanoseconds."""
+    medians = [float(np.median(session)) / NANOSECONDS for session in samples]
+    pooled = np.fromiter(chain.from_iterable(samples), dtype=np.float64) / NANOSECONDS
+    upper = quantile_upper_bound(pooled.tolist(), 0.9)
+    return Summary(
+        sessions=len(samples),
+        iterations=len(pooled),
+        median=float(np.median(medians)),
+        interval=order_statistic_interval(medians),
+        minimum=float(pooled.min()),
+        mean=float(pooled.mean()),
+        median_absolute_deviation=float(stats.median_abs_deviation(pooled)),
+        between_sessions_cv=_cv(medians),
+        within_sessions_cv=float(np.median([_cv(session) for session in samples])),
+        p90=float(np.quantile(pooled, 0.9)),
+        p90_upper=upper,
+        load=float(np.median(loads)) / NANOSECONDS,
+        first=float(np.median(firsts)) / NANOSECONDS,
+    )
+
+
+def session_medians(samples: dict[int, Sequence[int]]) -> dict[int, float]:
+    """Return block -> median in milliseconds, from block -> that session's samples in nanoseconds."""
+    return {block: float(np.median(session)) / NANOSECONDS for block, session in samples.items()}
+
+
+def paired_ratio(slower: dict[int, float], faster: dict[int, float]) -> tuple[float, Interval]:
+    """Return how many times `slower` takes what `faster` takes: the median over blocks of the ratio, and its interval.
+
+    Arguments map a block to that block's session median; only blocks that both have count, because only those saw the same
+    state of the machine. ValueError where there is none.
+    """
+    ratios = [slower[block] / faster[block] for block in sorted(slower.keys() & faster.keys())]
+    return float(np.median(ratios)) if ratios else float("nan"), order_statistic_interval(ratios)
+
+
+def _cv(values: Sequence[float]) -> float:
+    """Return the coefficient of variation, 0 for a single value."""
+    return float(np.std(values, ddof=1) / np.mean(values)) if len(values) > 1 else 0.0

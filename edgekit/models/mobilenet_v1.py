@@ -1,0 +1,57 @@
+"""MobileNetV1: depthwise separable convolutions. Howard et al. 2017, arXiv:1704.04861, Table 1.
+
+Where the paper's table and every implementation disagree, the implementations are followed: the last depthwise layer has
+stride 1 (the paper prints 2, but only 1 gives its 569 M multiply-adds), and the nonlinearity is ReLU6 (TensorFlow Slim).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import nn
+
+from edgekit.models.blocks import Classifier, Convention, ConvNormActivation, DepthwiseSeparable, Padding
+
+
+class Row(NamedTuple):
+    """One row of Table 1: a depthwise separable convolution, repeated."""
+
+    out: int
+    stride: int
+    repeats: int
+
+
+TABLE_1 = (
+    # out, stride, repeats    input
+    Row(64, 1, 1),  # 112x112x32
+    Row(128, 2, 1),  # 112x112x64
+    Row(128, 1, 1),  # 56x56x128
+    Row(256, 2, 1),  # 56x56x128
+    Row(256, 1, 1),  # 28x28x256
+    Row(512, 2, 1),  # 28x28x256
+    Row(512, 1, 5),  # 14x14x512
+    Row(1024, 2, 1),  # 14x14x512
+    Row(1024, 1, 1),  # 7x7x1024
+)
+
+
+def mobilenet_v1(
+    width: float = 1.0, classes: int = 1000, padding: Padding = "same", batch_norm_epsilon: float = 1e-3
+) -> Classifier:
+    """Build MobileNetV1 for (N, 3, H, W) images, H and W at least 32.
+
+    Every layer has max(int(channels * width), 8) channels, as in TensorFlow Slim; the classifier keeps `classes` outputs.
+    """
+
+    def scaled(channels: int) -> int:
+        return max(int(channels * width), 8)
+
+    convention = Convention(padding, batch_norm_epsilon)
+    channels = scaled(32)
+    features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
+    for row in TABLE_1:
+        for _ in range(row.repeats):
+            features.append(DepthwiseSeparable(channels, scaled(row.out), row.stride, convention, nn.ReLU6))
+            channels = scaled(row.out)
+    classifier = nn.Sequential(nn.Dropout(0.001), nn.Linear(channels, classes))
+    return Classifier(nn.Sequential(*features), classifier)

@@ -1,0 +1,148 @@
+"""From a recipe to a model with weights: the contract is checked, the weights loaded, PyTorch's logits on photos computed.
+
+The result is a folder that every target compiles from, so that all of them start from the same numbers. :func:`prepare` runs in a
+process of its own (:mod:`edgekit.worker`); nothing else here imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from edgekit import worker
+from edgekit.cache import cached_folder
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.models.weights import Resolved
+from edgekit.photos import PhotoSet, crops
+from edgekit.places import cache_folder
+from edgekit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CROPS = {"settle": (32, 0), "calibration": (32, 1), "parity": (16, 2)}
+"""Purpose -> (how many crops, their seed). Parity photos are never calibration photos."""
+
+
+class Prepared(BaseModel):
+    """A model that is ready to be compiled; `folder` holds state.safetensors, calibration.npy, parity.npy, reference.npy."""
+
+    folder: Path
+    key: str
+    parameters: int
+    multiply_adds: int
+    contract: str
+    photos_sha256: str
+
+
+def source_hash(*packages: str) -> str:
+    """Return the SHA-256 over the sources of sub-packages or modules of edgekit, for build keys."""
+    total = hashlib.sha256()
+    for package in packages:
+        root = Path(str(files("edgekit"))) / package
+        for file in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+            total.update(file.relative_to(root.parent).as_posix().encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()
+
+
+def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, log: Path) -> Prepared:
+    """Return the prepared model, from the cache or from a fresh process; errors as :func:`prepare`."""
+    parts = [recipe.build_hash, resolved.identity, photos.sha256, version("torch"), source_hash("models", "photos.py")]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    job = {
+        "stage": "model",
+        "recipe": recipe.model_dump(mode="json"),
+        "checkpoint": str(resolved.checkpoint.path) if resolved.checkpoint else None,
+        "seed": resolved.seed,
+        "photos": [str(path) for path in photos.paths],
+    }
+
+    def make(folder: Path) -> None:
+        facts = worker.call("edgekit.models.prepare:prepare", {**job, "folder": str(folder)}, log)
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    folder, _ = cached_folder(cache_folder() / "models", key, make)
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    return Prepared(folder=folder, key=key, photos_sha256=photos.sha256, **facts)
+
+
+def prepare(job: dict[str, Any]) -> dict[str, Any]:
+    """Build, check and fill the model of `job`, and write its folder; returns parameters, multiply_adds and contract.
+
+    EdgekitError: ``contract`` where the counts are not what the recipe expects, ``recipe`` where a checkpoint does not fit.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    recipe = Recipe.model_validate(job["recipe"])
+    facts = check_contract(recipe)
+    photos = PhotoSet(tuple(Path(path) for path in job["photos"]), "")
+    images = {
+        purpose: crops(photos, recipe.preprocessing, recipe.model.resolution, count, seed)
+        for purpose, (count, seed) in CROPS.items()
+    }
+    model = build_model(recipe, job["checkpoint"], job["seed"], images["settle"])
+    with torch.no_grad():
+        reference = model(torch.from_numpy(images["parity"])).numpy()
+    folder = Path(job["folder"])
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "state.safetensors")
+    np.save(folder / "calibration.npy", images["calibration"])
+    np.save(folder / "parity.npy", images["parity"])
+    np.save(folder / "reference.npy", reference)
+    return facts
+
+
+def check_contract(recipe: Recipe) -> dict[str, Any]:
+    """Count the recipe's model and compare with what it expects; EdgekitError (``contract``) where they differ."""
+    from edgekit.models.cost import cost
+
+    counted = cost(recipe.architecture, recipe.model.resolution, **recipe.model.architecture_arguments())
+    expected = recipe.expectation
+    if expected and (counted.parameters, counted.multiply_adds) != (expected.parameters, expected.multiply_adds):
+        raise EdgekitError(
+            FailureKind.contract,
+            "model",
+            f"{recipe.name} at {recipe.model.variant} has {counted.parameters:,} parameters and {counted.multiply_adds:,} "
+            f"multiply-adds; its recipe expects {expected.parameters:,} and {expected.multiply_adds:,}.",
+            "Mend the architecture, or the recipe's `expect`.",
+        )
+    return {
+        "parameters": counted.parameters,
+        "multiply_adds": counted.multiply_adds,
+        "contract": "met" if expected else "no contract",
+    }
+
+
+def build_model(recipe: Recipe, checkpoint: str | None, seed: int | None, settle: np.ndarray[Any, Any]) -> nn.Module:
+    """Return the recipe's model in eval mode, with its checkpoint, or random weights settled on (N, 3, H, W) images."""
+    import torch
+
+    from edgekit.models import build
+    from edgekit.models.blocks import settle_batch_norm
+    from edgekit.models.weights import load_checkpoint
+
+    torch.manual_seed(seed or 0)
+    model = build(recipe.architecture, **recipe.model.architecture_arguments())
+    if checkpoint:
+        load_checkpoint(model, Path(checkpoint), recipe.weights.key_map)
+    else:
+        settle_batch_norm(model, torch.from_numpy(settle))
+    return model
+
+
+def load_prepared(recipe: Recipe, folder: Path) -> nn.Module:
+    """Return the model of a prepared folder, in eval mode."""
+    from safetensors.torch import load_file
+
+    from edgekit.models import build
+
+    model = build(recipe.architecture, **recipe.model.architecture_arguments())
+    model.load_state_dict(load_file(folder / "state.safetensors"), strict=True)
+    return model

@@ -1,0 +1,113 @@
+"""Photos: where they come from, and how they become the network's input.
+
+Parity, batch-norm settling and default calibration use square crops of the two photos that scikit-learn carries (a dependency of
+the converters), or of the photos in a folder that the user names. Photos with labels are for evaluation and never used here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.cache import file_sha256
+from edgekit.errors import FailureKind, UsageError
+from edgekit.recipe import Preprocessing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Photo files and the SHA-256 over their contents' hashes; file names do not count."""
+
+    paths: tuple[Path, ...]
+    sha256: str
+
+
+def photo_set(folder: Path | None = None) -> PhotoSet:
+    """Return the photos of `folder`, or scikit-learn's two where it is None; UsageError where there are none."""
+    if folder is None:
+        spec = find_spec("sklearn")
+        if spec is None or not spec.submodule_search_locations:
+            raise UsageError(
+                "There are no photos for parity and calibration: scikit-learn, which carries two, is not installed.",
+                "Install edgekit[convert], or name a folder of photos: --photos DIR.",
+                FailureKind.missing_extra,
+            )
+        folder = Path(spec.submodule_search_locations[0]) / "datasets" / "images"
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.", "Name a folder of photos: --photos DIR.")
+    paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
+    if not paths:
+        raise UsageError(f"{folder} holds no photo ({', '.join(sorted(SUFFIXES))}).")
+    hashes = sorted(file_sha256(path) for path in paths)
+    return PhotoSet(paths, hashlib.sha256("\n".join(hashes).encode()).hexdigest())
+
+
+def open_photo(path: Path) -> Image:
+    """Open a photo as RGB; UsageError where the file is missing or is no photo."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no photo at {path}.") from error
+    except (UnidentifiedImageError, OSError) as error:
+        raise UsageError(f"{path} is not a photo that can be read: {error}.") from error
+
+
+def preprocess(photo: Image, preprocessing: Preprocessing, resolution: int) -> NDArray[np.float32]:
+    """Resize, centre-crop and normalise a photo as at evaluation; returns float32 (3, resolution, resolution)."""
+    shorter = round(resolution / preprocessing.crop_fraction)
+    scale = shorter / min(photo.size)
+    # The longer side is cut to an integer, as torchvision does.
+    width, height = (shorter if side == min(photo.size) else int(side * scale) for side in photo.size)
+    resized = photo.resize((width, height), _filter(preprocessing))
+    left, top = round((width - resolution) / 2), round((height - resolution) / 2)
+    return _normalise(resized.crop((left, top, left + resolution, top + resolution)), preprocessing)
+
+
+def crops(
+    photos: PhotoSet, preprocessing: Preprocessing, resolution: int, count: int, seed: int
+) -> NDArray[np.float32]:
+    """Return `count` random square crops, the photos taking turns, as float32 (count, 3, resolution, resolution).
+
+    A crop's side is 40 to 100 % of its photo's shorter side; half of them are mirrored.
+    """
+    from PIL import Image
+
+    random = np.random.default_rng(seed)
+    opened = [open_photo(path) for path in photos.paths]
+    images = []
+    for index in range(count):
+        photo = opened[index % len(opened)]
+        side = int(random.uniform(0.4, 1.0) * min(photo.size))
+        left, top = (int(random.integers(0, size - side + 1)) for size in photo.size)
+        crop = photo.resize((resolution, resolution), _filter(preprocessing), (left, top, left + side, top + side))
+        if random.random() < 0.5:
+            crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        images.append(_normalise(crop, preprocessing))
+    return np.stack(images)
+
+
+def _filter(preprocessing: Preprocessing) -> int:
+    from PIL import Image
+
+    return {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[preprocessing.interpolation]
+
+
+def _normalise(image: Image, preprocessing: Preprocessing) -> NDArray[np.float32]:
+    pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
+    mean, std = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
+    normalised = (pixels - mean) / std
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)

@@ -1,0 +1,60 @@
+"""Where things are kept and where names are looked up. Nothing here creates a folder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import platformdirs
+
+from edgekit.errors import UsageError
+
+
+def cache_folder() -> Path:
+    """Return the cache (``EDGEKIT_CACHE``, else the user's): weights, models, artifacts. Safe to delete."""
+    return Path(os.environ.get("EDGEKIT_CACHE") or platformdirs.user_cache_dir("edgekit"))
+
+
+def find_document(noun: str, plural: str, environment: str, name: str) -> Path:
+    """Find a recipe or device profile by path or by name.
+
+    Order: an explicit path, the current folder's `plural` folder, the folders named by the variable `environment`, the user's
+    config folder, the package's own data. UsageError with the nearest known name where nothing is found.
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if path.is_file():
+            return path
+        raise UsageError(
+            f"There is no {noun} at {name}.", "Check the path, or give a name such as " + _some(plural, environment)
+        )
+    known = known_documents(plural, environment)
+    if name in known:
+        return known[name]
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {nearest[0]}?" if nearest else f"Known: {', '.join(sorted(known))}."
+    raise UsageError(f"There is no {noun} named {name}.", hint)
+
+
+def known_documents(plural: str, environment: str) -> dict[str, Path]:
+    """Return name -> file of all documents of a kind; earlier places hide later ones."""
+    known: dict[str, Path] = {}
+    for folder in _folders(plural, environment):
+        for path in sorted(folder.glob("*.yaml")):
+            known.setdefault(path.stem, path)
+    return known
+
+
+def _some(plural: str, environment: str) -> str:
+    return ", ".join(sorted(known_documents(plural, environment))[:3]) + "."
+
+
+def _folders(plural: str, environment: str) -> list[Path]:
+    named = [Path(part) for part in os.environ.get(environment, "").split(os.pathsep) if part]
+    package = Path(str(files("edgekit")))
+    shipped = package / "data" / plural
+    # In an editable installation the package's data still lies at the top of the checkout.
+    own = shipped if shipped.is_dir() else package.parent / plural
+    return [Path(plural), *named, Path(platformdirs.user_config_dir("edgekit")) / plural, own]

@@ -1,0 +1,201 @@
+"""Recipes: what to build. Schema, loading, hashing."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from edgekit.document import Strict, load_document
+from edgekit.errors import FailureKind, UsageError
+from edgekit.models import ARCHITECTURES
+from edgekit.places import find_document, known_documents
+from edgekit.target import KNOWN_TARGETS, Target
+
+VARIANT = re.compile(r"\d+(\.\d+)?/\d+(/\d+)?")
+
+
+class ModelArguments(Strict):
+    """What the architecture is built with. `resolution` is the side of the square input, in pixels."""
+
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0
+    resolution: Annotated[int, Field(ge=32, le=2048)]
+    classes: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    padding: Literal["same", "torch"]
+    batch_norm_epsilon: Annotated[float, Field(gt=0, lt=1)]
+
+    def architecture_arguments(self) -> dict[str, object]:
+        """Return the keyword arguments for :func:`edgekit.models.build`."""
+        return self.model_dump(exclude={"resolution"})
+
+    @property
+    def variant(self) -> str:
+        """``width/resolution``, with ``/classes`` where these are not ImageNet's 1000: the key of `Recipe.expect`."""
+        return f"{self.width}/{self.resolution}" + ("" if self.classes == 1000 else f"/{self.classes}")
+
+
+class RandomWeights(Strict):
+    """Seeded random weights with batch-norm statistics settled on photos."""
+
+    random: Annotated[int, Field(ge=0)]
+
+
+class Weights(Strict):
+    """Either a checkpoint (`url` and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed."""
+
+    url: str | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
+    key_map: str | None = None
+    fallback: RandomWeights | None = None
+    random: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Weights:
+        if self.random is not None and (self.url or self.sha256 or self.fallback or self.key_map):
+            raise ValueError(
+                "give either random or url and sha256, not both (to replace all: --set 'weights={random: 0}')"
+            )
+        if self.random is None and not (self.url and self.sha256):
+            raise ValueError("give url and sha256 (8 digits or more), or random: SEED")
+        return self
+
+
+class Preprocessing(Strict):
+    """From a photo to the network's input: resize, centre crop, (x / 255 - mean) / std.
+
+    The shorter side is resized to resolution / crop_fraction before the centre crop.
+    """
+
+    crop_fraction: Annotated[float, Field(gt=0, le=1)]
+    interpolation: Literal["bilinear", "bicubic"]
+    mean: tuple[float, float, float]
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+class Expectation(Strict):
+    """What a variant must cost; counted as :mod:`edgekit.models.cost` says."""
+
+    parameters: int
+    multiply_adds: int
+
+
+class FloatLimits(Strict):
+    """How far a float artifact may be from PyTorch: largest absolute error, and that error over the largest |logit|."""
+
+    max_absolute: float
+    max_relative: float
+
+
+class QuantizedLimits(Strict):
+    """How far an int8 artifact may be from PyTorch: signal-to-noise ratio of the logits, share of equal top-1."""
+
+    min_snr_db: float
+    min_top1_agreement: float
+
+
+class ParityLimits(Strict):
+    """Limits by precision. The defaults are explained in docs/architecture.md."""
+
+    fp32: FloatLimits = FloatLimits(max_absolute=1e-3, max_relative=1e-4)
+    fp16: FloatLimits = FloatLimits(max_absolute=0.5, max_relative=0.1)
+    int8: QuantizedLimits = QuantizedLimits(min_snr_db=3.0, min_top1_agreement=0.25)
+
+
+class Published(Strict):
+    """The name under which papers print figures for this model (edgekit/published/pixel_latency.csv)."""
+
+    model: str
+    variant: str = ""
+
+
+class Recipe(Strict):
+    """What to build: architecture, weights, expected size, targets."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    description: str = ""
+    architecture: str
+    model: ModelArguments
+    weights: Weights
+    preprocessing: Preprocessing
+    expect: dict[str, Expectation] = Field(default={})
+    targets: tuple[str, ...] = KNOWN_TARGETS
+    parity: ParityLimits = ParityLimits()
+    published: Published | None = None
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, name: str) -> str:
+        if name not in ARCHITECTURES:
+            nearest = difflib.get_close_matches(name, ARCHITECTURES, n=1)
+            raise ValueError(
+                f"unknown architecture {name}; "
+                + (f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(ARCHITECTURES)}")
+            )
+        return name
+
+    @field_validator("targets")
+    @classmethod
+    def _parsable_targets(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        if not targets:
+            raise ValueError("name at least one target")
+        return tuple(str(Target.parse(target)) for target in targets)
+
+    @field_validator("expect")
+    @classmethod
+    def _variants(cls, expect: dict[str, Expectation]) -> dict[str, Expectation]:
+        for variant in expect:
+            if not VARIANT.fullmatch(variant):
+                raise ValueError(f"{variant!r} is no variant; write width/resolution, for example 1.0/224")
+        return expect
+
+    @property
+    def expectation(self) -> Expectation | None:
+        """The contract of the variant that this recipe builds, None where it states none."""
+        return self.expect.get(self.model.variant)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the whole recipe, whatever the order and the comments of its file."""
+        return _canonical_hash(self.model_dump(mode="json"))
+
+    @property
+    def build_hash(self) -> str:
+        """SHA-256 of what the artifacts depend on; targets, descriptions and published names are left out."""
+        return _canonical_hash(
+            self.model_dump(
+                mode="json", include={"architecture", "model", "weights", "preprocessing", "parity", "expect"}
+            )
+        )
+
+
+def _canonical_hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Load the recipe at a path or of a known name, with ``key.key=value`` overrides.
+
+    UsageError where it is missing or wrong, and where an override changes a model that has real weights without asking for
+    random ones.
+    """
+    path = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
+    recipe = load_document(Recipe, path, overrides)
+    if overrides and recipe.weights.url:
+        written = load_document(Recipe, path)
+        if (written.architecture, written.model) != (recipe.architecture, recipe.model):
+            raise UsageError(
+                f"{recipe.name} has real weights ({recipe.weights.url}), which fit only the model as the recipe states it.",
+                "Ask for random ones as well: --set 'weights={random: 0}'.",
+                FailureKind.recipe,
+            )
+    return recipe
+
+
+def known_recipes() -> dict[str, Path]:
+    """Return name -> file of every recipe that is found without a path."""
+    return known_documents("recipes", "EDGEKIT_RECIPES")

@@ -1,0 +1,1 @@
+"""Tables from the ledger and nothing else."""

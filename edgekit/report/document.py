@@ -1,0 +1,190 @@
+"""What ``--json`` prints: one schema for people's scripts, committed as JSON Schema in ``edgekit/schemas/``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.ledger import Ledger
+from edgekit.measure.statistics import paired_ratio, session_medians
+from edgekit.report.rows import Row, rows_of
+
+
+class Part(BaseModel):
+    """A part of the document; nothing is left out of it silently."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class MeasurementEntry(Part):
+    """A measured latency: milliseconds, inference only, batch 1. `kind` is always ``measured``."""
+
+    recipe: str
+    target: str
+    device: str
+    protocol: str
+    kind: Literal["measured"] = "measured"
+    latency_ms: float
+    interval_ms: tuple[float, float]
+    interval_confidence: float
+    p90_ms: float
+    p90_upper_ms: float | None
+    load_ms: float
+    first_ms: float
+    sessions: int
+    iterations: int
+    verdict: str
+    evidence: str
+    artifact_sha256: str
+
+
+class FailureEntry(Part):
+    """Something that failed."""
+
+    recipe: str
+    target: str | None
+    device: str | None
+    kind: str
+    stage: str
+    message: str
+    hint: str
+    retriable: bool
+
+
+class ArtifactEntry(Part):
+    """An artifact that this run built or found in the cache; `measured` says whether it was timed here."""
+
+    recipe: str
+    target: str
+    sha256: str
+    build_key: str
+    format: str
+    size_bytes: int
+    weights: str
+    contract: str
+    parameters: int
+    multiply_adds: int
+    delegate_partitions: int | None
+    parity_kind: str
+    parity_max_absolute: float
+    parity_snr_db: float
+    parity_top1_agreement: float
+    measured: bool
+
+
+class RatioEntry(Part):
+    """How many times `slower` takes what `faster` takes, paired by block within this run."""
+
+    recipe: str
+    slower: str
+    faster: str
+    ratio: float
+    interval: tuple[float, float]
+    interval_confidence: float
+
+
+class RunDocument(Part):
+    """One run of deploy or compile."""
+
+    schema_: Literal[1] = 1
+    run: str
+    measurements: list[MeasurementEntry]
+    failures: list[FailureEntry]
+    artifacts: list[ArtifactEntry]
+    ratios: list[RatioEntry]
+
+    model_config = ConfigDict(extra="forbid", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
+
+
+def run_document(ledger: Ledger, run_id: str) -> RunDocument:
+    """Return what the ledger knows of a run."""
+    rows = rows_of(ledger, run_id)
+    return RunDocument(
+        run=run_id,
+        measurements=[_measurement(row) for row in rows if row.status == "measured"],
+        failures=[_failure(row) for row in rows if row.status == "failed"],
+        artifacts=[_artifact(artifact.manifest, rows) for artifact in ledger.artifacts(run_id)],
+        ratios=precision_ratios(ledger, rows),
+    )
+
+
+def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
+    """Return fp32 over int8 for every recipe and runtime of one run that was measured at both, paired by block."""
+    measured = {(row.recipe, row.target): row for row in rows if row.measurement_id is not None}
+    ratios = []
+    for (recipe, target), row in measured.items():
+        other = measured.get((recipe, target.replace("/fp32", "/int8")))
+        if row.precision != "fp32" or other is None or row.measurement_id is None or other.measurement_id is None:
+            continue
+        medians = [
+            session_medians({session.block: session.samples for session in ledger.sessions(id)})
+            for id in (row.measurement_id, other.measurement_id)
+        ]
+        ratio, interval = paired_ratio(*medians)
+        ratios.append(
+            RatioEntry(
+                recipe=recipe,
+                slower=target,
+                faster=other.target,
+                ratio=ratio,
+                interval=(interval.low, interval.high),
+                interval_confidence=interval.confidence,
+            )
+        )
+    return ratios
+
+
+def _measurement(row: Row) -> MeasurementEntry:
+    assert row.summary and row.manifest and row.device and row.protocol and row.verdict
+    summary, interval = row.summary, row.summary["interval"]
+    return MeasurementEntry(
+        recipe=row.recipe,
+        target=row.target,
+        device=row.device,
+        protocol=row.protocol,
+        latency_ms=summary["median"],
+        interval_ms=(interval["low"], interval["high"]),
+        interval_confidence=interval["confidence"],
+        p90_ms=summary["p90"],
+        p90_upper_ms=summary["p90_upper"],
+        load_ms=summary["load"],
+        first_ms=summary["first"],
+        sessions=summary["sessions"],
+        iterations=summary["iterations"],
+        verdict=row.verdict,
+        evidence=row.evidence or "",
+        artifact_sha256=row.manifest["sha256"],
+    )
+
+
+def _failure(row: Row) -> FailureEntry:
+    assert row.failure
+    told = row.failure
+    return FailureEntry(
+        recipe=told.recipe,
+        target=told.target,
+        device=told.device,
+        kind=told.failure.kind,
+        stage=told.failure.stage,
+        message=told.failure.message,
+        hint=told.failure.hint,
+        retriable=told.failure.retriable,
+    )
+
+
+def _artifact(manifest: dict[str, object], rows: list[Row]) -> ArtifactEntry:
+    parity, delegation = manifest["parity"], manifest["delegation"]
+    same = {name: manifest[name] for name in ArtifactEntry.model_fields if name in manifest}
+    assert isinstance(parity, dict)
+    return ArtifactEntry.model_validate(
+        {
+            **same,
+            "delegate_partitions": delegation["partitions"] if isinstance(delegation, dict) else None,
+            "parity_kind": parity["kind"],
+            "parity_max_absolute": parity["max_absolute"],
+            "parity_snr_db": parity["snr_db"],
+            "parity_top1_agreement": parity["top1_agreement"],
+            "measured": any(row.status == "measured" and row.target == manifest["target"] for row in rows),
+        }
+    )

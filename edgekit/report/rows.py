@@ -1,0 +1,100 @@
+"""One row per cell of the accuracy-vs-latency table: measured, only compiled, or failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edgekit import published
+from edgekit.errors import FailureKind
+from edgekit.ledger import Ledger
+from edgekit.ledger.records import ArtifactRecord, FailureRecord, MeasurementRecord
+from edgekit.published import PHONES, PublishedLatency
+
+
+@dataclass(frozen=True)
+class Row:
+    """A recipe x target x device; what is unknown or does not apply is None."""
+
+    recipe: str
+    target: str
+    status: Literal["measured", "compiled", "failed"]
+    device: str | None = None
+    protocol: str | None = None
+    manifest: dict[str, Any] | None = None
+    summary: dict[str, Any] | None = None
+    conditions: dict[str, Any] | None = None
+    verdict: str | None = None
+    evidence: str | None = None
+    failure: FailureRecord | None = None
+    measurement_id: int | None = None
+
+    @property
+    def precision(self) -> str:
+        """fp32, fp16 or int8."""
+        return self.target.rsplit("/", 1)[-1]
+
+    @property
+    def published(self) -> tuple[PublishedLatency, ...]:
+        """What was published for this model at this precision, all sources; nothing where its recipe names no paper."""
+        if not self.manifest or not self.manifest.get("published"):
+            return ()
+        names, model = self.manifest["published"], self.manifest["model"]
+        return published.find(names["model"], names["variant"], model["width"], model["resolution"], self.precision)
+
+    @property
+    def paper(self) -> dict[str, PublishedLatency]:
+        """Phone -> the MobileNetV3 paper's figure at this precision."""
+        rows = [row for row in self.published if published.is_paper_column(row, self.precision)]
+        return {row.device: row for row in rows if row.device in PHONES}
+
+    @property
+    def top1_published(self) -> float | None:
+        """Top-1 in percent that the paper prints beside these latencies; of the paper's weights, not of this artifact."""
+        return next((row.top1 for row in self.paper.values()), None)
+
+    @property
+    def result(self) -> str:
+        """The verdict, ``compiled``, or the failure's label."""
+        if self.failure:
+            return FailureKind(self.failure.failure.kind).label
+        return self.verdict or "compiled only"
+
+
+def rows_of(ledger: Ledger, run_id: str | None = None) -> list[Row]:
+    """Return the rows of one run, or the latest of everything in the ledger, ordered by recipe, target and device."""
+    latest = run_id is None
+    measurements = ledger.measurements(run_id, latest=latest)
+    failures = ledger.failures(run_id, latest=latest)
+    rows = [_measured(measurement) for measurement in measurements] + [_failed(failure) for failure in failures]
+    settled = {(row.recipe, row.target) for row in rows}
+    rows += [
+        _compiled(artifact)
+        for artifact in ledger.artifacts(run_id, latest=latest)
+        if (artifact.recipe, artifact.target) not in settled
+    ]
+    return sorted(rows, key=lambda row: (row.recipe, row.target, row.device or ""))
+
+
+def _measured(measurement: MeasurementRecord) -> Row:
+    return Row(
+        recipe=measurement.recipe,
+        target=measurement.target,
+        status="measured",
+        device=measurement.device_name,
+        protocol=measurement.protocol["name"],
+        manifest=measurement.manifest,
+        summary=measurement.summary,
+        conditions=measurement.conditions,
+        verdict=measurement.verdict,
+        evidence=measurement.evidence,
+        measurement_id=measurement.id,
+    )
+
+
+def _compiled(artifact: ArtifactRecord) -> Row:
+    return Row(artifact.recipe, artifact.target, "compiled", manifest=artifact.manifest)
+
+
+def _failed(failure: FailureRecord) -> Row:
+    return Row(failure.recipe, failure.target or "all", "failed", device=failure.device, failure=failure)

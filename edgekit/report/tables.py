@@ -1,0 +1,238 @@
+"""The accuracy-vs-latency table for a terminal, as Markdown and as CSV.
+
+Every number says of which kind it is: measured here, derived, or published by somebody else for another device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgekit.published import PHONES, PublishedLatency
+from edgekit.report.document import RatioEntry
+from edgekit.report.rows import Row
+
+DASH = "–"  # noqa: RUF001  (an en dash: the sign for "not known" in printed tables)
+LATENCY_NOTE = (
+    "Latency: median of session medians [95 % interval, or the confidence that the sessions allow]; "
+    "inference only, batch 1."
+)
+P90_NOTE = "p90: 90th percentile of all runs (≤ its distribution-free upper 95 % bound)."
+PAPER_NOTE = (
+    "Pixel columns: published, arXiv:1905.02244v5 Table 3 (fp32) and Table 4 (int8), single large core; "
+    "other devices than the one measured."
+)
+RESULT_STYLES = {"measured": "green", "compiled": "cyan", "failed": "red"}
+
+
+def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the table as plain values, one dict per row: the columns of the CSV. Units are in the names."""
+    return [_record(row) for row in rows]
+
+
+def csv(rows: Sequence[Row]) -> str:
+    """Return the table as CSV with a header; what is not known is empty."""
+    return str(pd.DataFrame(records(rows)).to_csv(index=False))
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return the table as Markdown, with its footnotes."""
+    cells = [
+        {
+            "Recipe": row.recipe,
+            "Target": row.target,
+            "Device": row.device or DASH,
+            "Params, M (counted)": _millions(row, "parameters", 2),
+            "MAdds, M (counted)": _millions(row, "multiply_adds", 1),
+            "Top-1 % (this artifact)": DASH,
+            "Top-1 % (published)": _number(row.top1_published, 1),
+            "Latency, ms (measured)": latency(row),
+            "p90, ms": p90(row),
+            "Result": row.result,
+            **{f"{phone}, ms (published)": _paper(row, phone) for phone in PHONES},
+            "Size, MB": _megabytes(row),
+            "Parity with PyTorch": parity(row),
+        }
+        for row in rows
+    ]
+    if not cells:
+        return "The ledger holds no result yet; `edgekit deploy recipes/v3_large.yaml --device host` makes one.\n"
+    numeric = {
+        "Params, M (counted)",
+        "MAdds, M (counted)",
+        "Size, MB",
+        *(key for key in cells[0] if "(published)" in key),
+    }
+    align = ["right" if key in numeric else "left" for key in cells[0]]
+    table = pd.DataFrame(cells).to_markdown(index=False, colalign=align, disable_numparse=True)
+    return f"{table}\n\n" + "".join(f"- {note}\n" for note in notes(rows))
+
+
+def terminal(rows: Sequence[Row], title: str) -> RenderableType:
+    """Return the table and its footnotes for a terminal."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("target", no_wrap=True)
+    table.add_column("latency, ms\n(measured)", no_wrap=True)
+    table.add_column("p90, ms", justify="right", no_wrap=True)
+    table.add_column("result", no_wrap=True)
+    table.add_column("parity with\nPyTorch", no_wrap=True)
+    table.add_column("MB", justify="right", no_wrap=True)
+    for phone in PHONES:
+        table.add_column(f"{phone}\n(published)", justify="right", no_wrap=True)
+    for row in rows:
+        result = Text(row.result, RESULT_STYLES[row.status])
+        published = [_paper(row, phone) for phone in PHONES]
+        table.add_row(row.target, latency(row), p90(row), result, parity(row), _megabytes(row), *published)
+    return Group(table, *(Text(f"- {note}", "dim") for note in notes(rows)))
+
+
+def ratio_lines(ratios: Sequence[RatioEntry]) -> list[str]:
+    """Return a sentence per pair of precisions that one run measured in turns."""
+    return [
+        f"{one.recipe}: {one.faster} takes 1/{one.ratio:.2f} [{one.interval[0]:.2f}, {one.interval[1]:.2f}] of the time of "
+        f"{one.slower} (paired by block, {one.interval_confidence:.0%} interval)"
+        for one in ratios
+    ]
+
+
+def latency(row: Row) -> str:
+    """Return ``median [low, high]`` in ms, with the confidence where it is not 95 % or more."""
+    if not row.summary:
+        return DASH
+    interval = row.summary["interval"]
+    confidence = "" if interval["confidence"] >= 0.95 else f" {interval['confidence']:.0%}"
+    return f"{row.summary['median']:.2f} [{interval['low']:.2f}, {interval['high']:.2f}]{confidence}"
+
+
+def p90(row: Row) -> str:
+    """Return the 90th percentile with its upper 95 % bound in ms, a dash where there are too few runs for the bound."""
+    if not row.summary or row.summary["p90_upper"] is None:
+        return DASH
+    return f"{row.summary['p90']:.2f} (≤ {row.summary['p90_upper']:.2f})"
+
+
+def parity(row: Row) -> str:
+    """Return how near the artifact's logits are to PyTorch's: signal-to-noise ratio, top-1 agreement, kind if derived."""
+    if not row.manifest:
+        return DASH
+    result = row.manifest["parity"]
+    same = f"{round(result['top1_agreement'] * result['photos'])}/{result['photos']}"
+    return f"{result['snr_db']:.0f} dB, {same}" + (" (derived)" if result["kind"] == "derived" else "")
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """Return the footnotes: what the numbers are, on what, what failed and why, and what other sources print."""
+    found: dict[str, None] = {}
+    if any(row.summary for row in rows):
+        found[LATENCY_NOTE] = None
+    if any(row.summary and row.summary["p90_upper"] is not None for row in rows):
+        found[P90_NOTE] = None
+    for row in rows:
+        found |= dict.fromkeys(_notes_of(row))
+    if any(row.paper for row in rows):
+        found[PAPER_NOTE] = None
+    found |= dict.fromkeys(note for row in rows for note in _published_elsewhere(row))
+    return list(found)
+
+
+def _notes_of(row: Row) -> list[str]:
+    found = []
+    if row.summary and row.conditions:
+        found.append(_conditions(row))
+    if row.evidence:
+        found.append(f"{row.target}: {row.verdict}: {row.evidence}.")
+    if row.manifest and row.manifest["weights"].startswith("random"):
+        found.append(f"{row.recipe}: {row.manifest['weights']} weights: latencies hold, accuracy does not.")
+    if row.failure:
+        hint = f" {row.failure.failure.hint}" if row.failure.failure.hint else ""
+        found.append(f"{row.target}: {row.result}: {row.failure.failure.message}{hint}")
+    return found
+
+
+def _published_elsewhere(row: Row) -> list[str]:
+    paper = set(row.paper.values())
+    others = sorted(
+        {f"{one.device} {one.latency_ms:g} ms ({_source(one)})" for one in row.published if one not in paper}
+    )
+    return [f"{row.recipe} {row.precision}, published elsewhere: {'; '.join(others)}."] if others else []
+
+
+def _source(figure: PublishedLatency) -> str:
+    table = f", Table {figure.table}" if figure.table and "Table" not in figure.source else ""
+    return figure.source.split("@")[0].split(" (")[0] + table
+
+
+def _conditions(row: Row) -> str:
+    assert row.conditions and row.summary
+    told = row.conditions
+    cpu = told.get("affinity")
+    return (
+        f"{row.recipe} on {row.device} ({told.get('soc', 'unknown')}, {told.get('os_build', 'unknown')}), "
+        f"protocol {row.protocol}, "
+        f"{told.get('threads', 'unknown')} thread, CPU {cpu[0] if cpu and len(cpu) == 1 else 'unknown'}, "
+        f"clock {told.get('clock_rung', 'unknown')}, {'emulated' if told.get('emulated') else 'not emulated'}."
+    )
+
+
+def _record(row: Row) -> dict[str, Any]:
+    manifest, summary = row.manifest or {}, row.summary or {}
+    interval = summary.get("interval") or {}
+    result = manifest.get("parity") or {}
+    return {
+        "recipe": row.recipe,
+        "target": row.target,
+        "device": row.device,
+        "protocol": row.protocol,
+        "status": row.status,
+        "result": row.result,
+        "evidence": row.evidence,
+        "parameters": manifest.get("parameters"),
+        "multiply_adds": manifest.get("multiply_adds"),
+        "contract": manifest.get("contract"),
+        "weights": manifest.get("weights"),
+        "top1_this_artifact": None,
+        "top1_published": row.top1_published,
+        "latency_ms_measured": summary.get("median"),
+        "interval_low_ms": interval.get("low"),
+        "interval_high_ms": interval.get("high"),
+        "interval_confidence": interval.get("confidence"),
+        "p90_ms": summary.get("p90"),
+        "p90_upper_ms": summary.get("p90_upper"),
+        "load_ms": summary.get("load"),
+        "first_ms": summary.get("first"),
+        "sessions": summary.get("sessions"),
+        "iterations": summary.get("iterations"),
+        **{_column(phone): row.paper[phone].latency_ms if phone in row.paper else None for phone in PHONES},
+        "size_bytes": manifest.get("size_bytes"),
+        "parity_kind": result.get("kind"),
+        "parity_max_absolute": result.get("max_absolute"),
+        "parity_snr_db": result.get("snr_db"),
+        "parity_top1_agreement": result.get("top1_agreement"),
+        "artifact_sha256": manifest.get("sha256"),
+        "failure": row.failure.failure.message if row.failure else None,
+    }
+
+
+def _millions(row: Row, key: str, digits: int) -> str:
+    return f"{row.manifest[key] / 1e6:.{digits}f}" if row.manifest else DASH
+
+
+def _megabytes(row: Row) -> str:
+    return f"{row.manifest['size_bytes'] / 1e6:.1f}" if row.manifest else DASH
+
+
+def _number(value: float | None, digits: int) -> str:
+    return DASH if value is None else f"{value:.{digits}f}"
+
+
+def _paper(row: Row, phone: str) -> str:
+    return f"{row.paper[phone].latency_ms:g}" if phone in row.paper else DASH
+
+
+def _column(phone: str) -> str:
+    return f"{phone.lower().replace(' ', '')}_ms_published"

@@ -1,0 +1,69 @@
+"""Programs that run on devices, and the host's way to have an artifact compute something."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import EdgekitError, FailureKind
+
+PYTHON_RUNNER = Path(__file__).with_name("python_runner.py")
+
+
+def infer(artifact: Path, images: NDArray[np.float32], timeout: float = 300) -> NDArray[np.float32]:
+    """Run each image (in the artifact's own layout) through the artifact in the runner that also times it.
+
+    Returns float32 (images, classes). EdgekitError (``crashed``, ``timed_out``) with the runner's last words.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        question, answer = Path(folder) / "input.bin", Path(folder) / "output.bin"
+        images.astype(np.float32).tofile(question)
+        command = [
+            sys.executable,
+            str(PYTHON_RUNNER),
+            "--model",
+            str(artifact),
+            "--input",
+            str(question),
+            "--output",
+            str(answer),
+        ]
+        try:
+            finished = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise EdgekitError(
+                FailureKind.timed_out, "run", f"{artifact.name} ran for more than {timeout:.0f} s."
+            ) from error
+        if finished.returncode:
+            raise EdgekitError(
+                FailureKind.crashed,
+                "run",
+                f"{artifact.name} did not run: {last_words(finished.stdout, finished.stderr)}",
+            )
+        return np.fromfile(answer, dtype=np.float32).reshape(len(images), -1)
+
+
+def read_events(stdout: str) -> list[dict[str, Any]]:
+    """Return the JSON lines that a runner printed; what else is on its output, or was cut off by its death, is passed over."""
+    events = []
+    for line in stdout.splitlines():
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(event, dict) and "event" in event:
+            events.append(event)
+    return events
+
+
+def last_words(stdout: str, stderr: str) -> str:
+    """Return what a runner said before it died: its error line, else the end of its standard error."""
+    errors = [event["message"] for event in read_events(stdout) if event["event"] == "error"]
+    return str(errors[-1]) if errors else " | ".join(stderr.strip().splitlines()[-3:]) or "nothing was said"

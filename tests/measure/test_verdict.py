@@ -1,0 +1,37 @@
+import numpy as np
+
+from edgekit.measure.statistics import summarise
+from edgekit.measure.verdict import judge
+
+MILLISECOND = 1_000_000
+
+
+def trace(medians, seed=0):
+    random = np.random.default_rng(seed)
+    samples = [(median * MILLISECOND * random.normal(1, 0.01, 60)).astype(int).tolist() for median in medians]
+    return summarise(samples, [1] * len(samples), [1] * len(samples))
+
+
+def test_few_sessions_are_preliminary_however_alike():
+    judged = judge(trace([5.0] * 5))
+    assert judged.verdict == "preliminary"
+    assert "75%" not in judged.evidence
+    assert "94%" in judged.evidence  # what five sessions cover
+
+
+def test_alike_sessions_are_stable():
+    assert judge(trace([5.0] * 6)).verdict == "stable"
+
+
+def test_sessions_that_differ_are_noisy_and_say_what_to_do():
+    judged = judge(trace([5.0, 5.0, 5.0, 5.0, 5.0, 6.0]))
+    assert judged.verdict == "noisy"
+    assert "stop other work" in judged.evidence
+
+
+def test_verdicts_on_synthetic_devices_are_mostly_right():
+    random = np.random.default_rng(1)
+    quiet = [judge(trace(random.normal(5, 0.02, 6), seed)).verdict for seed in range(200)]
+    loud = [judge(trace(random.normal(5, 0.6, 6), seed)).verdict for seed in range(200)]
+    assert quiet.count("stable") >= 198  # false alarms
+    assert loud.count("noisy") >= 190  # detections

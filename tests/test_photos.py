@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekit.errors import UsageError
+from edgekit.photos import crops, open_photo, photo_set, preprocess
+from edgekit.recipe import load_recipe
+
+PREPROCESSING = load_recipe("v2").preprocessing
+
+
+def test_the_default_photos_are_scikit_learns_two():
+    found = photo_set()
+    assert [path.name for path in found.paths] == ["china.jpg", "flower.jpg"]
+
+
+def test_the_hash_of_a_set_sees_contents_and_not_names(tmp_path):
+    for folder, names in {"one": ("a.png", "b.png"), "two": ("y.png", "x.png"), "three": ("a.png",)}.items():
+        (tmp_path / folder).mkdir()
+        for index, name in enumerate(names):
+            Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / folder / name)
+    one, two, three = (photo_set(tmp_path / folder).sha256 for folder in ("one", "two", "three"))
+    assert one == two != three
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no photo"])
+def test_what_is_no_photo_is_said(tmp_path, content):
+    path = tmp_path / "cat.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"cat\.jpg"):
+        open_photo(path)
+
+
+def test_a_folder_without_photos_is_said(tmp_path):
+    with pytest.raises(UsageError, match="holds no photo"):
+        photo_set(tmp_path)
+    with pytest.raises(UsageError, match="no folder"):
+        photo_set(tmp_path / "none")
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256)])
+def test_preprocessing_is_resize_crop_and_normalise(size):
+    photo = Image.new("RGB", size, (255, 0, 127))
+    image = preprocess(photo, PREPROCESSING, 224)
+    assert image.shape == (3, 224, 224)
+    expected = [(1 - 0.485) / 0.229, (0 - 0.456) / 0.224, (127 / 255 - 0.406) / 0.225]
+    np.testing.assert_allclose(image.mean((1, 2)), expected, rtol=1e-5)
+
+
+def test_the_crop_is_the_centre():
+    for border, darkest in ((16, 2.2), (17, -2.2)):  # 224 of 256 pixels leave 16 on each side
+        photo = Image.new("RGB", (256, 256))
+        photo.paste((255, 255, 255), (border, border, 256 - border, 256 - border))
+        image = preprocess(photo, PREPROCESSING, 224)
+        assert image.min() > darkest if darkest > 0 else image[:, 0, 0].max() < -1.7
+
+
+def test_crops_are_seeded_and_differ_by_seed():
+    photos = photo_set()
+    one, again, other = (crops(photos, PREPROCESSING, 32, 4, seed) for seed in (0, 0, 1))
+    assert one.shape == (4, 3, 32, 32)
+    assert one.dtype == np.float32
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)

@@ -1,0 +1,118 @@
+import pytest
+
+from edgekit.errors import FailureKind, UsageError
+from edgekit.recipe import known_recipes, load_recipe
+
+RECIPE = """\
+name: mine
+architecture: mobilenet_v1
+model: {resolution: 96, padding: same, batch_norm_epsilon: 0.001}
+weights: {random: 0}
+preprocessing: {crop_fraction: 0.875, interpolation: bilinear, mean: [0, 0, 0], std: [1, 1, 1]}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return written
+
+
+def test_the_built_in_recipes_are_found_by_name_and_by_path():
+    names = {"v1", "v2", "v3_large", "v3_small", "v3_large_minimalistic", "v3_small_minimalistic"}
+    assert names <= known_recipes().keys()
+    assert load_recipe("v2") == load_recipe("recipes/v2.yaml")
+
+
+def test_the_hash_ignores_order_and_comments_and_sees_every_value(write):
+    original = load_recipe(write(RECIPE)).hash
+    assert load_recipe(write("# a comment\n" + "\n".join(reversed(RECIPE.splitlines())))).hash == original
+    assert load_recipe(write(RECIPE.replace("96", "128"))).hash != original
+
+
+def test_targets_change_the_hash_but_not_what_is_built(write):
+    one, two = load_recipe(write(RECIPE)), load_recipe(write(RECIPE + "targets: [coreml/-/fp16]\n"))
+    assert one.hash != two.hash
+    assert one.build_hash == two.build_hash
+
+
+def test_an_override_changes_the_variant(write):
+    recipe = load_recipe(write(RECIPE), ("model.width=0.75", "targets=[tflite/xnnpack/int8]"))
+    assert recipe.model.variant == "0.75/96"
+    assert recipe.targets == ("tflite/xnnpack/int8",)
+
+
+def test_another_class_count_has_no_contract():
+    recipe = load_recipe("v1", ("model.classes=10",))
+    assert recipe.model.variant == "1.0/224/10"
+    assert recipe.expectation is None
+
+
+def test_overriding_a_model_with_real_weights_asks_for_random_ones():
+    with pytest.raises(UsageError, match="real weights") as raised:
+        load_recipe("v2", ("model.width=0.75",))
+    assert "weights={random: 0}" in raised.value.failure.hint
+    assert load_recipe("v2", ("model.width=0.75", "weights={random: 3}")).weights.random == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("resolution: 96", "resolutoin: 96"), "line 3: unknown key model.resolutoin. Did you mean resolution?"),
+        (
+            ("mobilenet_v1", "mobilenet_v11"),
+            "line 2, key architecture: unknown architecture mobilenet_v11; did you mean mobilenet_v1?",
+        ),
+        (
+            ("resolution: 96", "resolution: 7"),
+            "line 3, key model.resolution: Input should be greater than or equal to 32",
+        ),
+        (("resolution: 96", "resolution: big"), "line 3, key model.resolution"),
+        (("{random: 0}", "{random: 0, url: x}"), "line 4, key weights: give either random or url"),
+        (("{random: 0}", "{sha256: b0353104}"), "line 4, key weights: give url and sha256"),
+        (("weights: {random: 0}\n", ""), "key weights: Field required"),
+        (("name: mine", "name: mine\ntargets: [tflite/fp32]"), "line 2, key targets: 'tflite/fp32' is no target"),
+        (("name: mine", "name: mine\nexpect: {big: {parameters: 1, multiply_adds: 1}}"), "'big' is no variant"),
+        (("name: mine", "name: &a mine\ndescription: *a"), "line 2: aliases"),
+        (("name: mine", "name: [mine"), "this is not YAML"),
+        (("name: mine", "\tname: mine"), "this is not YAML"),
+    ],
+)
+def test_errors_name_file_line_key_and_the_nearest_name(write, change, said):
+    path = write(RECIPE.replace(*change))
+    with pytest.raises(UsageError) as raised:
+        load_recipe(path)
+    assert raised.value.failure.message.startswith(path)
+    assert said in raised.value.failure.message
+    assert raised.value.failure.kind == FailureKind.recipe
+
+
+@pytest.mark.parametrize("override", ["width", "=3", "name.first=x"])
+def test_an_override_that_cannot_be_says_so(write, override):
+    with pytest.raises(UsageError, match="--set"):
+        load_recipe(write(RECIPE), (override,))
+
+
+def test_a_missing_recipe_names_the_nearest():
+    with pytest.raises(UsageError, match="no recipe named v3_larg") as raised:
+        load_recipe("v3_larg")
+    assert raised.value.failure.hint == "Did you mean v3_large?"
+    with pytest.raises(UsageError, match=r"no recipe at recipes/none\.yaml"):
+        load_recipe("recipes/none.yaml")
+
+
+def test_recipes_are_looked_up_in_named_folders(write, tmp_path, monkeypatch):
+    write(RECIPE)
+    monkeypatch.setenv("EDGEKIT_RECIPES", str(tmp_path))
+    assert load_recipe("mine").model.resolution == 96
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path):
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_recipe(str(path))

@@ -1,0 +1,85 @@
+import os
+import signal
+import time
+
+import pytest
+
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.worker import call
+
+
+def double(job):
+    print("noise of a converter")
+    return {"doubled": job["value"] * 2}
+
+
+def refuse(job):
+    raise EdgekitError(FailureKind.contract, "model", "It is too large.", "Make it smaller.")
+
+
+def stumble(job):
+    raise ValueError("the converter's\nown words")
+
+
+def fill_disk(job):
+    raise OSError(28, "No space left on device")
+
+
+def die(job):
+    os.kill(os.getpid(), getattr(signal, job["signal"]))
+
+
+def sleep(job):
+    time.sleep(60)
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
+    return tmp_path / "logs" / "work.log"
+
+
+def test_a_result_comes_back_and_noise_goes_to_the_log(log, capfd):
+    assert call("test_worker:double", {"value": 21}, log) == {"doubled": 42}
+    assert "noise of a converter" in log.read_text()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_failure_arrives_as_it_was_raised(log):
+    with pytest.raises(EdgekitError) as raised:
+        call("test_worker:refuse", {}, log)
+    failure = raised.value.failure
+    assert (failure.kind, failure.message, failure.hint) == (
+        FailureKind.contract,
+        "It is too large.",
+        "Make it smaller.",
+    )
+
+
+def test_an_unexpected_error_becomes_a_failure_of_the_jobs_kind_with_its_traceback_in_the_log(log):
+    with pytest.raises(EdgekitError, match="ValueError: the converter's own words") as raised:
+        call("test_worker:stumble", {"stage": "compile", "failure_kind": "compilation"}, log)
+    assert (raised.value.failure.kind, raised.value.failure.stage) == (FailureKind.compilation, "compile")
+    assert "Traceback" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("function", "job", "kind"),
+    [
+        ("fill_disk", {}, FailureKind.disk_full),
+        ("die", {"signal": "SIGSEGV"}, FailureKind.crashed),
+        ("die", {"signal": "SIGKILL"}, FailureKind.out_of_memory),
+    ],
+)
+def test_a_crash_has_its_kind(log, function, job, kind):
+    with pytest.raises(EdgekitError) as raised:
+        call(f"test_worker:{function}", job, log)
+    assert raised.value.failure.kind == kind
+
+
+def test_a_job_that_hangs_is_stopped(log):
+    start = time.monotonic()
+    with pytest.raises(EdgekitError, match="more than 2 s") as raised:
+        call("test_worker:sleep", {}, log, timeout=2)
+    assert raised.value.failure.kind == FailureKind.timed_out
+    assert time.monotonic() - start < 10
