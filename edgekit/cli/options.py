@@ -58,7 +58,7 @@ def console() -> Console:
     from rich.console import Console
 
     found = Console(soft_wrap=False, highlight=False)
-    return found if found.is_terminal else Console(width=160, highlight=False)
+    return found if found.is_terminal else Console(width=170, highlight=False)
 
 
 def tell(line: str) -> None:

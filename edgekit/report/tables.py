@@ -73,29 +73,29 @@ def markdown(rows: Sequence[Row]) -> str:
     return f"{table}\n\n" + "".join(f"- {note}\n" for note in notes(rows))
 
 
-def terminal(rows: Sequence[Row], title: str) -> RenderableType:
-    """Return the table and its footnotes for a terminal."""
+def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str) -> RenderableType:
+    """Return the table and its footnotes for a terminal; what other sources print is in the Markdown only."""
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("target", no_wrap=True)
-    table.add_column("latency, ms\n(measured)", no_wrap=True)
-    table.add_column("p90, ms", justify="right", no_wrap=True)
+    table.add_column("latency, ms\nmeasured", no_wrap=True)
+    table.add_column("p90, ms\nmeasured", no_wrap=True)
     table.add_column("result", no_wrap=True)
     table.add_column("parity with\nPyTorch", no_wrap=True)
-    table.add_column("MB", justify="right", no_wrap=True)
+    table.add_column("size,\nMB", justify="right", no_wrap=True)
     for phone in PHONES:
-        table.add_column(f"{phone}\n(published)", justify="right", no_wrap=True)
+        table.add_column(f"{phone}, ms\npublished", justify="right", no_wrap=True)
     for row in rows:
         result = Text(row.result, RESULT_STYLES[row.status])
         published = [_paper(row, phone) for phone in PHONES]
         table.add_row(row.target, latency(row), p90(row), result, parity(row), _megabytes(row), *published)
-    return Group(table, *(Text(f"- {note}", "dim") for note in notes(rows)))
+    return Group(table, *(Text(f"- {note}") for note in (*notes(rows, elsewhere=False), *ratio_lines(ratios))))
 
 
 def ratio_lines(ratios: Sequence[RatioEntry]) -> list[str]:
     """Return a sentence per pair of precisions that one run measured in turns."""
     return [
-        f"{one.recipe}: {one.faster} takes 1/{one.ratio:.2f} [{one.interval[0]:.2f}, {one.interval[1]:.2f}] of the time of "
-        f"{one.slower} (paired by block, {one.interval_confidence:.0%} interval)"
+        f"{one.recipe}: {one.faster} is {one.ratio:.2f} [{one.interval[0]:.2f}, {one.interval[1]:.2f}] times as fast as "
+        f"{one.slower} (paired by block, {one.interval_confidence:.0%} interval)."
         for one in ratios
     ]
 
@@ -125,8 +125,8 @@ def parity(row: Row) -> str:
     return f"{result['snr_db']:.0f} dB, {same}" + (" (derived)" if result["kind"] == "derived" else "")
 
 
-def notes(rows: Sequence[Row]) -> list[str]:
-    """Return the footnotes: what the numbers are, on what, what failed and why, and what other sources print."""
+def notes(rows: Sequence[Row], elsewhere: bool = True) -> list[str]:
+    """Return the footnotes: what the numbers are, on what, what failed and why, and what is published `elsewhere`."""
     found: dict[str, None] = {}
     if any(row.summary for row in rows):
         found[LATENCY_NOTE] = None
@@ -136,7 +136,8 @@ def notes(rows: Sequence[Row]) -> list[str]:
         found |= dict.fromkeys(_notes_of(row))
     if any(row.paper for row in rows):
         found[PAPER_NOTE] = None
-    found |= dict.fromkeys(note for row in rows for note in _published_elsewhere(row))
+    if elsewhere:
+        found |= dict.fromkeys(note for row in rows for note in _published_elsewhere(row))
     return list(found)
 
 

@@ -1,0 +1,66 @@
+"""MobileNetV2 with its real weights on labelled photos, which are never photos of the calibration."""
+
+import numpy as np
+import pytest
+
+from edgekit.accuracy.classify import class_names
+from edgekit.backends.base import backend_of
+from edgekit.models.prepare import load_prepared
+from edgekit.photos import open_photo, photo_set, preprocess
+from edgekit.pipeline import Plan, build_artifacts
+from edgekit.recipe import load_recipe
+
+TARGETS = ("tflite/xnnpack/fp32", "tflite/xnnpack/int8", "executorch/xnnpack/fp32", "executorch/xnnpack/int8")
+
+
+@pytest.fixture
+def v2(v2_checkpoint, tmp_path):
+    """The recipe, the prepared model and its artifacts by target."""
+    recipe = load_recipe("v2")
+    prepared, built = build_artifacts(Plan.of(recipe, TARGETS, photo_set()), lambda line: None, tmp_path / "log")
+    assert [one.failure for one in built] == [None] * len(TARGETS)
+    return recipe, prepared, {str(one.target): one.artifact for one in built}
+
+
+def test_fp32_artifacts_give_pytorchs_top1_on_all_labelled_photos_and_int8_is_reported(v2, labelled_photos, capsys):
+    import torch
+
+    recipe, prepared, artifacts = v2
+    images = np.stack([preprocess(open_photo(path), recipe.preprocessing, 224) for path, _ in labelled_photos])
+    labels = np.array([label for _, label in labelled_photos])
+    with torch.no_grad():
+        reference = load_prepared(recipe, prepared.folder)(torch.from_numpy(images)).numpy()
+    assert (reference.argmax(1) == labels).sum() >= 18
+    assert sum(label in np.argsort(-row)[:5] for row, label in zip(reference, labels, strict=True)) == 20
+    agreement = {}
+    for target, artifact in artifacts.items():
+        logits = backend_of(artifact.target).execute(artifact.path, images)
+        agreement[target] = int((logits.argmax(1) == reference.argmax(1)).sum())
+    with capsys.disabled():
+        print(f"\nMobileNetV2, top-1 equal to PyTorch's of 20 labelled photos: {agreement}")
+    assert agreement["tflite/xnnpack/fp32"] == agreement["executorch/xnnpack/fp32"] == 20
+    assert set(agreement) == set(TARGETS)
+
+
+@pytest.mark.parametrize("target", [None, "tflite/xnnpack/fp32"])
+def test_classify_sees_the_cat(v2, edgekit, target):
+    from skimage import data
+
+    cat = f"{data.__path__[0]}/chelsea.png"
+    done = edgekit("classify", "recipes/v2.yaml", cat, *(("--target", target) if target else ()))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5
+    first = lines[0].split(maxsplit=2)
+    assert 281 <= int(first[1]) <= 285  # ImageNet's cats
+    assert first[2] == class_names()[int(first[1])]
+    assert "cat" in done.stdout.lower()
+
+
+def test_classify_of_something_that_is_no_imagenet_classifier_is_refused(edgekit, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(tmp_path / "red.png")
+    done = edgekit("classify", "v1", tmp_path / "red.png", "--set", "model.classes=10")
+    assert done.returncode == 2
+    assert "10 classes" in done.stderr

@@ -1,0 +1,138 @@
+import json
+import statistics
+import subprocess
+import sys
+import time
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from edgekit.cli import COMMANDS
+from edgekit.errors import LABELS, ExitCode, FailureKind
+from edgekit.models.inspection import InspectDocument
+from edgekit.report.document import RunDocument
+
+SCHEMAS = {"run": RunDocument, "inspect": InspectDocument}
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_imports_no_torch_and_nothing_heavy(command):
+    program = (
+        "import sys\nfrom edgekit.cli import cli\n"
+        f"try: cli({[part for part in (command, '--help') if part]!r})\n"
+        "except SystemExit as done: assert not done.code\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'pandas', 'pydantic', 'sqlalchemy', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+    assert command in {"", "weights"} or "Example: edgekit" in done.stdout
+
+
+@pytest.mark.timing
+def test_help_takes_under_300_ms():
+    def once():
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "edgekit", "--help"], stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - start
+
+    assert statistics.median(once() for _ in range(7)) < 0.3
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_committed_json_schema_is_that_of_the_code(name):
+    committed = json.loads((files("edgekit") / "schemas" / f"{name}.schema.json").read_text())
+    assert committed == SCHEMAS[name].model_json_schema(by_alias=True, mode="serialization")
+
+
+def test_inspect_shows_layers_shares_and_the_contract(edgekit):
+    done = edgekit("inspect", "recipes/v1.yaml")
+    assert done.returncode == 0
+    for part in ("depthwise 3x3", "94.86%", "568,740,352", "4,231,976", "contract met"):
+        assert part in done.stdout
+
+
+def test_inspect_all_as_json_fits_its_schema(edgekit):
+    done = edgekit("inspect", "--all", "--json")
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, json.loads((files("edgekit") / "schemas/inspect.schema.json").read_text()))
+    assert document["schema"] == 1
+    assert {entry["name"]: entry["contract"] for entry in document["recipes"]}["v3_large"] == "met"
+
+
+def test_inspect_of_a_broken_contract_exits_with_1_and_of_none_says_so(edgekit, tmp_path):
+    broken = (
+        (files("edgekit").parent / "recipes/v1.yaml")
+        .read_text()
+        .replace("4231976, multiply_adds: 568740352", "1, multiply_adds: 2")
+    )
+    (tmp_path / "broken.yaml").write_text(broken)
+    done = edgekit("inspect", tmp_path / "broken.yaml")
+    assert done.returncode == 1
+    assert "contract broken" in done.stdout
+    done = edgekit("inspect", "v1", "--set", "model.width=0.6")
+    assert done.returncode == 0
+    assert "no contract" in done.stdout
+
+
+def test_devices_lists_what_is_reachable_and_what_is_not(edgekit):
+    done = edgekit("devices")
+    assert done.returncode == 0
+    assert "reachable" in done.stdout
+    assert "device offline" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("deploy", "v3_larg", "--device", "host"), 2, "Did you mean v3_large?"),
+        (("deploy", "v1", "--device", "hots"), 2, "Did you mean host?"),
+        (("deploy", "v1", "--device", "host", "--protocol", "slow"), 2, "Known: 1t-big, quick, emulated"),
+        (("deploy", "v1", "--device", "host", "--targets", "tflite/gpu/fp32"), 2, "Known targets: "),
+        (("deploy", "v1", "--device", "host", "--targets", "tflite"), 2, "backend/delegate/precision"),
+        (("deploy", "v1"), 2, "--device"),
+        (("compile", "v1", "--set", "model.width=0"), 2, "key model.width: Input should be greater than 0"),
+        (("compile", "v1", "--photos", "/nowhere"), 2, "There is no folder /nowhere"),
+        (("classify", "v1", "/nowhere.png"), 2, "There is no photo at /nowhere.png"),
+        (("inspect",), 2, "Name one recipe, or say --all"),
+        (("report", "--run", "none"), 2, "holds no run none"),
+        (("report", "--ledger", "no url"), 1, "ledger"),
+        (("weights", "import", "/nowhere.pth"), 2, "There is no file at /nowhere.pth"),
+        (("dance",), 2, "No such command"),
+    ],
+)
+def test_bad_input_gets_a_sentence_an_exit_code_and_no_traceback(edgekit, arguments, code, said):
+    done = edgekit(*arguments)
+    assert done.returncode == code
+    assert said in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(edgekit):
+    done = edgekit("--debug", "inspect", "none")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_an_import_with_the_wrong_hash_is_refused(edgekit, tmp_path):
+    (tmp_path / "net.pth").write_bytes(b"content")
+    done = edgekit(
+        "weights", "import", tmp_path / "net.pth", "--sha256", "00000000", env={"EDGEKIT_CACHE": str(tmp_path)}
+    )
+    assert done.returncode == 1
+    assert "has SHA-256 ed7002b4" in done.stderr
+
+
+def test_the_exit_codes_have_an_order():
+    code = ExitCode
+    assert code.worst(set()) == 0
+    assert code.worst({code.untrustworthy, code.failure}) == 1
+    assert code.worst({code.usage, code.failure}) == 2
+    assert code.worst(set(code)) == 130
+
+
+def test_every_failure_kind_is_snake_case_and_has_a_label():
+    assert set(LABELS) == set(FailureKind)
+    assert all(kind.value.replace("_", "").islower() for kind in FailureKind)

@@ -1,0 +1,50 @@
+"""No phone is to be had here: only that its absence is told. The real daemon comes with the lab devices."""
+
+import socket
+import threading
+
+import pytest
+
+from edgekit.devices.android import connect
+from edgekit.devices.profile import load_profile
+from edgekit.errors import EdgekitError, FailureKind
+
+
+@pytest.fixture
+def silent_port():
+    """A port where somebody accepts and says nothing."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    accepted = []
+    thread = threading.Thread(target=lambda: accepted.append(listening.accept()), daemon=True)
+    thread.start()
+    yield listening.getsockname()[1]
+    listening.close()
+    for connection, _ in accepted:
+        connection.close()
+
+
+def test_a_phone_that_is_not_there_is_offline_and_says_what_to_do():
+    with pytest.raises(EdgekitError) as raised:
+        connect(load_profile("pixel"))
+    failure = raised.value.failure
+    assert (failure.kind, failure.stage, failure.retriable) == (FailureKind.offline, "reach", True)
+    assert "pixel cannot be reached over USB" in failure.message
+    assert "edgekit[usb]" in failure.hint or "USB debugging" in failure.hint
+
+
+def test_a_refused_connection_is_offline():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    profile = load_profile("pixel").model_copy(update={"host": "127.0.0.1", "port": port})
+    with pytest.raises(EdgekitError, match="refused") as raised:
+        connect(profile)
+    assert raised.value.failure.kind == FailureKind.offline
+    assert "adb tcpip" in raised.value.failure.hint
+
+
+def test_a_daemon_that_says_nothing_is_offline_and_does_not_hang(silent_port, monkeypatch):
+    monkeypatch.setattr("edgekit.devices.android.CONNECT_SECONDS", 0.5)
+    profile = load_profile("pixel").model_copy(update={"host": "127.0.0.1", "port": silent_port})
+    with pytest.raises(EdgekitError) as raised:
+        connect(profile)
+    assert raised.value.failure.kind == FailureKind.offline

@@ -1,0 +1,142 @@
+import json
+import sys
+
+import pytest
+
+from edgekit.devices.host import Host
+from edgekit.devices.profile import load_profile
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.measure.protocol import PROTOCOLS, protocol_named
+from edgekit.measure.session import Subject, run_interleaved, run_session
+
+QUICK = PROTOCOLS["emulated"].model_copy(update={"sessions": 4})
+
+
+class Scripted(Host):
+    """The host with a runner of our own, to play what real runners do only when something breaks."""
+
+    def __init__(self, tmp_path, script):
+        super().__init__(load_profile("host"))
+        self._script = tmp_path / "runner.py"
+        self._script.write_text(script)
+
+    def runner(self):
+        return (sys.executable, str(self._script))
+
+
+def events(cpu, **changes):
+    told = {
+        "environment": {"threads": 1, "affinity": [cpu], "runtime": "scripted"},
+        "load": {"ns": 5},
+        "first": {"ns": 6},
+        "samples": {"ns": [1, 2, 3]},
+        "done": {"cpus_seen": [cpu], "cpu_ns": 10, "wall_ns": 10},
+    }
+    for event, fields in changes.items():
+        told[event].update(fields)
+    return "\n".join(f"print({json.dumps(json.dumps({'event': name, **fields}))})" for name, fields in told.items())
+
+
+@pytest.fixture
+def scripted(tmp_path):
+    devices = []
+
+    def make(script):
+        devices.append(Scripted(tmp_path, script))
+        return devices[-1]
+
+    yield make
+    for device in devices:
+        device.release()
+
+
+@pytest.fixture
+def cpu():
+    device = Host(load_profile("host"))
+    yield device.timing_cpu()
+    device.release()
+
+
+SUBJECT = Subject("tflite/xnnpack/fp32", "model.tflite", "input.bin")
+
+
+def test_a_session_is_what_the_runner_reported(scripted, cpu):
+    session = run_session(scripted("print('a library says hello')\n" + events(cpu)), SUBJECT, QUICK)
+    assert (session.load_ns, session.first_ns, session.samples) == (5, 6, (1, 2, 3))
+    assert session.environment["runtime"] == "scripted"
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "said"),
+    [
+        ("import time; time.sleep(60)", FailureKind.timed_out, "more than 1 s"),
+        ("import sys; sys.exit('no such model')", FailureKind.crashed, "no such model"),
+        ("import os; os.kill(os.getpid(), 11)", FailureKind.crashed, "status -11: nothing was said"),
+        ("import os; os.kill(os.getpid(), 9)", FailureKind.out_of_memory, "status -9"),
+        (
+            """print('{"event": "error", "message": "the last words"}'); raise SystemExit(1)""",
+            FailureKind.crashed,
+            "the last words",
+        ),
+        ("""print('{"event": "load", "ns"')""", FailureKind.crashed, "status 0: nothing was said"),
+    ],
+)
+def test_a_runner_that_breaks_has_its_kind_and_its_last_words(scripted, script, kind, said):
+    with pytest.raises(EdgekitError) as raised:
+        run_session(scripted(script), SUBJECT, QUICK.model_copy(update={"session_timeout": 1}))
+    assert raised.value.failure.kind == kind
+    assert said in raised.value.failure.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"environment": {"threads": 2}}, "2 threads instead of 1"),
+        ({"environment": {"affinity": [98, 99]}}, "allowed on CPUs [98, 99]"),
+        ({"done": {"cpus_seen": [98]}}, "ran on CPUs [98]"),
+        ({"done": {"cpu_ns": 2_000_000_000, "wall_ns": 1_000_000_000}}, "2.00 CPUs instead of one"),
+    ],
+)
+def test_conditions_that_were_not_met_are_a_failure(scripted, cpu, changes, said):
+    with pytest.raises(EdgekitError) as raised:
+        run_session(scripted(events(cpu, **changes)), SUBJECT, QUICK)
+    assert raised.value.failure.kind == FailureKind.unverified
+    assert said in raised.value.failure.message
+
+
+def test_subjects_take_turns_in_an_order_that_the_seed_gives(scripted, cpu):
+    device = scripted(events(cpu))
+    subjects = [Subject(name, "model", "input") for name in "abc"]
+
+    def order(seed):
+        seen = []
+        run_interleaved(device, subjects, QUICK, seed, lambda index, block, _: seen.append((block, index)), pytest.fail)
+        return seen
+
+    one = order(0)
+    assert one == order(0) != order(3)
+    for block in range(QUICK.sessions):
+        assert sorted(index for b, index in one if b == block) == [0, 1, 2]
+    assert [block for block, _ in one] == sorted(block for block, _ in one)
+
+
+def test_a_subject_that_fails_leaves_and_the_others_go_on(scripted, cpu):
+    device = scripted("import sys\nif 'bad' in sys.argv: sys.exit('broken')\n" + events(cpu))
+    subjects = [Subject(name, name, "input") for name in ("good", "bad", "fine")]
+    sessions, failures = [], []
+    run_interleaved(
+        device,
+        subjects,
+        QUICK,
+        0,
+        lambda index, *_: sessions.append(index),
+        lambda index, f: failures.append((index, f.kind)),
+    )
+    assert failures == [(1, FailureKind.crashed)]
+    assert sorted(sessions) == [0] * QUICK.sessions + [2] * QUICK.sessions
+
+
+def test_an_unknown_protocol_names_the_known_ones():
+    with pytest.raises(EdgekitError, match="no protocol named slow") as raised:
+        protocol_named("slow")
+    assert "1t-big" in raised.value.failure.hint
