@@ -82,7 +82,7 @@ def crops(
 ) -> NDArray[np.float32]:
     """Return `count` random square crops, the photos taking turns, as float32 (count, 3, resolution, resolution).
 
-    A crop's side is 40 to 100 % of its photo's shorter side; half of them are mirrored.
+    A crop's side is 80 to 100 % of its photo's shorter side, about as much as evaluation shows; half of them are mirrored.
     """
     from PIL import Image
 
@@ -91,7 +91,7 @@ def crops(
     images = []
     for index in range(count):
         photo = opened[index % len(opened)]
-        side = int(random.uniform(0.4, 1.0) * min(photo.size))
+        side = int(random.uniform(0.8, 1.0) * min(photo.size))
         left, top = (int(random.integers(0, size - side + 1)) for size in photo.size)
         crop = photo.resize((resolution, resolution), _filter(preprocessing), (left, top, left + side, top + side))
         if random.random() < 0.5:
