@@ -15,14 +15,21 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / ".cache" / "packages"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache():
+    """No test touches the user's cache; compiled artifacts stay in the checkout's .cache between runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEKIT_CACHE", str(ROOT / ".cache" / "edgekit"))
+        patch.delenv("EDGEKIT_RECIPES", raising=False)
+        patch.delenv("EDGEKIT_PROFILES", raising=False)
+        patch.chdir(ROOT)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
-    """No test touches the user's cache or ledger; compiled artifacts stay in the checkout's .cache between runs."""
-    monkeypatch.setenv("EDGEKIT_CACHE", str(ROOT / ".cache" / "edgekit"))
+    """Every test has a ledger of its own."""
     monkeypatch.setenv("EDGEKIT_LEDGER", f"sqlite:///{tmp_path}/ledger.sqlite")
-    monkeypatch.delenv("EDGEKIT_RECIPES", raising=False)
-    monkeypatch.delenv("EDGEKIT_PROFILES", raising=False)
-    monkeypatch.chdir(ROOT)
 
 
 @pytest.fixture
