@@ -33,8 +33,8 @@ def main():
         [*EDGEKIT, "report", "--run", document["run"]], stdout=subprocess.PIPE, text=True, check=True
     )
     ratios = "".join(
-        f"- {one['faster']} is {one['ratio']:.2f} [{one['interval'][0]:.2f}, {one['interval'][1]:.2f}] times as fast as "
-        f"{one['slower']} ({one['interval_confidence']:.1%} interval, paired by block).\n"
+        f"- {one['target']} is {one['speedup']:.2f} [{one['interval'][0]:.2f}, {one['interval'][1]:.2f}] times as fast as "
+        f"{one['baseline']} ({one['interval_confidence']:.1%} interval, paired by block).\n"
         for one in document["ratios"]
     )
     delegates = ", ".join(

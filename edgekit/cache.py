@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +55,3 @@ def content_size(path: Path) -> int:
         if path.is_file()
         else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     )
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder."""
-    shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -2,59 +2,71 @@
 
 from __future__ import annotations
 
-import difflib
+import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
-from edgekit.errors import FailureKind, UsageError
+from edgekit.errors import FailureKind, UsageError, did_you_mean
 
 
 class Strict(BaseModel):
-    """A part of a document: immutable, and unknown keys are errors."""
+    """A part of a document: immutable; unknown keys and infinite numbers are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 DocumentT = TypeVar("DocumentT", bound=Strict)
+
+IN_YAML = {
+    "model_type": "write keys and values here, not one value",
+    "dict_type": "write keys and values here, not one value",
+    "tuple_type": "write a list here: [a, b]",
+    "string_type": "write text here, in quotes where it looks like a number",
+}
+"""Pydantic's kind of error -> the same in the words of YAML, where pydantic's are Python's."""
 
 
 def load_document(schema: type[DocumentT], path: Path, overrides: tuple[str, ...] = ()) -> DocumentT:
     """Read `path` as `schema`, after the `overrides` (``key.key=value``, value in YAML).
 
-    UsageError (kind ``recipe``) for a file that cannot be read, is not YAML or does not fit the schema.
+    Types are taken as they are written: ``true`` and ``"1"`` are no numbers. UsageError (kind ``recipe``) for a file that cannot
+    be read, is not YAML or does not fit the schema; it names the file and the line, or the override, and the key.
     """
+    content = _parse(path)
+    for override in overrides:
+        _override(content, override)
     try:
-        content = _parse(path)
-        for override in overrides:
-            _override(content, override)
-        return schema.model_validate(_plain(content))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.", kind=FailureKind.recipe) from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise UsageError(f"{path}, line {line}: this is not YAML: {error.problem}.", kind=FailureKind.recipe) from error
+        return schema.model_validate_json(json.dumps(_plain(content), default=str), strict=True)
     except ValidationError as error:
-        problems = [_explain(schema, content, path, problem) for problem in error.errors()]
+        problems = [_explain(schema, content, path, overrides, problem) for problem in error.errors()]
         raise UsageError("\n".join(problems), kind=FailureKind.recipe) from error
 
 
 def _parse(path: Path) -> CommentedMap:
-    text = path.read_text(encoding="utf-8")
-    for event in YAML().parse(text):
-        if isinstance(event, AliasEvent):
-            line = event.start_mark.line + 1
-            raise UsageError(
-                f"{path}, line {line}: aliases (*{event.anchor}) are not allowed.",
-                "Write the value out.",
-                FailureKind.recipe,
-            )
-    content = YAML().load(text)
+    try:
+        text = path.read_text(encoding="utf-8")
+        for event in YAML().parse(text):
+            if isinstance(event, AliasEvent):
+                line = event.start_mark.line + 1
+                raise UsageError(
+                    f"{path}, line {line}: aliases (*{event.anchor}) are not allowed.",
+                    "Write the value out.",
+                    FailureKind.recipe,
+                )
+        content = YAML().load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}.", kind=FailureKind.recipe) from error
+    except (YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{path}{line}: this is not YAML: {_yaml_problem(error)}.", kind=FailureKind.recipe) from error
     if not isinstance(content, CommentedMap):
         raise UsageError(f"{path} holds no mapping of keys to values.", kind=FailureKind.recipe)
     return content
@@ -70,7 +82,15 @@ def _override(content: CommentedMap, override: str) -> None:
         place = place.setdefault(parent, CommentedMap())
         if not isinstance(place, dict):
             raise UsageError(f"--set {override}: {parent} is a value and has no keys of its own.")
-    place[last] = YAML(typ="safe").load(text)
+    try:
+        place[last] = YAML(typ="safe").load(text)
+    except (YAMLError, ValueError) as error:
+        problem = f"--set {override}: the value is not YAML: {_yaml_problem(error)}."
+        raise UsageError(problem, "Put quotes around text: --set 'key=\"text\"'.") from error
+
+
+def _yaml_problem(error: Exception) -> str:
+    return error.problem or str(error) if isinstance(error, MarkedYAMLError) else str(error).splitlines()[0]
 
 
 def _plain(value: Any) -> Any:
@@ -81,21 +101,46 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _explain(schema: type[BaseModel], content: CommentedMap, path: Path, problem: Any) -> str:
-    """Turn one pydantic error into: file, line, key, what is wrong, nearest valid name."""
+def _explain(schema: type[BaseModel], content: CommentedMap, path: Path, overrides: Iterable[str], problem: Any) -> str:
+    """Turn one pydantic error into: file, line (or override), key, what is wrong, nearest valid name."""
     location = [part for part in problem["loc"] if isinstance(part, str | int)]
-    line, place, fields = 1, content, schema
-    for part in location:
-        if isinstance(place, CommentedMap) and part in place:
-            line = place.lc.key(part)[0] + 1 if part in place.lc.data else line
-            place = place[part]
-        annotation = fields.model_fields.get(str(part)) if fields else None
-        inner = annotation.annotation if annotation else None
-        if part != location[-1]:
-            fields = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None  # type: ignore[assignment]
-    text = f"{path}, line {line}, key {'.'.join(map(str, location)) or '(top)'}: {problem['msg']}."
+    override = next((one for one in overrides if _concerns(one, location)), None)
+    where = f"{path} with --set {override}" if override else f"{path}, line {_line(content, location)}"
+    key = ".".join(map(str, location)) or "(top)"
     if problem["type"] == "extra_forbidden":
-        text = f"{path}, line {line}: unknown key {'.'.join(map(str, location))}."
-        nearest = difflib.get_close_matches(str(location[-1]), fields.model_fields if fields else [], n=1)
-        text += f" Did you mean {nearest[0]}?" if nearest else ""
-    return text.replace("Value error, ", "").replace("..", ".")
+        return f"{where}: unknown key {key}. {did_you_mean(str(location[-1]), _keys(schema, location[:-1]))}"
+    said = IN_YAML.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
+    return f"{where}, key {key}: {said}" + ("" if said.endswith((".", "?")) else ".")
+
+
+def _concerns(override: str, location: list[str | int]) -> bool:
+    """Say whether the key that `override` sets holds the place of an error, or lies within it."""
+    key, place = override.partition("=")[0].split("."), [str(part) for part in location]
+    shorter = min(len(key), len(place))
+    return shorter > 0 and key[:shorter] == place[:shorter]
+
+
+def _line(content: CommentedMap, location: list[str | int]) -> int:
+    """Return the line of the innermost key on the way to `location` that the file has."""
+    line, place = 1, content
+    for part in location:
+        if not isinstance(place, CommentedMap | CommentedSeq) or part not in place.lc.data:
+            break
+        line, place = place.lc.data[part][0] + 1, place[part]
+    return line
+
+
+def _keys(schema: type[BaseModel], location: list[str | int]) -> Iterable[str]:
+    """Return the keys that are valid at `location`; keys of mappings and indices of lists lead to the same schema."""
+    for part in location:
+        field = schema.model_fields.get(str(part))
+        if field is not None:
+            schema = _schema_in(field.annotation) or schema
+    return schema.model_fields
+
+
+def _schema_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the document part in an annotation such as ``Part | None`` or ``dict[str, Part]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _schema_in(part))), None)

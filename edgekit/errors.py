@@ -6,6 +6,8 @@ where that happens. Both say what happened and where (`message`) and what to do 
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -99,8 +101,21 @@ class EdgekitError(Exception):
         self.failure = Failure(kind, stage, message, hint, retriable)
 
 
+def missing_converters(error: ImportError) -> EdgekitError:
+    """Say in one sentence that an optional package is missing, and how to get it."""
+    message = f"A package that this needs is missing: {error.name or error}."
+    return EdgekitError(FailureKind.missing_extra, "install", message, "Install it: pip install 'edgekit[convert]'.")
+
+
 class UsageError(EdgekitError):
     """The user asked for something that cannot be: a bad recipe, name or option. Exit code 2."""
 
     def __init__(self, message: str, hint: str = "", kind: FailureKind = FailureKind.usage) -> None:
         super().__init__(kind, "usage", message, hint)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the hint that goes with an unknown name: the nearest of the `known` ones, or all of them."""
+    known = sorted(known)
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {nearest[0]}?" if nearest else f"Known: {', '.join(known) or 'none'}."

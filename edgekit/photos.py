@@ -27,7 +27,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photo files and the SHA-256 over their contents' hashes; file names do not count."""
+    """Photo files in the order of their contents' hashes, and the SHA-256 over these; file names do not count."""
 
     paths: tuple[Path, ...]
     sha256: str
@@ -46,11 +46,11 @@ def photo_set(folder: Path | None = None) -> PhotoSet:
         folder = Path(spec.submodule_search_locations[0]) / "datasets" / "images"
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Name a folder of photos: --photos DIR.")
-    paths = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES))
-    if not paths:
+    hashed = sorted((file_sha256(path), path) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not hashed:
         raise UsageError(f"{folder} holds no photo ({', '.join(sorted(SUFFIXES))}).")
-    hashes = sorted(file_sha256(path) for path in paths)
-    return PhotoSet(paths, hashlib.sha256("\n".join(hashes).encode()).hexdigest())
+    total = hashlib.sha256("\n".join(content for content, _ in hashed).encode())
+    return PhotoSet(tuple(path for _, path in hashed), total.hexdigest())
 
 
 def open_photo(path: Path) -> Image:
@@ -62,7 +62,7 @@ def open_photo(path: Path) -> Image:
             return image.convert("RGB")
     except FileNotFoundError as error:
         raise UsageError(f"There is no photo at {path}.") from error
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
         raise UsageError(f"{path} is not a photo that can be read: {error}.") from error
 
 

@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,16 +18,16 @@ import numpy as np
 from edgekit.backends.base import Artifact, backend_of
 from edgekit.backends.build import Built, build_targets
 from edgekit.backends.parity import explain
-from edgekit.devices.base import Device, Identity, open_device
+from edgekit.devices.base import Device, open_device
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import EdgekitError, Failure
+from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError
 from edgekit.ledger import Ledger
 from edgekit.measure.protocol import Protocol
 from edgekit.measure.session import Session, Subject, run_interleaved
 from edgekit.measure.statistics import summarise
 from edgekit.measure.verdict import judge
 from edgekit.models.prepare import Prepared, prepare_cached
-from edgekit.models.weights import resolve
+from edgekit.models.weights import Resolved, resolve
 from edgekit.photos import PhotoSet
 from edgekit.places import cache_folder
 from edgekit.recipe import Recipe
@@ -48,20 +48,16 @@ class Plan:
 
     @staticmethod
     def of(recipe: Recipe, targets: Sequence[str], photos: PhotoSet) -> Plan:
-        """Check the targets (the recipe's own where none are given); UsageError for one that nothing compiles."""
-        parsed = tuple(_parse_target(target) for target in targets or recipe.targets)
+        """Check the targets; UsageError for one that nothing compiles. No target: the model alone."""
+        parsed = tuple(dict.fromkeys(_parse_target(target) for target in targets))
         for target in parsed:
             backend_of(target)
         return Plan(recipe, parsed, photos, jobs=len(os.sched_getaffinity(0)))
 
-    def without_targets(self) -> Plan:
-        """Return the same plan with nothing to compile: the model alone."""
-        return replace(self, targets=())
-
 
 def compile_run(plan: Plan, ledger: Ledger, tell: Tell) -> str:
     """Compile and verify, time nothing. Returns the id of the run in the ledger, where its failures are too."""
-    with _run(ledger, "compile", plan, {}, seed=0) as run:
+    with _run(ledger, "compile", plan, {}, 0, tell) as run:
         _build(run, plan, ledger, tell)
     return run
 
@@ -71,48 +67,52 @@ def deploy_run(
 ) -> str:
     """Compile, verify, push, time and record. Returns the id of the run in the ledger, where its failures are too."""
     seed = secrets.randbits(32) if seed is None else seed
-    with _run(ledger, "deploy", plan, protocol.model_dump(), seed, device=profile.name) as run:
+    with _run(ledger, "deploy", plan, protocol.model_dump(), seed, tell, profile.name) as run:
         prepared, built = _build(run, plan, ledger, tell)
-        artifacts = [(id, one.artifact) for id, one in built if one.artifact and one.target.backend in profile.runs]
-        for _, one in built:
-            if one.artifact and one.target.backend not in profile.runs:
-                tell(f"{one.target}: compiled only; {profile.name} runs {', '.join(profile.runs)}")
+        verified = [(id, one.artifact) for id, one in built if one.artifact and not one.failure]
+        artifacts = [(id, artifact) for id, artifact in verified if artifact.target.backend in profile.runs]
+        for _, artifact in verified:
+            if artifact.target.backend not in profile.runs:
+                tell(f"{artifact.target}: compiled only; {profile.name} runs {', '.join(profile.runs)}")
         if not artifacts or prepared is None:
             return run
         try:
             device = open_device(profile)
         except EdgekitError as error:
             for _, artifact in artifacts:
-                ledger.record_failure(
-                    run, error.failure, recipe=plan.recipe.name, target=artifact.manifest.target, device=profile.name
-                )
+                _fail(run, ledger, plan, error.failure, artifact, profile.name)
             tell(_told(profile.name, error.failure))
             return run
         try:
-            _measure(run, device, artifacts, prepared, protocol, ledger, tell, seed)
+            _measure(run, device, artifacts, prepared, plan, protocol, ledger, tell, seed)
         finally:
             device.release()
     return run
 
 
-def build_artifacts(plan: Plan, tell: Tell, log: Path) -> tuple[Prepared, list[Built]]:
-    """Prepare the model and build every target of the plan; EdgekitError where the model itself cannot be had."""
+def prepare_model(plan: Plan, tell: Tell, logs: Path) -> tuple[Resolved, Prepared]:
+    """Return the plan's weights and its model, ready to be compiled; EdgekitError where they cannot be had."""
     resolved = resolve(plan.recipe.weights)
     if resolved.warning:
         tell(f"warning: {resolved.warning}")
-    prepared = prepare_cached(plan.recipe, resolved, plan.photos, log)
+    prepared = prepare_cached(plan.recipe, resolved, plan.photos, logs)
     counted = f"{prepared.parameters:,} parameters, {prepared.multiply_adds:,} multiply-adds"
     contract = "as its recipe expects" if prepared.contract == "met" else "no contract for this variant"
     tell(f"{plan.recipe.name} {plan.recipe.model.variant}: {counted} ({contract}); weights {resolved.label}")
-    built = build_targets(
-        plan.recipe, resolved, prepared, list(plan.targets), log, plan.jobs, lambda one: tell(_told_built(one))
-    )
+    return resolved, prepared
+
+
+def build_artifacts(plan: Plan, tell: Tell, logs: Path) -> tuple[Prepared, list[Built]]:
+    """Prepare the model and build every target of the plan; EdgekitError where the model itself cannot be had."""
+    resolved, prepared = prepare_model(plan, tell, logs)
+    built = []
+    for one in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
+        tell(_told_built(one))
+        built.append(one)
     return prepared, built
 
 
 def _parse_target(text: str) -> Target:
-    from edgekit.errors import UsageError
-
     try:
         return Target.parse(text)
     except ValueError as error:
@@ -121,7 +121,7 @@ def _parse_target(text: str) -> Target:
 
 @contextmanager
 def _run(
-    ledger: Ledger, command: str, plan: Plan, protocol: dict[str, Any], seed: int, device: str | None = None
+    ledger: Ledger, command: str, plan: Plan, protocol: dict[str, Any], seed: int, tell: Tell, device: str | None = None
 ) -> Iterator[str]:
     written = {"recipe": plan.recipe.name, "recipe_hash": plan.recipe.hash, "targets": [str(t) for t in plan.targets]}
     run = ledger.begin_run(command, seed, protocol, {**written, "device": device})
@@ -129,29 +129,60 @@ def _run(
         yield run
     except KeyboardInterrupt:
         ledger.finish_run(run, "interrupted")
+        tell(f"Interrupted: the sessions that were done are in the ledger, run {run}.")
         raise
-    except BaseException:
+    except EdgekitError as error:
+        # Only the ledger itself ends a run early; whatever else fails has been recorded where it did.
+        _fail(run, ledger, plan, error.failure)
+        ledger.finish_run(run, "failed")
+        raise
+    except Exception as error:
+        failure = Failure(
+            FailureKind.internal, command, f"{type(error).__name__}: {error}", "Report it: this is a bug in edgekit."
+        )
+        _fail(run, ledger, plan, failure)
         ledger.finish_run(run, "failed")
         raise
     ledger.finish_run(run, "failed" if ledger.failures(run) else "done")
 
 
+def _fail(
+    run: str, ledger: Ledger, plan: Plan, failure: Failure, artifact: Artifact | None = None, device: str | None = None
+) -> None:
+    ledger.record_failure(
+        run,
+        failure,
+        recipe=plan.recipe.name,
+        variant=plan.recipe.model.variant,
+        target=artifact.manifest.target if artifact else None,
+        device=device,
+        artifact_sha256=artifact.manifest.sha256 if artifact else None,
+    )
+
+
 def _build(run: str, plan: Plan, ledger: Ledger, tell: Tell) -> tuple[Prepared | None, list[tuple[int, Built]]]:
-    """Build, and record what came of it: artifacts with their ids in the ledger, and failures."""
-    log = cache_folder() / "logs" / f"{run}.log"
+    """Build, and record what comes of it as it comes: artifacts with their ids in the ledger, and failures."""
+    logs, recorded = cache_folder() / "logs" / run, []
     try:
-        prepared, built = build_artifacts(plan, tell, log)
+        resolved, prepared = prepare_model(plan, tell, logs)
     except EdgekitError as error:
-        ledger.record_failure(run, error.failure, recipe=plan.recipe.name)
+        _fail(run, ledger, plan, error.failure)
         tell(_told(plan.recipe.name, error.failure))
         return None, []
-    recorded = []
-    for one in built:
+    for one in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
+        tell(_told_built(one))
         if one.artifact:
             recorded.append((ledger.record_artifact(run, one.artifact.manifest.model_dump(mode="json")), one))
-        elif one.failure:
-            ledger.record_failure(run, one.failure, recipe=plan.recipe.name, target=str(one.target))
-    return prepared, recorded
+        if one.failure:
+            ledger.record_failure(
+                run,
+                one.failure,
+                recipe=plan.recipe.name,
+                variant=plan.recipe.model.variant,
+                target=str(one.target),
+                artifact_sha256=one.artifact.manifest.sha256 if one.artifact else None,
+            )
+    return prepared, sorted(recorded, key=lambda pair: plan.targets.index(pair[1].target))
 
 
 def _measure(
@@ -159,15 +190,15 @@ def _measure(
     device: Device,
     artifacts: list[tuple[int, Artifact]],
     prepared: Prepared,
+    plan: Plan,
     protocol: Protocol,
     ledger: Ledger,
     tell: Tell,
     seed: int,
 ) -> None:
-    identity = device.identify()
-    ledger.record_device(
-        identity.hash, device.profile.name, {"model": identity.model, "os_build": identity.os_build, **identity.facts}
-    )
+    identity, before = device.identify(), device.state()
+    described = {"model": identity.model, "os_build": identity.os_build, **identity.facts}
+    ledger.record_device(identity.hash, device.profile.name, described)
     ids = [
         ledger.begin_measurement(id, identity.hash, artifact.manifest.target, protocol.model_dump())
         for id, artifact in artifacts
@@ -191,23 +222,17 @@ def _measure(
 
     def on_failure(index: int, failure: Failure) -> None:
         failed.add(index)
-        manifest = artifacts[index][1].manifest
-        ledger.record_failure(
-            run,
-            failure,
-            recipe=manifest.recipe,
-            target=manifest.target,
-            device=device.profile.name,
-            artifact_sha256=manifest.sha256,
-        )
-        tell(_told(manifest.target, failure))
+        artifact = artifacts[index][1]
+        _fail(run, ledger, plan, failure, artifact, device.profile.name)
+        tell(_told(artifact.manifest.target, failure))
 
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         subjects = [_push(device, artifact, prepared, Path(folder)) for _, artifact in artifacts]
         run_interleaved(device, subjects, protocol, seed, on_session, on_failure)
+    after = device.state()
     for index, (_, artifact) in enumerate(artifacts):
         if index not in failed:
-            _finish(ids[index], sessions[index], artifact, identity, ledger)
+            _finish(ids[index], sessions[index], artifact, {**described, "before": before, "after": after}, ledger)
 
 
 def _push(device: Device, artifact: Artifact, prepared: Prepared, folder: Path) -> Subject:
@@ -221,7 +246,7 @@ def _push(device: Device, artifact: Artifact, prepared: Prepared, folder: Path) 
     return Subject(artifact.manifest.target, device.push(artifact.path), device.push(file))
 
 
-def _finish(id: int, sessions: list[Session], artifact: Artifact, identity: Identity, ledger: Ledger) -> None:
+def _finish(id: int, sessions: list[Session], artifact: Artifact, device: dict[str, Any], ledger: Ledger) -> None:
     summary = summarise(
         [session.samples for session in sessions],
         [session.load_ns for session in sessions],
@@ -235,9 +260,7 @@ def _finish(id: int, sessions: list[Session], artifact: Artifact, identity: Iden
         if all(session.environment.get(key) == value for session in sessions)
     }
     conditions = {
-        "device_model": identity.model,
-        "os_build": identity.os_build,
-        **identity.facts,
+        **device,
         **shared,
         "delegate": artifact.target.delegate,
         "edgekit": version("edgekit"),

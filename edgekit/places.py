@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from importlib.resources import files
 from pathlib import Path
 
 import platformdirs
 
-from edgekit.errors import UsageError
+from edgekit.errors import UsageError, did_you_mean
 
 
 def cache_folder() -> Path:
@@ -33,9 +32,7 @@ def find_document(noun: str, plural: str, environment: str, name: str) -> Path:
     known = known_documents(plural, environment)
     if name in known:
         return known[name]
-    nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {nearest[0]}?" if nearest else f"Known: {', '.join(sorted(known))}."
-    raise UsageError(f"There is no {noun} named {name}.", hint)
+    raise UsageError(f"There is no {noun} named {name}.", did_you_mean(name, known))
 
 
 def known_documents(plural: str, environment: str) -> dict[str, Path]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from edgekit.document import Strict, load_document
-from edgekit.errors import FailureKind, UsageError
+from edgekit.errors import FailureKind, UsageError, did_you_mean
 from edgekit.models import ARCHITECTURES
 from edgekit.places import find_document, known_documents
 from edgekit.target import KNOWN_TARGETS, Target
 
+NAME = r"^[a-z0-9][a-z0-9_.-]*$"
 VARIANT = re.compile(r"\d+(\.\d+)?/\d+(/\d+)?")
 
 
@@ -54,6 +55,14 @@ class Weights(Strict):
     fallback: RandomWeights | None = None
     random: Annotated[int, Field(ge=0)] | None = None
 
+    @field_validator("key_map")
+    @classmethod
+    def _known_key_map(cls, name: str | None) -> str | None:
+        known = [Path(file.name).stem for file in (files("edgekit.models") / "keymaps").iterdir()]
+        if name is not None and name not in known:
+            raise ValueError(f"unknown key map {name}. {did_you_mean(name, known)}")
+        return name
+
     @model_validator(mode="after")
     def _one_kind(self) -> Weights:
         if self.random is not None and (self.url or self.sha256 or self.fallback or self.key_map):
@@ -62,6 +71,8 @@ class Weights(Strict):
             )
         if self.random is None and not (self.url and self.sha256):
             raise ValueError("give url and sha256 (8 digits or more), or random: SEED")
+        if self.url and not re.match(r"https?://", self.url):
+            raise ValueError(f"url is {self.url!r}; write the whole address, beginning with https://")
         return self
 
 
@@ -80,15 +91,15 @@ class Preprocessing(Strict):
 class Expectation(Strict):
     """What a variant must cost; counted as :mod:`edgekit.models.cost` says."""
 
-    parameters: int
-    multiply_adds: int
+    parameters: Annotated[int, Field(gt=0)]
+    multiply_adds: Annotated[int, Field(gt=0)]
 
 
 class FloatLimits(Strict):
     """How far a float artifact may be from PyTorch: largest absolute error, and that error over the largest |logit|."""
 
-    max_absolute: float
-    max_relative: float
+    max_absolute: Annotated[float, Field(gt=0)]
+    max_relative: Annotated[float, Field(gt=0)]
 
 
 class QuantizedLimits(Strict):
@@ -98,7 +109,7 @@ class QuantizedLimits(Strict):
     """
 
     min_snr_db: float
-    min_top1_agreement: float
+    min_top1_agreement: Annotated[float, Field(ge=0, le=1)]
 
 
 class ParityLimits(Strict):
@@ -119,14 +130,14 @@ class Published(Strict):
 class Recipe(Strict):
     """What to build: architecture, weights, expected size, targets."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=NAME)]
     description: str = ""
-    architecture: str
+    architecture: Annotated[str, Field(json_schema_extra={"enum": list(ARCHITECTURES)})]
     model: ModelArguments
     weights: Weights
     preprocessing: Preprocessing
     expect: dict[str, Expectation] = Field(default={})
-    targets: tuple[str, ...] = KNOWN_TARGETS
+    targets: tuple[Annotated[str, Field(examples=list(KNOWN_TARGETS))], ...] = KNOWN_TARGETS
     parity: ParityLimits = ParityLimits()
     published: Published | None = None
 
@@ -134,19 +145,20 @@ class Recipe(Strict):
     @classmethod
     def _known_architecture(cls, name: str) -> str:
         if name not in ARCHITECTURES:
-            nearest = difflib.get_close_matches(name, ARCHITECTURES, n=1)
-            raise ValueError(
-                f"unknown architecture {name}; "
-                + (f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(ARCHITECTURES)}")
-            )
+            hint = did_you_mean(name, ARCHITECTURES)
+            raise ValueError(f"unknown architecture {name}; {hint[0].lower()}{hint[1:]}")
         return name
 
     @field_validator("targets")
     @classmethod
-    def _parsable_targets(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+    def _known_targets(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
         if not targets:
             raise ValueError("name at least one target")
-        return tuple(str(Target.parse(target)) for target in targets)
+        for target in targets:
+            parsed = Target.parse(target)
+            if target not in KNOWN_TARGETS:
+                _ask_backends(parsed)
+        return targets
 
     @field_validator("expect")
     @classmethod
@@ -154,7 +166,10 @@ class Recipe(Strict):
         for variant in expect:
             if not VARIANT.fullmatch(variant):
                 raise ValueError(f"{variant!r} is no variant; write width/resolution, for example 1.0/224")
-        return expect
+        canonical = {_canonical_variant(variant): expectation for variant, expectation in expect.items()}
+        if len(canonical) < len(expect):
+            raise ValueError("a variant stands there twice: " + ", ".join(expect))
+        return canonical
 
     @property
     def expectation(self) -> Expectation | None:
@@ -174,6 +189,22 @@ class Recipe(Strict):
                 mode="json", include={"architecture", "model", "weights", "preprocessing", "parity", "expect"}
             )
         )
+
+
+def _ask_backends(target: Target) -> None:
+    """ValueError where no installed backend, also none of somebody else's, compiles `target`."""
+    from edgekit.backends.base import backend_of
+
+    try:
+        backend_of(target)
+    except UsageError as error:
+        raise ValueError(f"{error.failure.message} {error.failure.hint}") from error
+
+
+def _canonical_variant(variant: str) -> str:
+    """Write ``1/224`` and ``1.0/224/1000`` as ``1.0/224``, as :attr:`ModelArguments.variant` does."""
+    width, resolution, *classes = variant.split("/")
+    return "/".join([str(float(width)), resolution.lstrip("0"), *(count for count in classes if count != "1000")])
 
 
 def _canonical_hash(content: dict[str, Any]) -> str:

@@ -8,62 +8,107 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import traceback
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.errors import EdgekitError, FailureKind, missing_converters
 
 DISK_FULL = 28  # errno ENOSPC
 
 
-def call(function: str, job: dict[str, Any], log: Path, timeout: float = 1800) -> Any:
-    """Call ``module:function`` with `job` in a fresh process and return its result (JSON in, JSON out).
+class Workers:
+    """The processes of jobs that are under way; leaving the context, or :meth:`kill`, ends those that still run."""
 
-    What it prints is appended to `log`. An EdgekitError in the job is raised here again; a crash is EdgekitError (``crashed``,
-    ``out_of_memory``), more than `timeout` seconds are ``timed_out``.
-    """
-    stage = str(job.get("stage", "work"))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-        question, answer = Path(folder) / "job.json", Path(folder) / "result.json"
-        question.write_text(json.dumps(job), encoding="utf-8")
-        with log.open("ab") as output:
-            try:
-                finished = subprocess.run(
-                    [sys.executable, "-m", "edgekit.worker", function, str(question), str(answer)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=timeout,
-                    env={**os.environ, "PYTHONWARNINGS": "ignore"},
-                    check=False,
-                )
-            except subprocess.TimeoutExpired as error:
-                message = f"It took more than {timeout:.0f} s and was stopped. Log: {log}"
-                raise EdgekitError(FailureKind.timed_out, stage, message, retriable=True) from error
-        if not answer.is_file():
-            raise _crash(finished.returncode, stage, log)
-        result = json.loads(answer.read_text(encoding="utf-8"))
-    if "failure" in result:
-        raise EdgekitError(**{**result["failure"], "kind": FailureKind(result["failure"]["kind"])})
-    return result["value"]
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill every job's process group."""
+        for process in list(self._running):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def call(self, function: str, job: dict[str, Any], log: Path, timeout: float = 1800) -> Any:
+        """Call ``module:function`` with `job` in a fresh process and return its result (JSON in, JSON out).
+
+        What it prints replaces `log`. An EdgekitError in the job is raised here again; a crash is EdgekitError (``crashed``,
+        ``out_of_memory``), more than `timeout` seconds are ``timed_out``.
+        """
+        stage = str(job.get("stage", "work"))
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+            question, answer = Path(folder) / "job.json", Path(folder) / "result.json"
+            question.write_text(json.dumps(job), encoding="utf-8")
+            # -P: what lies in the user's current folder is not imported.
+            command = [sys.executable, "-P", "-m", "edgekit.worker", function, str(question), str(answer)]
+            with log.open("wb") as output:
+                status = self._run(command, output, timeout)
+            if status is None:
+                message = f"It took more than {timeout:.0f} s and was stopped."
+                raise EdgekitError(FailureKind.timed_out, stage, message, f"Log: {log}", retriable=True)
+            if not answer.is_file():
+                raise _crash(status, stage, log)
+            result = json.loads(answer.read_text(encoding="utf-8"))
+        if "failure" in result:
+            raise EdgekitError(**{**result["failure"], "kind": FailureKind(result["failure"]["kind"])})
+        return result["value"]
+
+    def _run(self, command: list[str], output: IO[bytes], timeout: float) -> int | None:
+        """Run to the end and return the exit status, None after `timeout` seconds."""
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"}
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        self._running.add(process)
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            self._running.discard(process)
 
 
 def _crash(status: int, stage: str, log: Path) -> EdgekitError:
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
     # SIGKILL that nobody here sent is what the kernel's out-of-memory killer does.
-    kind = FailureKind.out_of_memory if status == -9 else FailureKind.crashed
+    kind = FailureKind.out_of_memory if status == -signal.SIGKILL else FailureKind.crashed
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
     return EdgekitError(kind, stage, f"The process ended with {how}: {' | '.join(last)}", f"Log: {log}", retriable=True)
 
 
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone: a killed edgekit shall leave no converter at work."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def main(arguments: list[str]) -> None:
-    """Run one job: the other side of :func:`call`."""
+    """Run one job: the other side of :meth:`Workers.call`."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     function, question, answer = arguments
     job = json.loads(Path(question).read_text(encoding="utf-8"))
     module, _, name = function.partition(":")
@@ -73,11 +118,7 @@ def main(arguments: list[str]) -> None:
         result = {"failure": asdict(error.failure)}
     except ImportError as error:
         traceback.print_exc()
-        message = f"A package is missing or broken: {error}."
-        hint = "Install what conversion needs: pip install 'edgekit[convert]'."
-        result = {
-            "failure": asdict(EdgekitError(FailureKind.missing_extra, job.get("stage", "work"), message, hint).failure)
-        }
+        result = {"failure": asdict(missing_converters(error).failure)}
     except Exception as error:  # noqa: BLE001  (whatever a converter raises is a result here; the traceback is in the log)
         traceback.print_exc()
         kind = (

@@ -11,7 +11,7 @@ PREPROCESSING = load_recipe("v2").preprocessing
 
 def test_the_default_photos_are_scikit_learns_two():
     found = photo_set()
-    assert [path.name for path in found.paths] == ["china.jpg", "flower.jpg"]
+    assert {path.name for path in found.paths} == {"china.jpg", "flower.jpg"}
 
 
 def test_the_hash_of_a_set_sees_contents_and_not_names(tmp_path):
@@ -21,6 +21,8 @@ def test_the_hash_of_a_set_sees_contents_and_not_names(tmp_path):
             Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / folder / name)
     one, two, three = (photo_set(tmp_path / folder).sha256 for folder in ("one", "two", "three"))
     assert one == two != three
+    first, renamed = (crops(photo_set(tmp_path / folder), PREPROCESSING, 32, 2, 0) for folder in ("one", "two"))
+    assert np.array_equal(first, renamed)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no photo"])

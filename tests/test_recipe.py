@@ -46,6 +46,22 @@ def test_an_override_changes_the_variant(write):
     assert recipe.targets == ("tflite/xnnpack/int8",)
 
 
+@pytest.mark.parametrize("variant", ["1/96", "1.00/96", "1.0/96/1000"])
+def test_a_contract_is_found_however_its_variant_is_written(write, variant):
+    recipe = load_recipe(write(RECIPE + f"expect: {{{variant}: {{parameters: 1, multiply_adds: 2}}}}\n"))
+    assert recipe.expectation.parameters == 1
+
+
+def test_a_variant_that_stands_twice_is_an_error(write):
+    with pytest.raises(UsageError, match="twice"):
+        load_recipe(
+            write(
+                RECIPE
+                + "expect: {1/96: {parameters: 1, multiply_adds: 2}, 1.0/96: {parameters: 3, multiply_adds: 4}}\n"
+            )
+        )
+
+
 def test_another_class_count_has_no_contract():
     recipe = load_recipe("v1", ("model.classes=10",))
     assert recipe.model.variant == "1.0/224/10"

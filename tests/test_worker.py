@@ -1,11 +1,17 @@
 import os
 import signal
+import threading
 import time
 
 import pytest
 
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.worker import call
+from edgekit.worker import Workers
+
+
+def call(*arguments, **options):
+    with Workers() as workers:
+        return workers.call(*arguments, **options)
 
 
 def double(job):
@@ -83,3 +89,27 @@ def test_a_job_that_hangs_is_stopped(log):
         call("test_worker:sleep", {}, log, timeout=2)
     assert raised.value.failure.kind == FailureKind.timed_out
     assert time.monotonic() - start < 10
+
+
+def test_jobs_that_are_under_way_end_with_the_context(log):
+    ended = []
+
+    def work(workers):
+        with pytest.raises(EdgekitError) as raised:
+            workers.call("test_worker:sleep", {}, log)
+        ended.append(raised.value.failure.kind)
+
+    with Workers() as workers:
+        thread = threading.Thread(target=work, args=(workers,))
+        thread.start()
+        time.sleep(1.5)
+    start = time.monotonic()
+    thread.join()
+    assert time.monotonic() - start < 10
+    assert ended == [FailureKind.out_of_memory]  # what a kill looks like from outside
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(log, tmp_path, monkeypatch):
+    (tmp_path / "calendar.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    assert call("test_worker:double", {"value": 1}, log) == {"doubled": 2}

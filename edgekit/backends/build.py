@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekit import worker
 from edgekit.backends.base import Artifact, Manifest, backend_of
 from edgekit.backends.parity import compare, explain
 from edgekit.cache import cached_folder, content_sha256, content_size
@@ -23,11 +23,12 @@ from edgekit.models.weights import Resolved
 from edgekit.places import cache_folder
 from edgekit.recipe import Recipe
 from edgekit.target import Target
+from edgekit.worker import Workers
 
 
 @dataclass(frozen=True)
 class Built:
-    """What became of one target: an artifact or a failure, and whether the artifact was in the cache already."""
+    """What became of one target: an artifact, a failure, or (outside parity) both; and whether it was in the cache already."""
 
     target: Target
     artifact: Artifact | None
@@ -55,7 +56,9 @@ def tool_versions(target: Target) -> dict[str, str]:
     return versions
 
 
-def build_target(recipe: Recipe, resolved: Resolved, prepared: Prepared, target: Target, log: Path) -> Built:
+def build_target(
+    recipe: Recipe, resolved: Resolved, prepared: Prepared, target: Target, logs: Path, workers: Workers
+) -> Built:
     """Compile and verify one target, or find it in the cache. A failure is returned, not raised."""
     try:
         tools = tool_versions(target)
@@ -70,7 +73,8 @@ def build_target(recipe: Recipe, resolved: Resolved, prepared: Prepared, target:
         }
 
         def make(folder: Path) -> None:
-            facts = worker.call("edgekit.backends.build:compile_target", {**job, "folder": str(folder)}, log)
+            log = logs / f"{str(target).replace('/', '-')}.log"
+            facts = workers.call("edgekit.backends.build:compile_target", {**job, "folder": str(folder)}, log)
             (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
         folder, cached = cached_folder(cache_folder() / "artifacts", key, make)
@@ -79,6 +83,7 @@ def build_target(recipe: Recipe, resolved: Resolved, prepared: Prepared, target:
             recipe=recipe.name,
             recipe_hash=recipe.hash,
             architecture=recipe.architecture,
+            variant=recipe.model.variant,
             model=recipe.model.model_dump(),
             target=str(target),
             build_key=key,
@@ -97,17 +102,18 @@ def build_target(recipe: Recipe, resolved: Resolved, prepared: Prepared, target:
 
 
 def build_targets(
-    recipe: Recipe, resolved: Resolved, prepared: Prepared, targets: list[Target], log: Path, jobs: int, tell: Any
-) -> list[Built]:
-    """Build all targets, at most `jobs` at a time, and call ``tell(built)`` as each is done; results in `targets`' order."""
-
-    def build(target: Target) -> Built:
-        built = build_target(recipe, resolved, prepared, target, log)
-        tell(built)
-        return built
-
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(build, targets))
+    recipe: Recipe, resolved: Resolved, prepared: Prepared, targets: Sequence[Target], logs: Path, jobs: int
+) -> Iterator[Built]:
+    """Build all targets, at most `jobs` at a time, and yield each as it is done. An interrupt ends what is under way."""
+    with Workers() as workers, ThreadPoolExecutor(jobs) as pool:
+        started = [pool.submit(build_target, recipe, resolved, prepared, target, logs, workers) for target in targets]
+        try:
+            for done in as_completed(started):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            workers.kill()
+            raise
 
 
 def _judge(built: Built) -> Built:
@@ -118,7 +124,7 @@ def _judge(built: Built) -> Built:
     limits = ", ".join(f"{name} {value:g}" for name, value in parity.limits.items())
     message = f"{built.target} does not compute what PyTorch computes: {explain(parity)}; limits: {limits}."
     hint = "Set the limits under `parity` in the recipe only if you know why it differs; more calibration photos: --photos DIR."
-    return Built(built.target, None, Failure(FailureKind.parity, "parity", message, hint), built.cached)
+    return replace(built, failure=Failure(FailureKind.parity, "parity", message, hint))
 
 
 def compile_target(job: dict[str, Any]) -> dict[str, Any]:
@@ -145,3 +151,17 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
         "parity": parity.model_dump(),
         **compiled.model_dump(mode="json"),
     }
+
+
+def predict(job: dict[str, Any]) -> None:
+    """Run the images of ``job["input"]`` through an artifact, or through PyTorch where none is named, into ``job["output"]``."""
+    import torch
+
+    images = np.load(job["input"])
+    if job["artifact"]:
+        logits = backend_of(Target.parse(job["target"])).execute(Path(job["artifact"]), images)
+    else:
+        with torch.no_grad():
+            model = load_prepared(Recipe.model_validate(job["recipe"]), Path(job["prepared"]))
+            logits = model(torch.from_numpy(images)).numpy()
+    np.save(job["output"], logits)

@@ -5,6 +5,7 @@ Modules here import only click and the standard library at their top, so that ``
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
@@ -12,7 +13,7 @@ import click
 
 from edgekit.cli.failing import guarded
 
-COMMANDS = ("deploy", "compile", "classify", "inspect", "devices", "weights", "report")
+COMMANDS = ("deploy", "compile", "classify", "inspect", "recipes", "recipe", "devices", "weights", "report")
 
 
 class Commands(click.Group):
@@ -44,4 +45,6 @@ def cli(context: click.Context, debug: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with its code (edgekit.errors.ExitCode)."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # unwinds as Ctrl-C does: nothing of ours stays running
     sys.exit(guarded(cli))

@@ -21,8 +21,10 @@ def command(recipe: str, photo: Path, target: str | None, overrides: tuple[str, 
     Example: edgekit classify recipes/v2.yaml cat.png --target tflite/xnnpack/int8
     """
     from edgekit.accuracy.classify import classify
-    from edgekit.cli.options import plan_of
+    from edgekit.photos import photo_set
+    from edgekit.pipeline import Plan
+    from edgekit.recipe import load_recipe
 
-    plan = plan_of(recipe, overrides, target, photos)
-    for rank in classify(plan, photo, target, tell):
+    plan = Plan.of(load_recipe(recipe, overrides), [] if target is None else [target], photo_set(photos))
+    for rank in classify(plan, photo, tell):
         click.echo(f"{rank.probability:6.1%}  {rank.index:4d}  {rank.name}")

@@ -13,8 +13,8 @@ def command() -> None:
 
     Example: edgekit devices
     """
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from edgekit.devices.base import open_device
     from edgekit.devices.profile import known_profiles, load_profile
@@ -23,15 +23,21 @@ def command() -> None:
     table = Table()
     for column in ("device", "description", "state", "runs", "what it is, or what to do"):
         table.add_column(column, overflow="fold")
-    for name in sorted(known_profiles()):
-        profile = load_profile(name)
+    for name, file in sorted(known_profiles().items()):
+        runs = description = ""
         try:
+            profile = load_profile(str(file))
+            runs, description = ", ".join(profile.runs), profile.description
             device = open_device(profile)
+            try:
+                identity = device.identify()
+                detail = f"{identity.model}, {identity.facts.get('soc', 'unknown')}, {identity.os_build}"
+            finally:
+                device.release()
         except EdgekitError as error:
-            state, detail = f"[red]{error.failure.kind.label}", f"{error.failure.message} {error.failure.hint}"
+            state = Text(error.failure.kind.label, "red")
+            detail = f"{error.failure.message} {error.failure.hint}".strip()
         else:
-            identity = device.identify()
-            state, detail = "[green]reachable", f"{identity.model}, {identity.facts.get('soc')}, {identity.os_build}"
-            device.release()
-        table.add_row(profile.name, profile.description, state, ", ".join(profile.runs), escape(detail))
+            state = Text("reachable", "green")
+        table.add_row(Text(name), Text(description), state, Text(runs), Text(detail))
     console().print(table)

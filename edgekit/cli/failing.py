@@ -7,33 +7,41 @@ import traceback
 
 import click
 
-from edgekit.errors import EdgekitError, ExitCode, UsageError
+from edgekit.errors import EdgekitError, ExitCode, UsageError, missing_converters
 
 
 def guarded(command: click.Command) -> int:
     """Run `command` and return its exit code."""
-    debug = "--debug" in sys.argv
     try:
-        result = command.main(standalone_mode=False)
+        return int(command.main(standalone_mode=False) or ExitCode.done)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
         error.show()
         return ExitCode.usage
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted. What was measured is in the ledger.", err=True)
+        click.echo("Interrupted.", err=True)
         return ExitCode.interrupted
-    except EdgekitError as error:
-        if debug:
-            traceback.print_exc()
-        click.echo(f"error: {error.failure.message}", err=True)
-        if error.failure.hint:
-            click.echo(f"       {error.failure.hint}", err=True)
-        return ExitCode.usage if isinstance(error, UsageError) else ExitCode.failure
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read has gone; nothing more can be said
+        return ExitCode.done
     except Exception as error:  # noqa: BLE001  (the last line of defence: a sentence, not a traceback)
-        if debug:
+        if "--debug" in sys.argv:
             traceback.print_exc()
-        click.echo(f"error: this is a bug in edgekit: {type(error).__name__}: {error}", err=True)
-        click.echo("       Run again with `edgekit --debug ...` and report the traceback.", err=True)
-        return ExitCode.failure
-    return int(result or ExitCode.done)
+        message, hint = _sentence(error)
+        click.echo(f"error: {message}" + (f"\n       {hint}" if hint else ""), err=True)
+        return ExitCode.usage if isinstance(error, UsageError) else ExitCode.failure
+
+
+def _sentence(error: Exception) -> tuple[str, str]:
+    """Return what happened and what to do."""
+    if isinstance(error, ImportError):
+        error = missing_converters(error)
+    if isinstance(error, EdgekitError):
+        return error.failure.message, error.failure.hint
+    if isinstance(error, OSError):
+        place = f" {error.filename}" if error.filename else ""
+        hint = "Check the disk, the permissions, and EDGEKIT_CACHE and EDGEKIT_LEDGER."
+        return f"the system refused{place}: {error.strerror or error}.", hint
+    message = f"this is a bug in edgekit: {type(error).__name__}: {error}"
+    return message, "Run again with `edgekit --debug ...` and report the traceback."

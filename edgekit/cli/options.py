@@ -49,8 +49,9 @@ def plan_of(recipe: str, overrides: tuple[str, ...], targets: str | None, photos
     from edgekit.pipeline import Plan
     from edgekit.recipe import load_recipe
 
-    named = [part.strip() for part in (targets or "").split(",") if part.strip()]
-    return Plan.of(load_recipe(recipe, overrides), named, photo_set(photos))
+    loaded = load_recipe(recipe, overrides)
+    named = loaded.targets if targets is None else [part.strip() for part in targets.split(",")]
+    return Plan.of(loaded, named, photo_set(photos))
 
 
 def console() -> Console:

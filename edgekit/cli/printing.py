@@ -23,8 +23,10 @@ def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool)
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     else:
-        console().print(terminal(rows, document.ratios, title))
+        output = console()
+        output.print(terminal(rows, document.ratios, title, output.width))
     codes = {ExitCode.failure} if document.failures else set()
-    if strict and any(entry.verdict != "stable" for entry in document.measurements):
+    verdicts = {entry.verdict for entry in document.measurements}
+    if strict and verdicts != {"stable"}:
         codes.add(ExitCode.untrustworthy)
     return ExitCode.worst(codes)

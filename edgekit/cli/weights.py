@@ -48,8 +48,11 @@ def fetch(recipe: str) -> None:
     from edgekit.models.weights import resolve
     from edgekit.recipe import load_recipe
 
-    weights = load_recipe(recipe).weights
-    resolved = resolve(weights)
+    loaded = load_recipe(recipe)
+    if loaded.weights.random is not None:
+        click.echo(f"{loaded.name} has random weights (seed {loaded.weights.random}): there is nothing to fetch.")
+        return
+    resolved = resolve(loaded.weights)
     if resolved.warning:
         raise EdgekitError(FailureKind.weights_missing, "weights", resolved.warning, retriable=True)
     click.echo(f"{resolved.identity}  {resolved.label}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from edgekit.devices.base import Device
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
@@ -25,16 +27,11 @@ def connect(profile: DeviceProfile) -> Device:
 
 
 def _reach(profile: DeviceProfile) -> None:
+    from adb_shell import exceptions
     from adb_shell.adb_device import AdbDeviceTcp, AdbDeviceUsb
-    from adb_shell.exceptions import (
-        AdbConnectionError,
-        AdbTimeoutError,
-        DeviceAuthError,
-        InvalidTransportError,
-        TcpTimeoutException,
-        UsbDeviceNotFoundError,
-    )
 
+    # adb-shell's exceptions share no base class of their own.
+    others: tuple[type[Exception], ...] = (OSError, *filter(_is_error, vars(exceptions).values()), *_usb_errors())
     where = f"TCP ({profile.host}:{profile.port})" if profile.host else f"USB ({profile.serial or 'any phone'})"
     hint = "Attach the phone, switch on USB debugging, and stop a running adb server: adb kill-server"
     if profile.host:
@@ -44,15 +41,30 @@ def _reach(profile: DeviceProfile) -> None:
             device = AdbDeviceTcp(profile.host, profile.port, default_transport_timeout_s=CONNECT_SECONDS)
         else:
             device = AdbDeviceUsb(profile.serial, default_transport_timeout_s=CONNECT_SECONDS)
-        device.connect(rsa_keys=[], auth_timeout_s=CONNECT_SECONDS)
-        device.close()
-    except DeviceAuthError:
+        try:
+            device.connect(rsa_keys=[], auth_timeout_s=CONNECT_SECONDS)
+        finally:
+            device.close()
+    except exceptions.DeviceAuthError:
         return  # it answered, and asked who we are: it is there
-    except InvalidTransportError as error:
+    except exceptions.InvalidTransportError as error:
         hint = "Install USB support: pip install 'edgekit[usb]'"
-        raise _offline(profile, where, "USB support is not installed", hint) from error
-    except (UsbDeviceNotFoundError, TcpTimeoutException, AdbConnectionError, AdbTimeoutError, OSError) as error:
+        raise _offline(profile, where, "USB support is not installed, so nobody looked", hint) from error
+    except others as error:
         raise _offline(profile, where, str(error) or type(error).__name__, hint) from error
+
+
+def _is_error(value: object) -> TypeGuard[type[Exception]]:
+    return isinstance(value, type) and issubclass(value, Exception)
+
+
+def _usb_errors() -> tuple[type[Exception], ...]:
+    """Return what libusb raises (no permission, held by an adb server), where it is installed."""
+    try:
+        from usb1 import USBError
+    except (ImportError, OSError):
+        return ()
+    return (USBError,)
 
 
 def _offline(profile: DeviceProfile, where: str, why: str, hint: str) -> EdgekitError:

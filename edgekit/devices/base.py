@@ -63,20 +63,16 @@ class Device(Protocol):
         """Bring a file or folder to the device and return its path there."""
         ...
 
-    def pull(self, remote: str, local: Path) -> None:
-        """Bring a file from the device."""
-        ...
-
-    def scratch(self, name: str) -> str:
-        """Return the path of a file on the device that a program may write."""
-        ...
-
     def runner(self) -> Sequence[str]:
         """Return the command that starts the runner on the device."""
         ...
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
         """Run a program; EdgekitError (``timed_out``) after `timeout` seconds, with the program killed."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what changes while measuring, as it is now: load, temperature, clock rung; ``unknown`` is a value."""
         ...
 
     def release(self) -> None:

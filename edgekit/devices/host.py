@@ -8,9 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from edgekit.devices.base import Completed, Identity
 from edgekit.devices.profile import DeviceProfile
@@ -18,6 +19,7 @@ from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
 
 CPUS = Path("/sys/devices/system/cpu")
+THERMAL = Path("/sys/class/thermal")
 
 
 class Host:
@@ -25,22 +27,19 @@ class Host:
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
-        self._scratch = Path(tempfile.mkdtemp(prefix="edgekit-host-"))
 
     def identify(self) -> Identity:
-        """Return this machine's id, CPU and kernel."""
-        serial = _first_line(Path("/etc/machine-id"))
+        """Return this machine's id, product, CPU and kernel."""
+        serial = _first_line(Path("/etc/machine-id")) or platform.node()
+        model = _first_line(Path("/sys/class/dmi/id/product_name")) or _first_line(Path("/proc/device-tree/model"))
         facts = {
             "soc": _cpu_model(),
             "cpus": len(os.sched_getaffinity(0)),
             "machine": platform.machine(),
             "clusters": {str(cpu): speed for cpu, speed in speeds(CPUS).items()} or "unknown",
-            "clock_rung": "free-running" if (CPUS / "cpu0" / "cpufreq").is_dir() else "unknown",
-            "temperature": "unknown" if not list(Path("/sys/class/thermal").glob("thermal_zone*")) else "not recorded",
-            "load_average": round(os.getloadavg()[0], 2),
             "emulated": False,
         }
-        return Identity(serial, platform.node(), f"{platform.system()} {platform.release()}", facts)
+        return Identity(serial, model or "unknown", f"{platform.system()} {platform.release()}", facts)
 
     def timing_cpu(self) -> int | None:
         """Return the last allowed CPU of the fastest cluster; of all CPUs where the machine does not tell their speeds."""
@@ -50,22 +49,16 @@ class Host:
         """Return the path itself."""
         return str(local)
 
-    def pull(self, remote: str, local: Path) -> None:
-        """Copy a file."""
-        shutil.copyfile(remote, local)
-
-    def scratch(self, name: str) -> str:
-        """Return a path in a temporary folder of this device object."""
-        return str(self._scratch / name)
-
     def runner(self) -> Sequence[str]:
         """Return the Python runner under this very interpreter."""
-        return (sys.executable, str(PYTHON_RUNNER))
+        return (sys.executable, "-P", str(PYTHON_RUNNER))
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
         """Run a program with BLAS and OpenMP held to one thread; the whole process group is killed at the time limit."""
+        # setpriv has the kernel kill the program when edgekit itself is killed; where it is missing, only then one may stay.
+        guard = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
         process = subprocess.Popen(
-            list(arguments),
+            [*guard, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -84,15 +77,22 @@ class Host:
                 retriable=True,
             ) from error
         finally:
-            # Also after Ctrl-C: nothing of ours stays behind on the device.
-            if process.poll() is None:
+            # Also after Ctrl-C, and also what the program left running: nothing of ours stays behind.
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+            process.wait()
         return Completed(process.returncode, stdout, stderr)
 
+    def state(self) -> dict[str, Any]:
+        """Return load, hottest temperature and clock rung as they are now."""
+        return {
+            "load_average": round(os.getloadavg()[0], 2),
+            "temperature_c": hottest(THERMAL),
+            "clock_rung": clock_rung(CPUS),
+        }
+
     def release(self) -> None:
-        """Remove the temporary folder."""
-        shutil.rmtree(self._scratch)
+        """Nothing to do: programs are gone when :meth:`run` returns, files were never copied."""
 
 
 def speeds(cpus: Path) -> dict[int, int]:
@@ -114,8 +114,23 @@ def large_core(allowed: list[int], speed: dict[int, int]) -> int | None:
     return max((cpu for cpu in allowed if speed.get(cpu, 0) == fastest), default=None)
 
 
+def hottest(thermal: Path) -> float | str:
+    """Return the highest temperature of all thermal zones in degrees Celsius, ``unknown`` where there is none."""
+    zones = [int(file.read_text()) / 1000 for file in thermal.glob("thermal_zone*/temp")]
+    return max(zones, default="unknown")
+
+
+def clock_rung(cpus: Path) -> str:
+    """Return ``fixed`` where every CPU's governor is ``performance``, else ``free-running``; ``unknown`` without cpufreq."""
+    governors = {file.read_text().strip() for file in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")}
+    if not governors:
+        return "unknown"
+    return "fixed" if governors == {"performance"} else "free-running"
+
+
 def _first_line(path: Path) -> str:
-    return path.read_text().strip() if path.is_file() else "unknown"
+    """Return the first line of a file that the machine may have, empty where it has not."""
+    return path.read_text(errors="replace").strip("\0\n").partition("\n")[0] if path.is_file() else ""
 
 
 def _cpu_model() -> str:

@@ -36,6 +36,7 @@ class ArtifactRecord:
     sha256: str
     recipe: str
     recipe_hash: str
+    variant: str
     architecture: str
     target: str
     manifest: dict[str, Any]
@@ -50,6 +51,7 @@ class MeasurementRecord:
     run_id: str
     recipe: str
     recipe_hash: str
+    variant: str
     architecture: str
     target: str
     artifact_sha256: str
@@ -88,6 +90,7 @@ class FailureRecord:
     id: int
     run_id: str
     recipe: str
+    variant: str
     target: str | None
     device: str | None
     artifact_sha256: str | None
@@ -100,7 +103,7 @@ class FailureRecord:
         The device may be named by its profile or by its identity. A failure before any target or device was reached
         (say, of the weights) is settled by every later artifact of the recipe, because that had to pass the same step.
         """
-        if later.recipe != self.recipe or self.target not in {None, later.target}:
+        if (later.recipe, later.variant) != (self.recipe, self.variant) or self.target not in {None, later.target}:
             return False
         if isinstance(later, ArtifactRecord):
             return self.device is None and later.recorded_at > self.at

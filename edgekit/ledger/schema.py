@@ -93,6 +93,7 @@ class ArtifactRow(Base):
     build_key: Mapped[str]
     recipe: Mapped[str]
     recipe_hash: Mapped[str]
+    variant: Mapped[str]
     architecture: Mapped[str]
     target: Mapped[str]
     format: Mapped[str]
@@ -144,6 +145,7 @@ class FailureRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
     recipe: Mapped[str]
+    variant: Mapped[str]
     target: Mapped[str | None]
     device: Mapped[str | None]
     artifact_sha256: Mapped[str | None]

@@ -29,7 +29,17 @@ from edgekit.ledger.schema import (
     utc_now,
 )
 
-ARTIFACT_FIELDS = ("sha256", "build_key", "recipe", "recipe_hash", "architecture", "target", "format", "size_bytes")
+ARTIFACT_FIELDS = (
+    "sha256",
+    "build_key",
+    "recipe",
+    "recipe_hash",
+    "variant",
+    "architecture",
+    "target",
+    "format",
+    "size_bytes",
+)
 
 Row = TypeVar("Row", bound=Base)
 Record = TypeVar("Record")
@@ -175,6 +185,7 @@ class Ledger:
         failure: Failure,
         *,
         recipe: str,
+        variant: str,
         target: str | None = None,
         device: str | None = None,
         artifact_sha256: str | None = None,
@@ -184,6 +195,7 @@ class Ledger:
             FailureRow(
                 run_id=run_id,
                 recipe=recipe,
+                variant=variant,
                 target=target,
                 device=device,
                 artifact_sha256=artifact_sha256,
@@ -203,19 +215,22 @@ class Ledger:
             return [RunRecord(**row) for row in session.execute(query).mappings()]
 
     def artifacts(self, run_id: str | None = None, latest: bool = False) -> list[ArtifactRecord]:
-        """Return the artifacts, of one run or of all, newest first; `latest` keeps the newest of each recipe and target."""
+        """Return the artifacts, of one run or of all, newest first.
+
+        `latest` keeps the newest of each recipe, variant and target.
+        """
         columns = (getattr(ArtifactRow, field.name) for field in fields(ArtifactRecord))
         query = select(*columns).order_by(ArtifactRow.recorded_at.desc(), ArtifactRow.id.desc())
         if run_id is not None:
             query = query.where(ArtifactRow.run_id == run_id)
         with self._session(self._reader) as session:
             found = [ArtifactRecord(**row) for row in session.execute(query).mappings()]
-        return _first_of_each(found, lambda a: (a.recipe, a.recipe_hash, a.target)) if latest else found
+        return _first_of_each(found, lambda a: (a.recipe, a.variant, a.target)) if latest else found
 
     def measurements(self, run_id: str | None = None, latest: bool = False) -> list[MeasurementRecord]:
         """Return the finished measurements, of one run or of all, newest first.
 
-        `latest` keeps the newest of each recipe (by name and hash), target, device and protocol name.
+        `latest` keeps the newest of each recipe, variant, target, device and protocol name.
         """
         query = (
             select(
@@ -223,6 +238,7 @@ class Ledger:
                 ArtifactRow.run_id,
                 ArtifactRow.recipe,
                 ArtifactRow.recipe_hash,
+                ArtifactRow.variant,
                 ArtifactRow.architecture,
                 MeasurementRow.target,
                 ArtifactRow.sha256.label("artifact_sha256"),
@@ -250,7 +266,7 @@ class Ledger:
             found = [MeasurementRecord(**row) for row in session.execute(query).mappings()]
         if not latest:
             return found
-        return _first_of_each(found, lambda m: (m.recipe, m.recipe_hash, m.target, m.device_id, m.protocol.get("name")))
+        return _first_of_each(found, lambda m: (m.recipe, m.variant, m.target, m.device_id, m.protocol.get("name")))
 
     def sessions(self, measurement_id: int) -> list[SessionRecord]:
         """Return the sessions of a measurement in the order of their blocks; finished or not."""
@@ -263,7 +279,7 @@ class Ledger:
     def failures(self, run_id: str | None = None, latest: bool = False) -> list[FailureRecord]:
         """Return the failures, of one run or of all, newest first.
 
-        `latest` keeps the newest of each recipe, target and device, unless a later measurement or artifact (of that
+        `latest` keeps the newest of each recipe, variant, target and device, unless a later measurement or artifact (of that
         run, where one is given) settles it: see :meth:`FailureRecord.settled_by`.
         """
         query = select(FailureRow).order_by(FailureRow.at.desc(), FailureRow.id.desc())
@@ -275,7 +291,7 @@ class Ledger:
             return found
         later: list[MeasurementRecord | ArtifactRecord] = [*self.measurements(run_id, latest=True)]
         later += self.artifacts(run_id, latest=True)
-        newest = _first_of_each(found, lambda f: (f.recipe, f.target, f.device))
+        newest = _first_of_each(found, lambda f: (f.recipe, f.variant, f.target, f.device))
         return [failure for failure in newest if not any(map(failure.settled_by, later))]
 
     @contextmanager
@@ -313,6 +329,7 @@ def _failure_record(row: FailureRow) -> FailureRecord:
         id=row.id,
         run_id=row.run_id,
         recipe=row.recipe,
+        variant=row.variant,
         target=row.target,
         device=row.device,
         artifact_sha256=row.artifact_sha256,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel
 
-from edgekit import worker
 from edgekit.cache import cached_folder
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.errors import EdgekitError, FailureKind, missing_converters
 from edgekit.models.weights import Resolved
 from edgekit.photos import PhotoSet, crops
 from edgekit.places import cache_folder
 from edgekit.recipe import Recipe
+from edgekit.worker import Workers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,9 +52,13 @@ def source_hash(*packages: str) -> str:
     return total.hexdigest()
 
 
-def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, log: Path) -> Prepared:
+def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: Path) -> Prepared:
     """Return the prepared model, from the cache or from a fresh process; errors as :func:`prepare`."""
-    parts = [recipe.build_hash, resolved.identity, photos.sha256, version("torch"), source_hash("models", "photos.py")]
+    try:
+        tools = [version("torch"), version("pillow")]
+    except PackageNotFoundError as error:
+        raise missing_converters(error) from error
+    parts = [recipe.build_hash, resolved.identity, photos.sha256, *tools, source_hash("models", "photos.py")]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     job = {
         "stage": "model",
@@ -65,7 +69,8 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, log: Pa
     }
 
     def make(folder: Path) -> None:
-        facts = worker.call("edgekit.models.prepare:prepare", {**job, "folder": str(folder)}, log)
+        with Workers() as workers:
+            facts = workers.call("edgekit.models.prepare:prepare", {**job, "folder": str(folder)}, logs / "model.log")
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
     folder, _ = cached_folder(cache_folder() / "models", key, make)

@@ -72,9 +72,8 @@ def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
     _check_hash(file.name, found, sha256)
     target = weights_folder() / f"{found}-{file.name}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as unfinished, file.open("rb") as source:
-        shutil.copyfileobj(source, unfinished)
-    Path(unfinished.name).replace(target)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".import-") as folder:
+        Path(shutil.copyfile(file, Path(folder) / file.name)).replace(target)
     return Checkpoint(target, found)
 
 
@@ -92,7 +91,7 @@ def resolve(weights: Weights) -> Resolved:
             return Resolved(checkpoint, None)
     try:
         return Resolved(_download(weights.url, weights.sha256), None)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError) as error:  # ImportError: a SOCKS proxy without its package
         name, folder = weights.url.rsplit("/", 1)[-1], weights_folder()
         missing = (
             f"The weights {name} (SHA-256 {weights.sha256}) are not in {folder} "
@@ -169,7 +168,7 @@ def _check_hash(name: str, found: str, wanted: str) -> None:
         )
 
 
-def _reason(error: httpx.HTTPError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, httpx.HTTPStatusError):
         return f"the server answered {error.response.status_code}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

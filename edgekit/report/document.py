@@ -21,6 +21,7 @@ class MeasurementEntry(Part):
     """A measured latency: milliseconds, inference only, batch 1. `kind` is always ``measured``."""
 
     recipe: str
+    variant: str
     target: str
     device: str
     protocol: str
@@ -43,6 +44,7 @@ class FailureEntry(Part):
     """Something that failed."""
 
     recipe: str
+    variant: str
     target: str | None
     device: str | None
     kind: str
@@ -56,6 +58,7 @@ class ArtifactEntry(Part):
     """An artifact that this run built or found in the cache; `measured` says whether it was timed here."""
 
     recipe: str
+    variant: str
     target: str
     sha256: str
     build_key: str
@@ -74,12 +77,12 @@ class ArtifactEntry(Part):
 
 
 class RatioEntry(Part):
-    """How many times `slower` takes what `faster` takes, paired by block within this run."""
+    """How many times as fast as `baseline` (fp32) `target` (int8) is, paired by block within this run; below 1: slower."""
 
     recipe: str
-    slower: str
-    faster: str
-    ratio: float
+    baseline: str
+    target: str
+    speedup: float
     interval: tuple[float, float]
     interval_confidence: float
 
@@ -125,9 +128,9 @@ def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
         ratios.append(
             RatioEntry(
                 recipe=recipe,
-                slower=target,
-                faster=other.target,
-                ratio=ratio,
+                baseline=target,
+                target=other.target,
+                speedup=ratio,
                 interval=(interval.low, interval.high),
                 interval_confidence=interval.confidence,
             )
@@ -140,6 +143,7 @@ def _measurement(row: Row) -> MeasurementEntry:
     summary, interval = row.summary, row.summary["interval"]
     return MeasurementEntry(
         recipe=row.recipe,
+        variant=row.variant,
         target=row.target,
         device=row.device,
         protocol=row.protocol,
@@ -163,6 +167,7 @@ def _failure(row: Row) -> FailureEntry:
     told = row.failure
     return FailureEntry(
         recipe=told.recipe,
+        variant=told.variant,
         target=told.target,
         device=told.device,
         kind=told.failure.kind,

@@ -17,6 +17,7 @@ class Row:
     """A recipe x target x device; what is unknown or does not apply is None."""
 
     recipe: str
+    variant: str
     target: str
     status: Literal["measured", "compiled", "failed"]
     device: str | None = None
@@ -66,19 +67,23 @@ def rows_of(ledger: Ledger, run_id: str | None = None) -> list[Row]:
     latest = run_id is None
     measurements = ledger.measurements(run_id, latest=latest)
     failures = ledger.failures(run_id, latest=latest)
-    rows = [_measured(measurement) for measurement in measurements] + [_failed(failure) for failure in failures]
-    settled = {(row.recipe, row.target) for row in rows}
-    rows += [
-        _compiled(artifact)
-        for artifact in ledger.artifacts(run_id, latest=latest)
-        if (artifact.recipe, artifact.target) not in settled
-    ]
-    return sorted(rows, key=lambda row: (row.recipe, row.target, row.device or ""))
+    artifacts = {_key(artifact): artifact for artifact in reversed(ledger.artifacts(run_id))}
+    rows = [_measured(measurement) for measurement in measurements]
+    rows += [_failed(failure, artifacts.get(_key(failure))) for failure in failures]
+    settled = {(row.recipe, row.variant, row.target) for row in rows}
+    compiled = ledger.artifacts(run_id, latest=latest)
+    rows += [_compiled(one) for one in compiled if (one.recipe, one.variant, one.target) not in settled]
+    return sorted(rows, key=lambda row: (row.recipe, row.variant, row.target, row.device or "", row.protocol or ""))
+
+
+def _key(record: ArtifactRecord | FailureRecord) -> tuple[str, str, str, str | None]:
+    return (record.run_id, record.recipe, record.variant, record.target)
 
 
 def _measured(measurement: MeasurementRecord) -> Row:
     return Row(
         recipe=measurement.recipe,
+        variant=measurement.variant,
         target=measurement.target,
         status="measured",
         device=measurement.device_name,
@@ -93,8 +98,13 @@ def _measured(measurement: MeasurementRecord) -> Row:
 
 
 def _compiled(artifact: ArtifactRecord) -> Row:
-    return Row(artifact.recipe, artifact.target, "compiled", manifest=artifact.manifest)
+    return Row(artifact.recipe, artifact.variant, artifact.target, "compiled", manifest=artifact.manifest)
 
 
-def _failed(failure: FailureRecord) -> Row:
-    return Row(failure.recipe, failure.target or "all", "failed", device=failure.device, failure=failure)
+def _failed(failure: FailureRecord, artifact: ArtifactRecord | None) -> Row:
+    """Return a row that keeps what had been built and verified before the failure."""
+    manifest = artifact.manifest if artifact else None
+    target = failure.target or "all"
+    return Row(
+        failure.recipe, failure.variant, target, "failed", device=failure.device, manifest=manifest, failure=failure
+    )

@@ -27,7 +27,6 @@ PAPER_NOTE = (
     "Pixel columns: published, arXiv:1905.02244v5 Table 3 (fp32) and Table 4 (int8), single large core; "
     "other devices than the one measured."
 )
-RESULT_STYLES = {"measured": "green", "compiled": "cyan", "failed": "red"}
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -44,9 +43,11 @@ def markdown(rows: Sequence[Row]) -> str:
     """Return the table as Markdown, with its footnotes."""
     cells = [
         {
-            "Recipe": row.recipe,
+            "Recipe": f"{row.recipe} {row.variant}",
+            "Weights": row.manifest["weights"] if row.manifest else DASH,
             "Target": row.target,
             "Device": row.device or DASH,
+            "Protocol": row.protocol or DASH,
             "Params, M (counted)": _millions(row, "parameters", 2),
             "MAdds, M (counted)": _millions(row, "multiply_adds", 1),
             "Top-1 % (this artifact)": DASH,
@@ -73,29 +74,49 @@ def markdown(rows: Sequence[Row]) -> str:
     return f"{table}\n\n" + "".join(f"- {note}\n" for note in notes(rows))
 
 
-def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str) -> RenderableType:
-    """Return the table and its footnotes for a terminal; what other sources print is in the Markdown only."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("target", no_wrap=True)
-    table.add_column("latency, ms\nmeasured", no_wrap=True)
-    table.add_column("p90, ms\nmeasured", no_wrap=True)
-    table.add_column("result", no_wrap=True)
-    table.add_column("parity with\nPyTorch", no_wrap=True)
-    table.add_column("size,\nMB", justify="right", no_wrap=True)
-    for phone in PHONES:
-        table.add_column(f"{phone}, ms\npublished", justify="right", no_wrap=True)
-    for row in rows:
-        result = Text(row.result, RESULT_STYLES[row.status])
-        published = [_paper(row, phone) for phone in PHONES]
-        table.add_row(row.target, latency(row), p90(row), result, parity(row), _megabytes(row), *published)
-    return Group(table, *(Text(f"- {note}") for note in (*notes(rows, elsewhere=False), *ratio_lines(ratios))))
+def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str, width: int) -> RenderableType:
+    """Return the table and its footnotes for a terminal `width` columns wide.
+
+    What does not fit is left out from the right and named; what was measured is never cut. What other sources print is in the
+    Markdown only.
+    """
+    columns = {
+        "target": [Text(row.target) for row in rows],
+        "latency, ms\nmeasured": [Text(latency(row)) for row in rows],
+        "result": [Text(row.result, _style(row)) for row in rows],
+        "parity with\nPyTorch": [Text(parity(row)) for row in rows],
+        "p90, ms\nmeasured": [Text(p90(row)) for row in rows],
+        "size,\nMB": [Text(_megabytes(row), justify="right") for row in rows],
+        **{f"{phone}, ms\npublished": [Text(_paper(row, phone), justify="right") for row in rows] for phone in PHONES},
+    }
+    table, left = Table(title=title, title_justify="left", title_style="bold"), width - 1
+    omitted: list[str] = []
+    for number, (heading, cells) in enumerate(columns.items()):
+        needed = 3 + max(len(text) for text in (*heading.splitlines(), *(cell.plain for cell in cells)))
+        if number < 3 or (needed <= left and not omitted):
+            table.add_column(heading, no_wrap=True)
+            left -= needed
+        else:
+            omitted.append(heading.splitlines()[0].partition(",")[0])
+    for line in zip(*list(columns.values())[: len(table.columns)], strict=True):
+        table.add_row(*line)
+    below = [*notes(rows, elsewhere=False), *ratio_lines(ratios)]
+    if omitted:
+        below.append(f"No room here for: {', '.join(omitted)}; `edgekit report` has everything.")
+    return Group(table, *(Text(f"- {line}") for line in below))
+
+
+def _style(row: Row) -> str:
+    return (
+        "red" if row.status == "failed" else "green" if row.verdict == "stable" else "yellow" if row.verdict else "cyan"
+    )
 
 
 def ratio_lines(ratios: Sequence[RatioEntry]) -> list[str]:
     """Return a sentence per pair of precisions that one run measured in turns."""
     return [
-        f"{one.recipe}: {one.faster} is {one.ratio:.2f} [{one.interval[0]:.2f}, {one.interval[1]:.2f}] times as fast as "
-        f"{one.slower} (paired by block, {one.interval_confidence:.0%} interval)."
+        f"{one.recipe}: {one.target} is {one.speedup:.2f} [{one.interval[0]:.2f}, {one.interval[1]:.2f}] times as fast as "
+        f"{one.baseline} (paired by block, {one.interval_confidence:.0%} interval)."
         for one in ratios
     ]
 
@@ -146,12 +167,14 @@ def _notes_of(row: Row) -> list[str]:
     if row.summary and row.conditions:
         found.append(_conditions(row))
     if row.evidence:
-        found.append(f"{row.target}: {row.verdict}: {row.evidence}.")
+        found.append(f"{row.recipe} {row.variant} {row.target}: {row.verdict}: {row.evidence}.")
     if row.manifest and row.manifest["weights"].startswith("random"):
-        found.append(f"{row.recipe}: {row.manifest['weights']} weights: latencies hold, accuracy does not.")
+        found.append(
+            f"{row.recipe} {row.variant}: {row.manifest['weights']} weights: latencies hold, accuracy does not."
+        )
     if row.failure:
         hint = f" {row.failure.failure.hint}" if row.failure.failure.hint else ""
-        found.append(f"{row.target}: {row.result}: {row.failure.failure.message}{hint}")
+        found.append(f"{row.recipe} {row.variant} {row.target}: {row.result}: {row.failure.failure.message}{hint}")
     return found
 
 
@@ -169,14 +192,15 @@ def _source(figure: PublishedLatency) -> str:
 
 
 def _conditions(row: Row) -> str:
-    assert row.conditions and row.summary
+    assert row.conditions
     told = row.conditions
     cpu = told.get("affinity")
     return (
-        f"{row.recipe} on {row.device} ({told.get('soc', 'unknown')}, {told.get('os_build', 'unknown')}), "
-        f"protocol {row.protocol}, "
-        f"{told.get('threads', 'unknown')} thread, CPU {cpu[0] if cpu and len(cpu) == 1 else 'unknown'}, "
-        f"clock {told.get('clock_rung', 'unknown')}, {'emulated' if told.get('emulated') else 'not emulated'}."
+        f"{row.device}: {told.get('model', 'unknown')}, {told.get('soc', 'unknown')}, {told.get('os_build', 'unknown')}; "
+        f"protocol {row.protocol}, {told.get('threads', 'unknown')} thread, "
+        f"CPU {cpu[0] if cpu and len(cpu) == 1 else 'unknown'}, "
+        f"clock {told['before'].get('clock_rung', 'unknown')}, temperature {told['before'].get('temperature_c', 'unknown')}, "
+        f"{'emulated' if told.get('emulated') else 'not emulated'}."
     )
 
 
@@ -186,6 +210,7 @@ def _record(row: Row) -> dict[str, Any]:
     result = manifest.get("parity") or {}
     return {
         "recipe": row.recipe,
+        "variant": row.variant,
         "target": row.target,
         "device": row.device,
         "protocol": row.protocol,

@@ -91,6 +91,27 @@ def proc_stat_cpu() -> Optional[int]:
         return None
 
 
+def thread_times() -> Optional[Dict[str, int]]:
+    """Return thread -> CPU time in clock ticks so far, None where there is no /proc."""
+    times = {}
+    try:
+        for task in os.listdir("/proc/self/task"):
+            with open("/proc/self/task/" + task + "/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+            times[task] = int(fields[11]) + int(fields[12])
+    except OSError:
+        return None
+    return times
+
+
+def busy_threads(before: Optional[Dict[str, int]], after: Optional[Dict[str, int]]) -> Optional[int]:
+    """Return how many threads did a twentieth of the work or more; None where too few ticks passed to tell."""
+    if before is None or after is None:
+        return None
+    spent = [ticks - before.get(task, 0) for task, ticks in after.items()]
+    return sum(ticks >= sum(spent) / 20 for ticks in spent) if sum(spent) >= 20 else None
+
+
 def timed(run: Callable[[], Any]) -> int:
     start = time.perf_counter_ns()
     run()
@@ -120,19 +141,21 @@ def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
     samples: List[int] = []
     gc.collect()
     gc.disable()
-    cpus = [proc_stat_cpu()]
+    cpus, ticks = [proc_stat_cpu()], thread_times()
     cpu_start, start = time.process_time_ns(), time.perf_counter_ns()
     while len(samples) < arguments.iterations or time.perf_counter_ns() - start < arguments.min_seconds * 1e9:
         samples.append(timed(session.run))
     wall, cpu = time.perf_counter_ns() - start, time.process_time_ns() - cpu_start
     cpus.append(proc_stat_cpu())
+    threads_busy = busy_threads(ticks, thread_times())
     gc.enable()
     emit("samples", ns=samples)
     return {
         "warmup_runs": warmup_runs,
         "wall_ns": wall,
         "cpu_ns": cpu,
-        "cpus_seen": sorted({c for c in cpus if c is not None}),
+        "cpus_seen": sorted({seen for seen in cpus if seen is not None}),
+        "threads_busy": threads_busy,
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edgekit.cli import COMMANDS
 from edgekit.errors import LABELS, ExitCode, FailureKind
-from edgekit.models.inspection import InspectDocument
+from edgekit.inspection import InspectDocument
 from edgekit.report.document import RunDocument
 
 SCHEMAS = {"run": RunDocument, "inspect": InspectDocument}
@@ -96,6 +96,8 @@ def test_devices_lists_what_is_reachable_and_what_is_not(edgekit):
         (("compile", "v1", "--set", "model.width=0"), 2, "key model.width: Input should be greater than 0"),
         (("compile", "v1", "--photos", "/nowhere"), 2, "There is no folder /nowhere"),
         (("classify", "v1", "/nowhere.png"), 2, "There is no photo at /nowhere.png"),
+        (("classify", "v1", "photo.png", "--target", "a,b"), 2, "backend/delegate/precision"),
+        (("classify", "v1", "photo.png", "--target", ""), 2, "backend/delegate/precision"),
         (("inspect",), 2, "Name one recipe, or say --all"),
         (("report", "--run", "none"), 2, "holds no run none"),
         (("report", "--ledger", "no url"), 1, "ledger"),
@@ -108,6 +110,36 @@ def test_bad_input_gets_a_sentence_an_exit_code_and_no_traceback(edgekit, argume
     assert done.returncode == code
     assert said in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("cache", ["a file", "nowhere to write"])
+def test_a_cache_that_cannot_be_used_is_told(edgekit, tmp_path, cache):
+    (tmp_path / "a file").write_text("")
+    place = tmp_path / "a file" if cache == "a file" else "/proc/nowhere"
+    done = edgekit("compile", "v1", "--set", "model.resolution=32", env={"EDGEKIT_CACHE": str(place)})
+    assert done.returncode == 1
+    assert "EDGEKIT_CACHE" in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_a_broken_profile_is_a_row_and_the_others_are_listed(edgekit, tmp_path):
+    (tmp_path / "broken.yaml").write_text("name: broken\nkind: host\ndescription: a [/phone]\n")
+    done = edgekit("devices", env={"EDGEKIT_PROFILES": str(tmp_path)})
+    assert done.returncode == 0
+    assert "recipe error" in done.stdout or "Field required" in done.stdout
+    assert "reachable" in done.stdout
+
+
+def test_fetching_random_weights_says_that_there_is_nothing_to_fetch(edgekit):
+    assert "nothing to fetch" in edgekit("weights", "fetch", "v1").stdout
+
+
+def test_a_full_disk_is_told(tmp_path):
+    done = subprocess.run(
+        f"{sys.executable} -m edgekit report > /dev/full", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "bug" not in done.stderr
 
 
 def test_debug_shows_the_traceback(edgekit):

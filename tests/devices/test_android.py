@@ -11,6 +11,22 @@ from edgekit.errors import EdgekitError, FailureKind
 
 
 @pytest.fixture
+def chatty_port():
+    """A port where somebody speaks another protocol."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def speak():
+        connection, _ = listening.accept()
+        with connection:
+            connection.sendall(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n" * 4)
+
+    thread = threading.Thread(target=speak, daemon=True)
+    thread.start()
+    yield listening.getsockname()[1]
+    listening.close()
+
+
+@pytest.fixture
 def silent_port():
     """A port where somebody accepts and says nothing."""
     listening = socket.create_server(("127.0.0.1", 0))
@@ -23,12 +39,20 @@ def silent_port():
         connection.close()
 
 
+def test_a_port_that_speaks_something_else_is_offline(chatty_port, monkeypatch):
+    monkeypatch.setattr("edgekit.devices.android.CONNECT_SECONDS", 0.5)
+    profile = load_profile("pixel").model_copy(update={"host": "127.0.0.1", "port": chatty_port})
+    with pytest.raises(EdgekitError) as raised:
+        connect(profile)
+    assert raised.value.failure.kind == FailureKind.offline
+
+
 def test_a_phone_that_is_not_there_is_offline_and_says_what_to_do():
     with pytest.raises(EdgekitError) as raised:
-        connect(load_profile("pixel"))
+        connect(load_profile("pixel").model_copy(update={"serial": "none"}))
     failure = raised.value.failure
     assert (failure.kind, failure.stage, failure.retriable) == (FailureKind.offline, "reach", True)
-    assert "pixel cannot be reached over USB" in failure.message
+    assert "pixel cannot be reached over USB (none)" in failure.message
     assert "edgekit[usb]" in failure.hint or "USB debugging" in failure.hint
 
 

@@ -33,6 +33,7 @@ def manifest(sha256: str = SHA, **changes: Any) -> dict[str, Any]:
         "build_key": "key",
         "recipe": "v3_large",
         "recipe_hash": "hash",
+        "variant": "1.0/224",
         "architecture": "mobilenet_v3",
         "target": TARGET,
         "format": "tflite",
@@ -86,7 +87,8 @@ def add_session(ledger: Ledger, measurement: int, block: int, **changes: Any) ->
 
 
 def fail(ledger: Ledger, run_id: str, stage: str = "measure", **what: Any) -> None:
-    ledger.record_failure(run_id, Failure(FailureKind.crashed, stage, "It crashed."), recipe="v3_large", **what)
+    failure = Failure(FailureKind.crashed, stage, "It crashed.")
+    ledger.record_failure(run_id, failure, recipe="v3_large", **{"variant": "1.0/224", **what})
 
 
 def python(code: str, *arguments: str) -> subprocess.Popen[str]:
@@ -167,8 +169,10 @@ def test_sessions_keep_every_sample_and_come_in_order_of_their_blocks(ledger: Le
 def test_a_failure_is_read_back_as_it_was_recorded(ledger: Ledger) -> None:
     run_id = ledger.begin_run("profile", 1, {}, {})
     failure = Failure(FailureKind.offline, "reach", "The phone is off.", "Plug it in.", retriable=True)
-    ledger.record_failure(run_id, failure, recipe="v2", target=TARGET, device="pixel", artifact_sha256=SHA)
-    ledger.record_failure(run_id, Failure(FailureKind.recipe, "recipe", "No."), recipe="v1")
+    ledger.record_failure(
+        run_id, failure, recipe="v2", variant="1.0/224", target=TARGET, device="pixel", artifact_sha256=SHA
+    )
+    ledger.record_failure(run_id, Failure(FailureKind.recipe, "recipe", "No."), recipe="v1", variant="1.0/224")
     second, first = ledger.failures()
     assert first.failure == failure
     assert (first.run_id, first.recipe, first.target) == (run_id, "v2", TARGET)
@@ -209,9 +213,9 @@ def test_a_failed_compilation_is_settled_by_a_later_artifact_and_a_device_failur
 ) -> None:
     run = ledger.begin_run("compile", 0, {}, {})
     failed = Failure(FailureKind.compilation, "compile", "It did not compile.")
-    ledger.record_failure(run, failed, recipe="v2", target=TARGET)
-    ledger.record_failure(run, failed, recipe="v2", target="another/-/fp32")
-    ledger.record_failure(run, failed, recipe="v2", target=TARGET, device="pixel")
+    ledger.record_failure(run, failed, recipe="v2", variant="1.0/224", target=TARGET)
+    ledger.record_failure(run, failed, recipe="v2", variant="1.0/224", target="another/-/fp32")
+    ledger.record_failure(run, failed, recipe="v2", variant="1.0/224", target=TARGET, device="pixel")
     assert len(ledger.failures(latest=True)) == 3
     ledger.record_artifact(run, manifest(recipe="v2", target=TARGET))
     assert {(f.target, f.device) for f in ledger.failures(latest=True)} == {("another/-/fp32", None), (TARGET, "pixel")}
@@ -299,7 +303,8 @@ def test_newest_means_finished_last(ledger: Ledger) -> None:
         ({"target": "tflite/none/fp32"}, 2),
         ({"device": "board-id"}, 2),
         ({"sha256": "b" * 64, "manifest": {"recipe": "v2"}}, 2),
-        ({"sha256": "b" * 64, "manifest": {"recipe_hash": "edited"}}, 2),
+        ({"sha256": "b" * 64, "manifest": {"recipe_hash": "edited"}}, 1),  # a description, say
+        ({"sha256": "b" * 64, "manifest": {"variant": "0.75/224"}}, 2),
     ],
 )
 def test_latest_keeps_the_newest_of_what_is_the_same(ledger: Ledger, change: dict[str, Any], kept: int) -> None:
@@ -328,6 +333,7 @@ def test_latest_failures_are_the_newest_of_each_recipe_target_and_device(ledger:
         ({}, True),
         ({"target": "coreml/-/fp16", "device": "pixel"}, False),
         ({"target": TARGET, "device": "board"}, False),
+        ({"variant": "0.75/224", "target": TARGET, "device": "pixel"}, False),
     ],
 )
 def test_a_later_measurement_settles_a_failure(ledger: Ledger, what: dict[str, Any], settled: bool) -> None:

@@ -30,7 +30,7 @@ def events(cpu, **changes):
         "load": {"ns": 5},
         "first": {"ns": 6},
         "samples": {"ns": [1, 2, 3]},
-        "done": {"cpus_seen": [cpu], "cpu_ns": 10, "wall_ns": 10},
+        "done": {"cpus_seen": [cpu], "threads_busy": 1},
     }
     for event, fields in changes.items():
         told[event].update(fields)
@@ -94,7 +94,7 @@ def test_a_runner_that_breaks_has_its_kind_and_its_last_words(scripted, script, 
         ({"environment": {"threads": 2}}, "2 threads instead of 1"),
         ({"environment": {"affinity": [98, 99]}}, "allowed on CPUs [98, 99]"),
         ({"done": {"cpus_seen": [98]}}, "ran on CPUs [98]"),
-        ({"done": {"cpu_ns": 2_000_000_000, "wall_ns": 1_000_000_000}}, "2.00 CPUs instead of one"),
+        ({"done": {"threads_busy": 4}}, "4 threads did the work instead of 1"),
     ],
 )
 def test_conditions_that_were_not_met_are_a_failure(scripted, cpu, changes, said):
@@ -134,6 +134,14 @@ def test_a_subject_that_fails_leaves_and_the_others_go_on(scripted, cpu):
     )
     assert failures == [(1, FailureKind.crashed)]
     assert sorted(sessions) == [0] * QUICK.sessions + [2] * QUICK.sessions
+
+
+def test_a_session_that_cannot_be_recorded_is_not_the_subjects_failure(scripted, cpu):
+    def refuse(*arguments):
+        raise EdgekitError(FailureKind.ledger, "ledger", "The ledger is locked.")
+
+    with pytest.raises(EdgekitError, match="is locked"):
+        run_interleaved(scripted(events(cpu)), [SUBJECT], QUICK, 0, refuse, pytest.fail)
 
 
 def test_an_unknown_protocol_names_the_known_ones():

@@ -27,6 +27,7 @@ def manifest(target, **changes):
         "recipe": "v3_large",
         "recipe_hash": "h",
         "architecture": "mobilenet_v3_large",
+        "variant": "1.0/224",
         "model": {"width": 1.0, "resolution": 224},
         "target": target,
         "format": "tflite",
@@ -52,7 +53,9 @@ def measure(ledger, run, target, milliseconds, sessions=3):
     for block, session in enumerate(samples):
         ledger.add_session(id, block, load_ns=1, first_ns=1, samples=session, environment={})
     summary = summarise(samples, [1] * sessions, [1] * sessions).model_dump()
-    ledger.finish_measurement(id, verdict="preliminary", evidence="few", summary=summary, conditions={"soc": "a chip"})
+    ledger.finish_measurement(
+        id, verdict="preliminary", evidence="few", summary=summary, conditions={"soc": "a chip", "before": {}}
+    )
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ def run(ledger):
     measure(ledger, run, "tflite/xnnpack/int8", 2.0)
     ledger.record_artifact(run, manifest("coreml/-/fp16", parity={**PARITY, "kind": "derived"}))
     failure = Failure(FailureKind.compilation, "compile", "No such operator.", "Use another.")
-    ledger.record_failure(run, failure, recipe="v3_large", target="executorch/xnnpack/fp32")
+    ledger.record_failure(run, failure, recipe="v3_large", variant="1.0/224", target="executorch/xnnpack/fp32")
     return run
 
 
@@ -83,7 +86,7 @@ def test_the_markdown_says_what_is_measured_derived_and_published(ledger, run):
     assert "Top-1 % (this artifact)" in header
     assert "Top-1 % (published)" in header
     assert "Pixel 1, ms (published)" in header
-    cells = {line.split("|")[2].strip(): [cell.strip() for cell in line.split("|")] for line in lines}
+    cells = {line.split("|")[3].strip(): [cell.strip() for cell in line.split("|")] for line in lines}
     fp32 = cells["tflite/xnnpack/fp32"]
     assert "4.10 [4.00, 4.20] 75%" in fp32
     assert {"51", "61", "44", "75.2", "5.48", "216.6"} <= set(fp32)
@@ -110,18 +113,23 @@ def test_the_csv_has_plain_numbers(ledger, run):
 
 
 def test_the_terminal_table_holds_the_same_and_fits(ledger, run):
-    output = Console(file=io.StringIO(), width=170)
-    output.print(terminal(rows_of(ledger, run), run_document(ledger, run).ratios, "title"))
-    text = output.file.getvalue()
-    assert "4.10 [4.00, 4.20] 75%" in text
-    assert "2.00 times as fast" in text.replace("1.95 [1.91, 2.00]", "2.00")
-    assert "…" not in text
+    for width in (80, 100, 170):
+        output = Console(file=io.StringIO(), width=width)
+        output.print(terminal(rows_of(ledger, run), run_document(ledger, run).ratios, "title", width))
+        text = output.file.getvalue()
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= width
+        for cell in ("tflite/xnnpack/fp32", "4.10 [4.00, 4.20] 75%", "preliminary", "compilation failed"):
+            assert cell in text
+        assert ("No room here for: " in text) == (width < 170)
+    assert "1.95 [1.91, 2.00] times as fast" in text
+    assert "42.5" in text
 
 
 def test_ratios_are_paired_and_only_of_one_runtime(ledger, run):
     (ratio,) = run_document(ledger, run).ratios
-    assert (ratio.slower, ratio.faster) == ("tflite/xnnpack/fp32", "tflite/xnnpack/int8")
-    assert ratio.ratio == pytest.approx(4.1 / 2.1)
+    assert (ratio.baseline, ratio.target) == ("tflite/xnnpack/fp32", "tflite/xnnpack/int8")
+    assert ratio.speedup == pytest.approx(4.1 / 2.1)
     assert ratio.interval == pytest.approx((4.2 / 2.2, 2.0))
 
 
@@ -140,3 +148,36 @@ def test_the_document_leaves_nothing_out(ledger, run):
 
 def test_an_empty_ledger_says_how_to_fill_it(ledger: Ledger):
     assert "edgekit deploy" in markdown(rows_of(ledger))
+
+
+def test_variants_and_protocols_are_told_apart(ledger, run):
+    other = ledger.begin_run("deploy", 0, {}, {})
+    small = ledger.record_artifact(
+        other, manifest("tflite/xnnpack/fp32", variant="0.35/96", model={"width": 0.35, "resolution": 96})
+    )
+    ledger.record_device("d", "host", {})
+    summary = summarise([[MILLISECOND] * 3] * 2, [1, 1], [1, 1]).model_dump()
+    for protocol in ("quick", "emulated"):
+        id = ledger.begin_measurement(small, "d", "tflite/xnnpack/fp32", {"name": protocol})
+        ledger.finish_measurement(id, verdict="preliminary", evidence="few", summary=summary, conditions={"before": {}})
+    text = markdown(rows_of(ledger))
+    lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+    fp32 = [cells for cells in lines if "tflite/xnnpack/fp32" in cells]
+    assert [(cells[1], cells[5]) for cells in fp32] == [
+        ("v3_large 0.35/96", "emulated"),
+        ("v3_large 0.35/96", "quick"),
+        ("v3_large 1.0/224", "quick"),
+    ]
+
+
+def test_what_was_verified_before_a_failure_stays_in_its_row(ledger):
+    run = ledger.begin_run("deploy", 0, {}, {})
+    ledger.record_artifact(run, manifest("tflite/xnnpack/fp32"))
+    failure = Failure(FailureKind.offline, "reach", "No phone.", "Attach one.")
+    ledger.record_failure(
+        run, failure, recipe="v3_large", variant="1.0/224", target="tflite/xnnpack/fp32", device="pixel"
+    )
+    (row,) = rows_of(ledger)
+    assert row.result == "device offline"
+    assert "109 dB, 16/16" in markdown([row])
+    assert "22.0" in markdown([row])

@@ -1,0 +1,32 @@
+"""edgekit recipes."""
+
+from __future__ import annotations
+
+import click
+
+from edgekit.cli.options import console, json_option
+
+
+@click.command()
+@json_option
+def command(as_json: bool) -> None:
+    """List the recipes that are found by name, a line each.
+
+    Example: edgekit recipes
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgekit.recipe_files import list_recipes
+
+    document = list_recipes()
+    if as_json:
+        click.echo(document.model_dump_json(by_alias=True, indent=2))
+        return
+    table = Table()
+    for column in ("recipe", "description", "architecture", "variant", "weights", "file"):
+        table.add_column(column, overflow="fold", no_wrap=column not in {"description", "file"})
+    for one in document.recipes:
+        described = f"[red]{escape(one.problem)}" if one.problem else escape(one.description)
+        table.add_row(one.name, described, one.architecture, one.variant, one.weights, one.file)
+    console().print(table)

@@ -1,0 +1,176 @@
+"""What a recipe's model is made of and costs, and whether it keeps its contract: for ``edgekit inspect``.
+
+Nothing here is measured: counts and bytes are derived from the architecture, times are estimated from a roofline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgekit.errors import ExitCode, UsageError
+from edgekit.inspection.full_convolutions import with_full_convolutions
+from edgekit.inspection.memory import Peak, peak_activations
+from edgekit.inspection.roofline import Machine, Roofline, roofline
+from edgekit.models.cost import Cost, Shape, cost
+from edgekit.recipe import Expectation, ModelArguments, Recipe
+
+Contract = Literal["met", "broken", "no contract"]
+SWEPT = ("width", "resolution")
+
+
+class LayerEntry(BaseModel):
+    """A layer; shapes without the batch dimension."""
+
+    name: str
+    operator: str
+    input: Shape
+    output: Shape
+    parameters: int
+    multiply_adds: int
+
+
+class OperatorEntry(BaseModel):
+    """What all layers of one type cost together; shares are of the whole network, 0 to 1 (MobileNetV1 paper, Table 2)."""
+
+    operator: str
+    parameters: int
+    parameters_share: float
+    multiply_adds: int
+    multiply_adds_share: float
+
+
+class FullConvolutionsEntry(BaseModel):
+    """The same network with full instead of depthwise separable convolutions (MobileNetV1 paper, Table 4)."""
+
+    kind: Literal["derived"] = "derived"
+    parameters: int
+    multiply_adds: int
+
+
+class MemoryEntry(BaseModel):
+    """Bytes: activations at their peak in float32 for one image, and all parameters at 4 and at 1 byte."""
+
+    kind: Literal["derived"] = "derived"
+    peak_activations: Peak
+    weights_fp32_bytes: int
+    weights_int8_bytes: int
+
+
+class RecipeEntry(BaseModel):
+    """One inspected recipe; from `layers` on only where it was inspected closely."""
+
+    name: str
+    architecture: str
+    variant: str
+    parameters: int
+    multiply_adds: int
+    contract: Contract
+    expected: Expectation | None = None
+    layers: list[LayerEntry] | None = None
+    operators: list[OperatorEntry] | None = None
+    full_convolutions: FullConvolutionsEntry | None = None
+    memory: MemoryEntry | None = None
+    roofline: Roofline | None = None
+
+
+class InspectDocument(BaseModel):
+    """What ``edgekit inspect --json`` prints."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
+    schema_: Literal[1] = 1
+    recipes: list[RecipeEntry]
+
+
+def inspect(recipe: Recipe) -> RecipeEntry:
+    """Count the recipe's model and compare with its contract; nothing is allocated or downloaded."""
+    return _entry(recipe, _cost(recipe))
+
+
+def inspect_closely(recipe: Recipe, machine: Machine | None = None) -> RecipeEntry:
+    """As :func:`inspect`, with layers, layer types, full convolutions, memory and, given a `machine`, its roofline."""
+    counted = _cost(recipe)
+    full = with_full_convolutions(counted)
+    peak = peak_activations(recipe.architecture, recipe.model.resolution, **recipe.model.architecture_arguments())
+    return _entry(recipe, counted).model_copy(
+        update={
+            "layers": [LayerEntry(**vars(layer)) for layer in counted.layers],
+            "operators": _operators(counted),
+            "full_convolutions": full and FullConvolutionsEntry(**_counts(full)),
+            "memory": MemoryEntry(
+                peak_activations=peak,
+                weights_fp32_bytes=4 * counted.parameters,
+                weights_int8_bytes=counted.parameters,
+            ),
+            "roofline": machine and roofline(counted, machine),
+        }
+    )
+
+
+def sweep(recipe: Recipe, settings: Iterable[str]) -> list[RecipeEntry]:
+    """Inspect the recipe at every combination of ``width=V,V`` and ``resolution=V,V``; what is not named keeps its value.
+
+    UsageError for another key and for a value that is no width or resolution.
+    """
+    values: dict[str, list[str]] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or key not in SWEPT:
+            raise UsageError(
+                f"--sweep {setting}: write {' or '.join(f'{key}=VALUE,VALUE' for key in SWEPT)}.",
+                "For example: --sweep width=1.0,0.75 --sweep resolution=224,192",
+            )
+        values.setdefault(key, []).extend(text.split(","))
+    combinations = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
+    variants = [_changed(recipe.model, chosen) for chosen in combinations]
+    return [inspect(recipe.model_copy(update={"model": variant})) for variant in variants]
+
+
+def exit_code(entries: Iterable[RecipeEntry]) -> ExitCode:
+    """Return 1 where a contract is broken."""
+    return ExitCode.failure if any(entry.contract == "broken" for entry in entries) else ExitCode.done
+
+
+def _changed(arguments: ModelArguments, changes: dict[str, str]) -> ModelArguments:
+    try:
+        return ModelArguments.model_validate({**arguments.model_dump(), **changes})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UsageError(f"--sweep {problem['loc'][0]}={problem['input']}: {problem['msg']}.") from error
+
+
+def _cost(recipe: Recipe) -> Cost:
+    return cost(recipe.architecture, recipe.model.resolution, **recipe.model.architecture_arguments())
+
+
+def _counts(counted: Cost) -> dict[str, int]:
+    return {"parameters": counted.parameters, "multiply_adds": counted.multiply_adds}
+
+
+def _entry(recipe: Recipe, counted: Cost) -> RecipeEntry:
+    expected, counts = recipe.expectation, _counts(counted)
+    met: Contract = "met" if expected and expected.model_dump() == counts else "broken"
+    return RecipeEntry(
+        name=recipe.name,
+        architecture=recipe.architecture,
+        variant=recipe.model.variant,
+        contract=met if expected else "no contract",
+        expected=expected,
+        **counts,
+    )
+
+
+def _operators(counted: Cost) -> list[OperatorEntry]:
+    return [
+        OperatorEntry(
+            operator=operator,
+            parameters=parameters,
+            parameters_share=parameters / counted.parameters,
+            multiply_adds=multiply_adds,
+            multiply_adds_share=multiply_adds / counted.multiply_adds,
+        )
+        for operator, (parameters, multiply_adds) in counted.by_operator().items()
+    ]

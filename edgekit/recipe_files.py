@@ -1,0 +1,147 @@
+"""Recipe files: the list of those that are found by name, and a commented one to start from."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+from ruamel.yaml import YAML
+
+from edgekit.errors import FailureKind, UsageError, did_you_mean
+from edgekit.models import ARCHITECTURES
+from edgekit.recipe import NAME, Weights, known_recipes, load_recipe
+from edgekit.target import KNOWN_TARGETS
+
+RESOLUTION = 224  # pixels: what ImageNet networks are published at
+
+TEMPLATE = """\
+# `edgekit inspect` shows what this recipe's model costs, `edgekit deploy` builds and times it.
+name: {name}
+description: {architecture} 1.0/{resolution} # one line for `edgekit recipes`
+architecture: {architecture} # known: {architectures}
+model:
+  width: 1.0 # width multiplier
+  resolution: {resolution} # side of the square input, in pixels
+  classes: {classes}
+  padding: {padding} # same (as TensorFlow: depends on the input's size) or torch (kernel // 2 on both sides)
+  batch_norm_epsilon: {batch_norm_epsilon} # 0.001 in TensorFlow Slim, 0.00001 in PyTorch
+weights: # random ones are seeded: latencies hold, accuracy does not. For a checkpoint write these instead:
+  random: 0
+  # url: https://example.org/model.pth
+  # sha256: 0123abcd # the file's hash, or its first 8 digits or more
+  # key_map: torchvision_mobilenet_v3_large # where the checkpoint's keys are not ours
+  # fallback: {{random: 0}} # what stands in, with a warning, where the file cannot be had
+preprocessing: # what the weights were trained with
+  crop_fraction: 0.875 # the shorter side becomes resolution / crop_fraction, then the centre is cropped
+  interpolation: bilinear # or bicubic
+  mean: {mean} # per channel, of pixels from 0 to 1
+  std: {std}
+expect: # counted when this file was written, by width/resolution; a build that counts anything else fails
+  1.0/{resolution}: {{parameters: {parameters}, multiply_adds: {multiply_adds}}}
+# targets: # what is compiled unless --targets says otherwise; these are the defaults
+{targets}
+"""
+
+PIXEL_RANGES = {
+    "same": ("[0.5, 0.5, 0.5]", "[0.5, 0.5, 0.5]"),  # TensorFlow Slim: -1 to 1
+    "torch": ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]"),  # torchvision: ImageNet's mean and deviation
+}
+"""Padding, which tells the framework that an architecture's weights come from -> mean and std of that framework."""
+
+
+class RecipeLine(BaseModel):
+    """One recipe file; where it cannot be loaded, `problem` says why and the rest is empty."""
+
+    name: str
+    description: str = ""
+    architecture: str = ""
+    variant: str = ""
+    weights: str = ""
+    file: str
+    problem: str = ""
+
+
+class RecipesDocument(BaseModel):
+    """What ``edgekit recipes --json`` prints."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
+    schema_: Literal[1] = 1
+    recipes: list[RecipeLine]
+
+
+def list_recipes() -> RecipesDocument:
+    """Return every recipe that is found by name, those with errors too, by name."""
+    return RecipesDocument(recipes=[_line(name, path) for name, path in sorted(known_recipes().items())])
+
+
+def new_recipe(name: str, architecture: str, output: Path | None = None) -> Path:
+    """Write a commented recipe to `output`, else to ``recipes/NAME.yaml`` of the current folder, and return its path.
+
+    The model is the architecture's published one at 1.0/224 with random weights, and its counts are the contract. UsageError for
+    a name or architecture that cannot be, and where a file is in the way or cannot be written.
+    """
+    if not re.fullmatch(NAME, name) or name.endswith((".yaml", ".yml")):
+        hint = "Use a-z, 0-9 and, after the first of these, _ . - too; a path goes to --output."
+        raise UsageError(f"{name!r} is no name for a recipe.", hint)
+    if architecture not in ARCHITECTURES:
+        raise UsageError(f"Unknown architecture {architecture}.", did_you_mean(architecture, ARCHITECTURES))
+    text = _starting_text(name, architecture)
+    path = output or Path("recipes") / f"{name}.yaml"
+    if path.exists():
+        raise UsageError(f"{path} exists already.", "Choose another name, or another file with --output.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another with --output.") from error
+    return path
+
+
+def _line(name: str, path: Path) -> RecipeLine:
+    try:
+        recipe = load_recipe(str(path))
+    except UsageError as error:
+        return RecipeLine(name=name, file=str(path), problem=f"{FailureKind.recipe.label}: {error.failure.message}")
+    return RecipeLine(
+        name=name,
+        description=recipe.description,
+        architecture=recipe.architecture,
+        variant=recipe.model.variant,
+        weights=_kind(recipe.weights),
+        file=str(path),
+    )
+
+
+def _kind(weights: Weights) -> str:
+    """Return ``random(SEED)``, ``checkpoint``, or both where the seed stands in for the checkpoint."""
+    if weights.url is None:
+        return f"random({weights.random})"
+    return f"checkpoint, else random({weights.fallback.random})" if weights.fallback else "checkpoint"
+
+
+def _starting_text(name: str, architecture: str) -> str:
+    from edgekit.models.cost import cost
+
+    function = getattr(import_module(ARCHITECTURES[architecture]), architecture)
+    default = {key: parameter.default for key, parameter in inspect.signature(function).parameters.items()}
+    counted = cost(architecture, RESOLUTION)
+    mean, std = PIXEL_RANGES[default["padding"]]
+    return TEMPLATE.format(
+        name=name if isinstance(YAML(typ="safe").load(name), str) else f'"{name}"',  # such as 2024 or true
+        architecture=architecture,
+        architectures=", ".join(ARCHITECTURES),
+        resolution=RESOLUTION,
+        classes=default["classes"],
+        padding=default["padding"],
+        batch_norm_epsilon=f"{default['batch_norm_epsilon']:.10f}".rstrip("0"),
+        mean=mean,
+        std=std,
+        parameters=counted.parameters,
+        multiply_adds=counted.multiply_adds,
+        targets="\n".join(f"#   - {target}" for target in KNOWN_TARGETS),
+    )

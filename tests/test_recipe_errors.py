@@ -1,0 +1,158 @@
+"""Recipes that explain themselves, beyond tests/test_recipe.py: overrides, nested keys, types as written, targets, key maps."""
+
+import pytest
+
+from edgekit.errors import FailureKind, UsageError
+from edgekit.recipe import load_recipe
+
+RECIPE = """\
+name: mine
+architecture: mobilenet_v1
+model: {resolution: 96, padding: same, batch_norm_epsilon: 0.001}
+weights: {random: 0}
+preprocessing:
+  crop_fraction: 0.875
+  interpolation: bilinear
+  mean:
+    - 0
+    - 0
+    - 0
+  std: [1, 1, 1]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return written
+
+
+def failure_of(path, *overrides):
+    with pytest.raises(UsageError) as raised:
+        load_recipe(path, overrides)
+    return raised.value.failure
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.widht=0.5", " with --set model.widht=0.5: unknown key model.widht. Did you mean width?"),
+        ("modle.width=1", " with --set modle.width=1: unknown key modle. Did you mean model?"),
+        ("model.width=0", " with --set model.width=0, key model.width: Input should be greater than 0."),
+        ("weights.url=x", " with --set weights.url=x, key weights: give either random or url"),
+        ("model={width: 1}", " with --set model={width: 1}, key model.resolution: Field required."),
+        ("targets=[tflite/xnnpack/int4]", "key targets: No backend compiles tflite/xnnpack/int4; the nearest"),
+    ],
+)
+def test_an_error_that_an_override_makes_names_the_override_and_no_line(write, override, said):
+    failure = failure_of(write(RECIPE), override)
+    assert failure.message.startswith(write(RECIPE))
+    assert said in failure.message
+    assert "line" not in failure.message
+    assert failure.kind == FailureKind.recipe
+
+
+def test_an_error_of_the_file_is_not_blamed_on_an_override(write):
+    failure = failure_of(write(RECIPE.replace("padding: same", "padding: sme")), "model.width=0.5")
+    assert "line 3, key model.padding: Input should be 'same' or 'torch'." in failure.message
+    assert "--set" not in failure.message
+
+
+@pytest.mark.parametrize("override", ["model.width=[", "name=a: b: c", "name=2024-13-45", "name=*x"])
+def test_an_override_that_is_not_yaml_says_so_and_not_of_the_file(write, override):
+    failure = failure_of(write(RECIPE), override)
+    assert failure.message.startswith(f"--set {override}: the value is not YAML: ")
+    assert failure.hint
+
+
+@pytest.mark.parametrize(
+    ("addition", "said"),
+    [
+        ("published: {model: x, varaint: y}", "line 13: unknown key published.varaint. Did you mean variant?"),
+        ("parity: {itn8: {}}", "line 13: unknown key parity.itn8. Did you mean int8?"),
+        (
+            "expect:\n  1.0/96: {parameters: 1, multiply_adds: 1, layers: 1}",
+            "line 14: unknown key expect.1.0/96.layers. Known: multiply_adds, parameters.",
+        ),
+        ("expect: {parameters: {layers: 1}}", "line 13: unknown key expect.parameters.layers. Known: multiply_adds"),
+        ("expect:\n  1.0/96: {parameters: 0, multiply_adds: 1}", "line 14, key expect.1.0/96.parameters: Input should"),
+        ("parity: {int8: {min_snr_db: 3, min_top1_agreement: 25}}", "key parity.int8.min_top1_agreement: Input should"),
+        (
+            "parity: {fp32: {max_absolute: .nan, max_relative: 1}}",
+            "key parity.fp32.max_absolute: Input should be a finite",
+        ),
+        ("targets: tflite/xnnpack/int8", "line 13, key targets: write a list here: [a, b]."),
+        (
+            "targets:\n  - tflite/xnnpack/int4",
+            "line 13, key targets: No backend compiles tflite/xnnpack/int4; the nearest",
+        ),
+        ("targets: [tflt/xnnpack/int8]", "the nearest target is tflite/xnnpack/int8. Known targets: "),
+        ("parity: 3", "line 13, key parity: write keys and values here, not one value."),
+        ("name: again", 'line 13: this is not YAML: found duplicate key "name"'),
+        ("published: {model: 2024-13-45}", "this is not YAML: month must be in 1..12."),
+        ("description: \x01", "this is not YAML: unacceptable character"),
+    ],
+)
+def test_nested_keys_and_odd_files_get_the_line_and_the_nearest_name(write, addition, said):
+    assert said in failure_of(write(RECIPE + addition + "\n")).message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ("resolution: 96", "resolution: 96, classes: true"),
+            "line 3, key model.classes: Input should be a valid integer.",
+        ),
+        (
+            ("resolution: 96", 'resolution: 96, width: "1.0"'),
+            "line 3, key model.width: Input should be a valid number.",
+        ),
+        (("name: mine", "name: 1"), "line 1, key name: write text here, in quotes where it looks like a number."),
+        (("    - 0\n  std", "    - a\n  std"), "line 11, key preprocessing.mean.2: Input should be a valid number."),
+        (
+            ("{random: 0}", '{url: model.pth, sha256: "01234567"}'),
+            "line 4, key weights: url is 'model.pth'; write the whole",
+        ),
+        (("{random: 0}", "{url: 'https://x', sha256: 01234567}"), "line 4, key weights.sha256: write text here"),
+        (
+            ("{random: 0}", "{url: 'https://x', sha256: b0353104, key_map: torchvision_mobilenet_v3_smal}"),
+            "line 4, key weights.key_map: unknown key map torchvision_mobilenet_v3_smal. "
+            "Did you mean torchvision_mobilenet_v3_small?",
+        ),
+        (
+            ("{random: 0}", "{random: 0, fallback: {randm: 1}}"),
+            "unknown key weights.fallback.randm. Did you mean random?",
+        ),
+    ],
+)
+def test_types_are_taken_as_written_and_names_are_looked_up(write, change, said):
+    text = RECIPE.replace(*change)
+    assert text != RECIPE
+    assert said in failure_of(write(text)).message
+
+
+def test_a_path_with_dots_is_printed_as_it_was_given(write, tmp_path, monkeypatch):
+    write(RECIPE.replace("mobilenet_v1", "mobilenet_v11"))
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    message = failure_of("../mine.yaml").message
+    assert (
+        message
+        == "../mine.yaml, line 2, key architecture: unknown architecture mobilenet_v11; did you mean mobilenet_v1?"
+    )
+
+
+def test_a_target_of_somebody_elses_backend_is_accepted(write, monkeypatch):
+    from edgekit.backends import base
+    from edgekit.target import Target
+
+    class Else:
+        targets = (Target("else", "cpu", "fp32"),)
+
+    monkeypatch.setattr(base, "backends", lambda: {"else": Else()})
+    assert load_recipe(write(RECIPE), ("targets=[else/cpu/fp32]",)).targets == ("else/cpu/fp32",)
