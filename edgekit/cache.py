@@ -1,20 +1,59 @@
-"""The content-addressed cache: a folder per key, made once, complete or not there."""
+"""The content-addressed cache: a folder per key, made once, complete or not there; and a look at all of it, and its cleaning.
+
+Whatever has the key KEY is written under the lock ``KEY.lock``. What is not finished is named ``.KEY-...``, where 12 characters
+of the key are enough, so that what a killed process left is recognised: its lock is free.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+from edgekit.places import cache_folder
+
+KINDS = ("weights", "models", "artifacts", "logs")
+SECONDS_PER_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something whole in the cache: one of KINDS, its bytes, and how many seconds ago it was written."""
+
+    kind: str
+    path: Path
+    size_bytes: int
+    age_seconds: float
+
+    @property
+    def key(self) -> str:
+        """The name of its lock: the SHA-256 of a checkpoint, else the folder's name."""
+        return self.path.name.partition("-")[0] if self.kind == "weights" else self.path.name
+
+
+@dataclass
+class Cleaned:
+    """What a cleaning removed: entries, unfinished things, locks of nothing, bytes; and the entries `in_use`, which stay."""
+
+    entries: list[Entry] = field(default_factory=list)
+    unfinished: list[Path] = field(default_factory=list)
+    locks: list[Path] = field(default_factory=list)
+    in_use: list[Entry] = field(default_factory=list)
+    size_bytes: int = 0
 
 
 def cached_folder(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
     """Return the folder ``root/key`` and whether it was there; `make` fills it where it was not.
 
     Whoever comes second, in this process or another, waits and finds it. What `make` leaves behind when it fails is removed, and
-    its error goes on to the caller.
+    its error goes on to the caller. What a killed process left of the same key is removed before.
     """
     folder = root / key
     if folder.is_dir():
@@ -23,6 +62,8 @@ def cached_folder(root: Path, key: str, make: Callable[[Path], None]) -> tuple[P
     with FileLock(root / f"{key}.lock"):
         if folder.is_dir():
             return folder, True
+        for leftover in root.glob(f".{key[:12]}-*"):
+            _remove(leftover)
         with tempfile.TemporaryDirectory(prefix=f".{key[:12]}-", dir=root) as unfinished:
             content = Path(unfinished) / "content"
             content.mkdir()
@@ -55,3 +96,82 @@ def content_size(path: Path) -> int:
         if path.is_file()
         else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     )
+
+
+def entries(kind: str) -> list[Entry]:
+    """Return the entries of one of KINDS, newest first."""
+    now = time.time()
+    found = []
+    for path in _children(kind):
+        if not path.name.startswith(".") and path.suffix != ".lock":
+            found.append(Entry(kind, path, content_size(path), max(0.0, now - path.stat().st_mtime)))
+    return sorted(found, key=lambda entry: entry.age_seconds)
+
+
+def unfinished(kind: str) -> list[Path]:
+    """Return what is under way in one of KINDS, or was when its process was killed."""
+    return [path for path in _children(kind) if path.name.startswith(".")]
+
+
+def clean(kinds: Sequence[str] = KINDS, older_than_days: float | None = None) -> Cleaned:
+    """Remove what was left unfinished in `kinds` and the locks of nothing; entries where `older_than_days` is a number.
+
+    What another process holds the lock of stays. OSError where a file cannot be removed.
+    """
+    done = Cleaned()
+    for kind in kinds:
+        for path in unfinished(kind):
+            with _locked(path.parent.glob(f"{path.name[1:].rpartition('-')[0]}*.lock")) as held:
+                if held:
+                    done.size_bytes += content_size(path)
+                    _remove(path)
+                    done.unfinished.append(path)
+        for entry in entries(kind):
+            if older_than_days is not None and entry.age_seconds >= older_than_days * SECONDS_PER_DAY:
+                _remove_entry(entry, done)
+        needed = {entry.key for entry in entries(kind)}
+        for lock in [path for path in _children(kind) if path.suffix == ".lock" and path.stem not in needed]:
+            with _locked([lock]) as held:
+                if held:
+                    lock.unlink()
+                    done.locks.append(lock)
+    return done
+
+
+def _remove_entry(entry: Entry, done: Cleaned) -> None:
+    lock = entry.path.with_name(f"{entry.key}.lock")
+    with _locked([lock]) as held:
+        if not held:
+            done.in_use.append(entry)
+            return
+        leaving = entry.path.with_name(f".{entry.key[:12]}-removed")
+        entry.path.replace(leaving)  # at once: nobody finds half of it
+        _remove(leaving)
+        lock.unlink()
+        done.entries.append(entry)
+        done.size_bytes += entry.size_bytes
+
+
+def _children(kind: str) -> list[Path]:
+    folder = cache_folder() / kind
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@contextmanager
+def _locked(locks: Iterable[Path]) -> Iterator[bool]:
+    """Hold all of `locks` and yield True, or yield False where somebody else holds one."""
+    with ExitStack() as held:
+        try:
+            for lock in locks:
+                held.enter_context(FileLock(lock, timeout=0))
+        except Timeout:
+            yield False
+            return
+        yield True

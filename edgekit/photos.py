@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.cache import file_sha256
-from edgekit.errors import FailureKind, UsageError
+from edgekit.errors import UsageError, missing_converters
 from edgekit.recipe import Preprocessing
 
 if TYPE_CHECKING:
@@ -34,15 +34,14 @@ class PhotoSet:
 
 
 def photo_set(folder: Path | None = None) -> PhotoSet:
-    """Return the photos of `folder`, or scikit-learn's two where it is None; UsageError where there are none."""
+    """Return the photos of `folder`, or scikit-learn's two where it is None; UsageError where there are none.
+
+    EdgekitError (``missing_extra``) where scikit-learn itself is not there.
+    """
     if folder is None:
         spec = find_spec("sklearn")
         if spec is None or not spec.submodule_search_locations:
-            raise UsageError(
-                "There are no photos for parity and calibration: scikit-learn, which carries two, is not installed.",
-                "Install edgekit[convert], or name a folder of photos: --photos DIR.",
-                FailureKind.missing_extra,
-            )
+            raise missing_converters(ImportError(name="scikit-learn"))  # it carries the photos
         folder = Path(spec.submodule_search_locations[0]) / "datasets" / "images"
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Name a folder of photos: --photos DIR.")

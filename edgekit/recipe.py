@@ -8,6 +8,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -47,11 +48,17 @@ class RandomWeights(Strict):
 
 
 class Weights(Strict):
-    """Either a checkpoint (`url` and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed."""
+    """Either a checkpoint (`url` and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed.
+
+    `mirrors` are addresses of the same file, asked in order where `url` fails. `new_head` is a seed: the classifier's last layer
+    is not the checkpoint's but drawn from it, so that `model.classes` may be another number.
+    """
 
     url: str | None = None
+    mirrors: tuple[str, ...] = ()
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
     key_map: str | None = None
+    new_head: Annotated[int, Field(ge=0)] | None = None
     fallback: RandomWeights | None = None
     random: Annotated[int, Field(ge=0)] | None = None
 
@@ -65,15 +72,22 @@ class Weights(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Weights:
-        if self.random is not None and (self.url or self.sha256 or self.fallback or self.key_map):
+        of_checkpoint = (self.url, self.mirrors, self.sha256, self.key_map, self.fallback, self.new_head is not None)
+        if self.random is not None and any(of_checkpoint):
             raise ValueError(
                 "give either random or url and sha256, not both (to replace all: --set 'weights={random: 0}')"
             )
         if self.random is None and not (self.url and self.sha256):
             raise ValueError("give url and sha256 (8 digits or more), or random: SEED")
-        if self.url and not re.match(r"https?://", self.url):
-            raise ValueError(f"url is {self.url!r}; write the whole address, beginning with https://")
+        for url in self.urls:
+            if urlsplit(url).scheme not in {"http", "https"}:
+                raise ValueError(f"url is {url!r}; write the whole address, beginning with https://")
         return self
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where the checkpoint is to be had, in the order to ask; nothing for random weights."""
+        return (self.url, *self.mirrors) if self.url else ()
 
 
 class Preprocessing(Strict):
@@ -183,12 +197,9 @@ class Recipe(Strict):
 
     @property
     def build_hash(self) -> str:
-        """SHA-256 of what the artifacts depend on; targets, descriptions and published names are left out."""
-        return _canonical_hash(
-            self.model_dump(
-                mode="json", include={"architecture", "model", "weights", "preprocessing", "parity", "expect"}
-            )
-        )
+        """SHA-256 of what the artifacts depend on; targets, descriptions, mirrors and published names are left out."""
+        parts = {"architecture", "model", "weights", "preprocessing", "parity", "expect"}
+        return _canonical_hash(self.model_dump(mode="json", include=parts, exclude={"weights": {"mirrors"}}))
 
 
 def _ask_backends(target: Target) -> None:
@@ -215,16 +226,19 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """Load the recipe at a path or of a known name, with ``key.key=value`` overrides.
 
     UsageError where it is missing or wrong, and where an override changes a model that has real weights without asking for
-    random ones.
+    random ones, or, where it changes the number of classes only, for a new head.
     """
     path = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
     recipe = load_document(Recipe, path, overrides)
     if overrides and recipe.weights.url:
         written = load_document(Recipe, path)
-        if (written.architecture, written.model) != (recipe.architecture, recipe.model):
+        with_classes = written.model.model_copy(update={"classes": recipe.model.classes})
+        fits = (written.architecture, written.model if recipe.weights.new_head is None else with_classes)
+        if fits != (recipe.architecture, recipe.model):
             raise UsageError(
                 f"{recipe.name} has real weights ({recipe.weights.url}), which fit only the model as the recipe states it.",
-                "Ask for random ones as well: --set 'weights={random: 0}'.",
+                "Ask for random ones as well: --set 'weights={random: 0}'; or, for another number of classes only, "
+                "for a new last layer: --set weights.new_head=0.",
                 FailureKind.recipe,
             )
     return recipe

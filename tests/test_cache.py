@@ -1,9 +1,28 @@
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
+from filelock import FileLock
 
-from edgekit.cache import cached_folder, content_sha256, content_size
+from edgekit.cache import cached_folder, clean, content_sha256, content_size, entries, unfinished
+
+KEY, OTHER = "a" * 64, "b" * 64
+DAY = 86_400
+
+
+@pytest.fixture
+def artifacts(tmp_path, monkeypatch):
+    """The folder of artifacts of a cache that holds KEY, made now, and OTHER, made ten days ago: 7 bytes each."""
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    for key, age in ((KEY, 0), (OTHER, 10 * DAY)):
+        folder, _ = cached_folder(
+            tmp_path / "artifacts", key, lambda made: (made / "model").write_text("content") and None
+        )
+        os.utime(folder, (time.time() - age,) * 2)
+    return tmp_path / "artifacts"
 
 
 def test_a_folder_is_made_once_and_found_again(tmp_path):
@@ -61,3 +80,70 @@ def test_the_hash_of_a_folder_sees_names_and_contents_and_no_order(tmp_path):
     one, two, three = (content_sha256(tmp_path / name) for name in ("one", "two", "three"))
     assert one == two != three
     assert content_size(tmp_path / "one") == 2
+
+
+def test_what_a_killed_process_left_of_a_key_is_removed_before_it_is_made_again(tmp_path):
+    for key in (KEY, OTHER):
+        (tmp_path / f".{key[:12]}-killed").mkdir()
+    seen = []
+    cached_folder(tmp_path, KEY, lambda folder: seen.append((tmp_path / f".{KEY[:12]}-killed").exists()))
+    assert seen == [False]
+    assert (tmp_path / f".{OTHER[:12]}-killed").exists()
+
+
+def test_entries_are_what_is_whole_newest_first(artifacts):
+    (artifacts / f".{KEY[:12]}-killed").mkdir()
+    found = entries("artifacts")
+    assert [(one.key, one.size_bytes, round(one.age_seconds / DAY)) for one in found] == [(KEY, 7, 0), (OTHER, 7, 10)]
+    assert entries("models") == []
+
+
+def test_cleaning_without_an_age_removes_leftovers_and_locks_of_nothing_only(artifacts):
+    leftover, lock = artifacts / f".{KEY[:12]}-killed", artifacts / f"{'c' * 64}.lock"
+    leftover.mkdir()
+    (leftover / "half").write_text("12345")
+    lock.touch()
+    done = clean()
+    assert (done.unfinished, done.locks, done.entries, done.size_bytes) == ([leftover], [lock], [], 5)
+    assert sorted(path.name for path in artifacts.iterdir()) == [KEY, f"{KEY}.lock", OTHER, f"{OTHER}.lock"]
+
+
+@pytest.mark.parametrize(("days", "stay"), [(11, [KEY, OTHER]), (9, [KEY]), (0, [])])
+def test_cleaning_by_age_removes_entries_with_their_locks(artifacts, days, stay):
+    done = clean(older_than_days=days)
+    assert done.size_bytes == 7 * len(done.entries) == 7 * (2 - len(stay))
+    assert done.locks == []
+    assert sorted(path.name for path in artifacts.iterdir()) == sorted([*stay, *(f"{key}.lock" for key in stay)])
+
+
+def test_cleaning_one_kind_leaves_the_others(artifacts):
+    (artifacts.parent / "logs" / "run").mkdir(parents=True)
+    assert [entry.kind for entry in clean(["logs"], 0).entries] == ["logs"]
+    assert list((artifacts.parent / "logs").iterdir()) == []
+    assert len(entries("artifacts")) == 2
+
+
+def test_an_entry_whose_lock_is_held_stays(artifacts):
+    with FileLock(artifacts / f"{KEY}.lock"):
+        done = clean(older_than_days=0)
+    assert [entry.key for entry in done.in_use] == [KEY]
+    assert [entry.key for entry in done.entries] == [OTHER]
+    assert (artifacts / KEY / "model").read_text() == "content"
+
+
+def test_what_a_process_is_making_stays_until_it_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    program = (
+        "import pathlib, time\nfrom edgekit.cache import cached_folder\n"
+        f"root = pathlib.Path({str(tmp_path / 'models')!r})\n"
+        f"cached_folder(root, {KEY!r}, lambda folder: (print('making', flush=True), time.sleep(60)))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as making:
+        assert making.stdout.readline() == b"making\n"
+        during, there = clean(older_than_days=0), unfinished("models")
+        making.kill()
+    assert (during.unfinished, during.locks) == ([], [])
+    assert len(there) == 1
+    after = clean()
+    assert (after.unfinished, after.locks) == (there, [tmp_path / "models" / f"{KEY}.lock"])
+    assert list((tmp_path / "models").iterdir()) == []

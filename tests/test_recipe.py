@@ -75,6 +75,36 @@ def test_overriding_a_model_with_real_weights_asks_for_random_ones():
     assert load_recipe("v2", ("model.width=0.75", "weights={random: 3}")).weights.random == 3
 
 
+def test_with_a_new_head_the_number_of_classes_may_be_overridden_and_nothing_else():
+    assert load_recipe("v2", ("model.classes=7", "weights.new_head=3")).model.classes == 7
+    for overrides in (("model.classes=7",), ("model.classes=7", "model.width=0.75", "weights.new_head=3")):
+        with pytest.raises(UsageError, match="real weights") as raised:
+            load_recipe("v2", overrides)
+        assert "weights.new_head=0" in raised.value.failure.hint
+
+
+def test_mirrors_change_no_artifact_and_a_new_head_does():
+    plain, mirrored, head = (
+        load_recipe("v2", overrides).build_hash
+        for overrides in ((), ("weights.mirrors=['https://example.org/net.pth']",), ("weights.new_head=0",))
+    )
+    assert plain == mirrored != head
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("{random: 0, new_head: 0}", "not both"),
+        ("{random: 0, mirrors: ['https://example.org/net.pth']}", "not both"),
+        ("{url: 'https://a.org/n', sha256: '00000000', mirrors: [n.pth]}", "url is 'n.pth'"),
+        ("{url: 'https://[a/n', sha256: '00000000'}", "Invalid IPv6 URL"),
+    ],
+)
+def test_weights_that_make_no_sense_are_told(weights, said):
+    with pytest.raises(UsageError, match=said):
+        load_recipe("v1", (f"weights={weights}",))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

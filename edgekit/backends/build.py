@@ -69,7 +69,7 @@ def build_target(
             "recipe": recipe.model_dump(mode="json"),
             "target": str(target),
             "prepared": str(prepared.folder),
-            "trained": resolved.checkpoint is not None,
+            "trained": resolved.trained,
         }
 
         def make(folder: Path) -> None:

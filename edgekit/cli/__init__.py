@@ -13,7 +13,20 @@ import click
 
 from edgekit.cli.failing import guarded
 
-COMMANDS = ("deploy", "compile", "classify", "inspect", "recipes", "recipe", "devices", "weights", "report")
+COMMANDS = (
+    "deploy",
+    "profile",
+    "compile",
+    "classify",
+    "inspect",
+    "recipes",
+    "recipe",
+    "devices",
+    "weights",
+    "cache",
+    "ledger",
+    "report",
+)
 
 
 class Commands(click.Group):

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from edgekit.models.weights import Progress
 
 
 @click.group()
@@ -19,7 +26,7 @@ def list_() -> None:
 
     found = cached_checkpoints()
     for checkpoint in found:
-        click.echo(f"{checkpoint.sha256}  {checkpoint.path.stat().st_size:>11,}  {checkpoint.path.name[65:]}")
+        click.echo(f"{checkpoint.sha256}  {checkpoint.path.stat().st_size:>11,}  {checkpoint.name}")
     if not found:
         click.echo(f"No checkpoint in {weights_folder()}.", err=True)
 
@@ -40,7 +47,7 @@ def import_(file: Path, sha256: str) -> None:
 @command.command()
 @click.argument("recipe")
 def fetch(recipe: str) -> None:
-    """Download a recipe's checkpoint into the cache, unless it is there.
+    """Download a recipe's checkpoint into the cache, unless it is there; what was cut off goes on where it ended.
 
     Example: edgekit weights fetch recipes/v2.yaml
     """
@@ -52,7 +59,23 @@ def fetch(recipe: str) -> None:
     if loaded.weights.random is not None:
         click.echo(f"{loaded.name} has random weights (seed {loaded.weights.random}): there is nothing to fetch.")
         return
-    resolved = resolve(loaded.weights)
-    if resolved.warning:
+    with _progress() as progress:
+        resolved = resolve(loaded.weights, progress)
+    if resolved.checkpoint is None:
         raise EdgekitError(FailureKind.weights_missing, "weights", resolved.warning, retriable=True)
-    click.echo(f"{resolved.identity}  {resolved.label}")
+    click.echo(f"{resolved.checkpoint.sha256}  {resolved.checkpoint.name}")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """Yield what shows a download's progress on standard error; None where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        bar = shown.add_task("download", total=None, visible=False)
+        yield lambda done, total: shown.update(bar, completed=done, total=total, visible=True)

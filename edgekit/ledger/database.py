@@ -63,8 +63,8 @@ def open_database(url: str | None) -> Engine:
     None means `EDGEKIT_LEDGER`, else `ledger.sqlite` in the user's data directory. Raises EdgekitError (ledger,
     disk_full) when it cannot be used; a database that is no ledger, or a newer edgekit's, is left untouched.
     """
-    address = _address(url)
-    path = _sqlite_path(address)
+    address = address_of(url)
+    path = sqlite_path(address)
     try:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def open_database(url: str | None) -> Engine:
 
 def place(url: URL) -> str:
     """Return what a person calls the ledger at `url`: the file's path, else the address without its password."""
-    return str(_sqlite_path(url) or url.render_as_string(hide_password=True))
+    return str(sqlite_path(url) or url.render_as_string(hide_password=True))
 
 
 def refusal(place: str, error: SQLAlchemyError) -> EdgekitError:
@@ -96,8 +96,11 @@ def refusal(place: str, error: SQLAlchemyError) -> EdgekitError:
     return EdgekitError(kind, "ledger", f"The ledger {place} {sentence}.", hint, retriable)
 
 
-def _address(url: str | None) -> URL:
-    """Parse `url` or find the default; an address that was not understood may hold a password, so it is not shown."""
+def address_of(url: str | None) -> URL:
+    """Parse `url`, or find the default as :func:`open_database` says; EdgekitError (ledger) where it is no address.
+
+    One that was not understood may hold a password, so that is not shown.
+    """
     text = url or os.environ.get("EDGEKIT_LEDGER")
     if not text:
         return URL.create("sqlite", database=str(Path(user_data_dir("edgekit")) / "ledger.sqlite"))
@@ -115,7 +118,7 @@ def _address(url: str | None) -> URL:
     return address
 
 
-def _sqlite_path(url: URL) -> Path | None:
+def sqlite_path(url: URL) -> Path | None:
     """Return the file of an SQLite address; None for a server, a database in memory, or SQLite's own `file:` form."""
     if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
         return None

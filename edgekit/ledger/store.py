@@ -101,6 +101,12 @@ class Ledger:
             run.finished_at = utc_now()
             run.status = status
 
+    def restart_run(self, run_id: str, plan: Mapping[str, Any]) -> None:
+        """Record that a run goes on, by `plan`, which may name another process than before."""
+        with self._session(self._writer) as session:
+            run = self._get(session, RunRow, run_id)
+            run.finished_at, run.status, run.plan = None, "running", dict(plan)
+
     def record_artifact(self, run_id: str, manifest: Mapping[str, Any]) -> int:
         """Record what a run built by its manifest, which has at least ARTIFACT_FIELDS, and return its id.
 

@@ -126,7 +126,10 @@ def check_contract(recipe: Recipe) -> dict[str, Any]:
 
 
 def build_model(recipe: Recipe, checkpoint: str | None, seed: int | None, settle: np.ndarray[Any, Any]) -> nn.Module:
-    """Return the recipe's model in eval mode, with its checkpoint, or random weights settled on (N, 3, H, W) images."""
+    """Return the recipe's model in eval mode, with its checkpoint, or random weights settled on (N, 3, H, W) images.
+
+    A checkpoint and a `seed` are the checkpoint with a new head.
+    """
     import torch
 
     from edgekit.models import build
@@ -136,7 +139,7 @@ def build_model(recipe: Recipe, checkpoint: str | None, seed: int | None, settle
     torch.manual_seed(seed or 0)
     model = build(recipe.architecture, **recipe.model.architecture_arguments())
     if checkpoint:
-        load_checkpoint(model, Path(checkpoint), recipe.weights.key_map)
+        load_checkpoint(model, Path(checkpoint), recipe.weights.key_map, new_head=seed is not None)
     else:
         settle_batch_norm(model, torch.from_numpy(settle))
     return model

@@ -1,17 +1,21 @@
-"""Checkpoints: a cache keyed by SHA-256, downloads that are verified, and key maps between naming schemes."""
+"""Checkpoints: a cache keyed by SHA-256, downloads that go on and are verified, and key maps between naming schemes."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import pickle
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
+from filelock import FileLock
 
 from edgekit.cache import file_sha256
 from edgekit.errors import EdgekitError, FailureKind, UsageError
@@ -20,6 +24,9 @@ from edgekit.recipe import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+Progress = Callable[[int, int | None], None]
+"""Told while a file is downloaded: the bytes that are here, and those of the whole file where the server says."""
 
 TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; an offline machine shall say so soon
 
@@ -31,10 +38,18 @@ class Checkpoint:
     path: Path
     sha256: str
 
+    @property
+    def name(self) -> str:
+        """The name of the file that came, without the hash before it."""
+        return _name(self.path)
+
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a recipe's weights came to: a checkpoint, or a seed; `warning` where the seed is a fallback."""
+    """What a recipe's weights came to: a checkpoint, a seed, or both: a checkpoint whose head is drawn from the seed.
+
+    `warning` tells where a seed is a fallback for a checkpoint.
+    """
 
     checkpoint: Checkpoint | None
     seed: int | None
@@ -42,13 +57,23 @@ class Resolved:
 
     @property
     def label(self) -> str:
-        """What tables and manifests say: the checkpoint's file name, or ``random(SEED)``."""
-        return self.checkpoint.path.name.split("-", 1)[1] if self.checkpoint else f"random({self.seed})"
+        """What tables and manifests say: ``FILE``, ``FILE, new head (seed SEED)`` or ``random(SEED)``."""
+        return self._told(self.checkpoint.name if self.checkpoint else "")
 
     @property
     def identity(self) -> str:
-        """What the artifacts depend on: the checkpoint's hash or ``random(SEED)``."""
-        return self.checkpoint.sha256 if self.checkpoint else f"random({self.seed})"
+        """What the artifacts depend on: the same with the checkpoint's hash for its file name."""
+        return self._told(self.checkpoint.sha256 if self.checkpoint else "")
+
+    @property
+    def trained(self) -> bool:
+        """Whether all weights are a checkpoint's, so that the largest logit means something."""
+        return self.checkpoint is not None and self.seed is None
+
+    def _told(self, checkpoint: str) -> str:
+        if not checkpoint:
+            return f"random({self.seed})"
+        return checkpoint if self.trained else f"{checkpoint}, new head (seed {self.seed})"
 
 
 def weights_folder() -> Path:
@@ -61,7 +86,7 @@ def cached_checkpoints() -> list[Checkpoint]:
     found = [
         Checkpoint(path, path.name.partition("-")[0]) for path in weights_folder().glob("*-*") if len(path.name) > 65
     ]
-    return sorted(found, key=lambda checkpoint: checkpoint.path.name[65:])
+    return sorted(found, key=lambda checkpoint: checkpoint.name)
 
 
 def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
@@ -72,13 +97,14 @@ def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
     _check_hash(file.name, found, sha256)
     target = weights_folder() / f"{found}-{file.name}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".import-") as folder:
+    lock = FileLock(target.with_name(f"{found}.lock"))
+    with lock, tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{found[:12]}-") as folder:
         Path(shutil.copyfile(file, Path(folder) / file.name)).replace(target)
     return Checkpoint(target, found)
 
 
-def resolve(weights: Weights) -> Resolved:
-    """Find or download what a recipe asks for.
+def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
+    """Find or download what a recipe asks for, from its mirrors where the first address fails.
 
     EdgekitError (``weights_missing``, ``hash_mismatch``) where the file cannot be had and the recipe names no fallback. A file
     with the wrong hash is an error even where there is a fallback: it says that something is wrong, not that it is missing.
@@ -86,46 +112,48 @@ def resolve(weights: Weights) -> Resolved:
     if weights.random is not None:
         return Resolved(None, weights.random)
     assert weights.url and weights.sha256  # the schema's promise
-    for checkpoint in cached_checkpoints():
-        if checkpoint.sha256.startswith(weights.sha256):
-            return Resolved(checkpoint, None)
-    try:
-        return Resolved(_download(weights.url, weights.sha256), None)
-    except (httpx.HTTPError, httpx.InvalidURL, ImportError) as error:  # ImportError: a SOCKS proxy without its package
-        name, folder = weights.url.rsplit("/", 1)[-1], weights_folder()
-        missing = (
-            f"The weights {name} (SHA-256 {weights.sha256}) are not in {folder} "
-            f"and could not be downloaded: {_reason(error)}."
-        )
-        if weights.fallback is None:
-            hint = f"Bring the file here and run: edgekit weights import {name} (in a checkout: `make weights`, for MobileNetV2)."
-            raise EdgekitError(FailureKind.weights_missing, "weights", missing, hint, retriable=True) from error
-        seed = weights.fallback.random
-        return Resolved(
-            None, seed, f"{missing} Random weights (seed {seed}) stand in: latencies hold, accuracy does not."
-        )
+    if found := _cached(weights.sha256):
+        return Resolved(found, weights.new_head)
+    name = PurePosixPath(urlsplit(weights.url).path).name or "checkpoint"
+    reasons = []
+    for url in weights.urls:
+        try:
+            return Resolved(_download(url, name, weights.sha256, progress), weights.new_head)
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            ImportError,
+        ) as error:  # ImportError: a SOCKS proxy without its package
+            reasons.append(f"{urlsplit(url).netloc}: {_reason(error)}")
+    missing = (
+        f"The weights {name} (SHA-256 {weights.sha256}) are not in {weights_folder()} "
+        f"and could not be downloaded ({'; '.join(reasons)})."
+    )
+    if weights.fallback is None:
+        hint = f"Bring the file here and run: edgekit weights import {name} (in a checkout: `make weights`, for MobileNetV2)."
+        raise EdgekitError(FailureKind.weights_missing, "weights", missing, hint, retriable=True)
+    seed = weights.fallback.random
+    return Resolved(None, seed, f"{missing} Random weights (seed {seed}) stand in: latencies hold, accuracy does not.")
 
 
-def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None) -> None:
-    """Load a cached checkpoint strictly, tensors only.
+def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None, new_head: bool = False) -> None:
+    """Load a cached checkpoint, .safetensors or what torch.save wrote, strictly and tensors only.
 
-    EdgekitError (``recipe``) for a file that is damaged or holds code, and for missing, extra and misshapen keys, listed.
+    With `new_head` the classifier's last layer stays as it is in `model`, whatever the checkpoint holds for it. EdgekitError
+    (``recipe``) for a file that is damaged or holds code, and for missing, extra and misshapen keys, listed.
     """
-    import torch
+    from torch import nn
 
-    name = checkpoint.name[65:]  # after the hash and its dash
-    try:
-        state: dict[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        message = f"{name} cannot be read as a checkpoint of tensors: {first}"
-        raise EdgekitError(
-            FailureKind.recipe, "weights", message, "The file is damaged, or holds more than tensors."
-        ) from error
+    name = _name(checkpoint)
+    state = _read_tensors(checkpoint)
     if key_map:
         names = {row["torchvision"]: row["edgekit"] for row in read_key_map(key_map)}
         state = {names.get(key, key): value for key, value in state.items()}
     own = model.state_dict()
+    last = [layer for layer, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
+    head = {key: value for key, value in own.items() if key.startswith(f"{last}.")}
+    if new_head:
+        state |= head
     problems = [f"missing {key}" for key in own if key not in state]
     problems += [f"extra {key}" for key in state if key not in own]
     problems += [
@@ -135,7 +163,13 @@ def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None) -> 
     ]
     if problems:
         shown = "; ".join(problems[:10]) + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
-        raise EdgekitError(FailureKind.recipe, "weights", f"{name} does not fit the model: {shown}.")
+        other_classes = any(key in state and state[key].shape != value.shape for key, value in head.items())
+        hint = (
+            "For another number of classes, `weights.new_head: SEED` draws the last layer anew."
+            if other_classes
+            else ""
+        )
+        raise EdgekitError(FailureKind.recipe, "weights", f"{name} does not fit the model: {shown}.", hint)
     model.load_state_dict(state, strict=True)
 
 
@@ -147,15 +181,83 @@ def read_key_map(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
 
 
-def _download(url: str, sha256: str) -> Checkpoint:
-    weights_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=weights_folder(), prefix=".download-") as folder:
-        file = Path(folder) / url.rsplit("/", 1)[-1]
-        with httpx.stream("GET", url, timeout=TIMEOUT, follow_redirects=True) as response, file.open("wb") as target:
-            response.raise_for_status()
+def _cached(sha256: str) -> Checkpoint | None:
+    return next((one for one in cached_checkpoints() if one.sha256.startswith(sha256)), None)
+
+
+def _name(path: Path) -> str:
+    return path.name[65:]  # after the hash and its dash
+
+
+def _read_tensors(checkpoint: Path) -> dict[str, Tensor]:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if checkpoint.suffix == ".safetensors":
+            return load_file(checkpoint)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+            raise ValueError("it is not a mapping of names to tensors")
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        message = f"{_name(checkpoint)} cannot be read as a checkpoint of tensors: {first}"
+        hint = "The file is damaged, or holds more than tensors."
+        raise EdgekitError(FailureKind.recipe, "weights", message, hint) from error
+    return state
+
+
+def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Checkpoint:
+    """Download `url` as `name`; what another process downloads meanwhile is waited for, what was cut off before goes on."""
+    folder = weights_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(url.encode()).hexdigest()
+    part, version = folder / f".{key}-.part", folder / f".{key}-.version"
+    with FileLock(folder / f"{key}.lock"):
+        if found := _cached(sha256):
+            return found
+        _receive(url, part, version, progress)
+        digest = file_sha256(part)
+        version.unlink(missing_ok=True)
+        try:
+            _check_hash(name, digest, sha256)
+        except EdgekitError:
+            part.unlink()
+            raise
+        return Checkpoint(part.replace(folder / f"{digest}-{name}"), digest)
+
+
+def _receive(url: str, part: Path, version: Path, progress: Progress | None) -> None:
+    """Fill `part` from `url`, from where it ends if the server still has the `version` (ETag or date) that it began with."""
+    start = part.stat().st_size if part.exists() and version.exists() else 0
+    headers = {"Accept-Encoding": "identity"}  # bytes are counted as they lie in the file
+    if start:
+        headers |= {"Range": f"bytes={start}-", "If-Range": version.read_text(encoding="ascii")}
+    with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
+        if start and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # nothing is missing, or the file is another one: its hash tells
+        response.raise_for_status()
+        if response.status_code != httpx.codes.PARTIAL_CONTENT:
+            start = 0
+            _keep_version(response.headers, version)
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        with part.open("ab" if start else "wb") as target:
             for chunk in response.iter_bytes():
                 target.write(chunk)
-        return import_checkpoint(file, sha256)
+                if progress:
+                    progress(target.tell(), total)
+
+
+def _keep_version(headers: httpx.Headers, version: Path) -> None:
+    """Keep what tells the file from a later one of the same address; a weak ETag does not tell it."""
+    etag = headers.get("ETag", "")
+    told = headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
+    if told and told.isascii():
+        version.write_text(told, encoding="ascii")
+    else:
+        version.unlink(missing_ok=True)
 
 
 def _check_hash(name: str, found: str, wanted: str) -> None:

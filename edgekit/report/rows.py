@@ -66,7 +66,7 @@ def rows_of(ledger: Ledger, run_id: str | None = None) -> list[Row]:
     """Return the rows of one run, or the latest of everything in the ledger, ordered by recipe, target and device."""
     latest = run_id is None
     measurements = ledger.measurements(run_id, latest=latest)
-    failures = ledger.failures(run_id, latest=latest)
+    failures = ledger.failures(run_id, latest=True)  # also of a run: what its resumption settled is no failure of it
     artifacts = {_key(artifact): artifact for artifact in reversed(ledger.artifacts(run_id))}
     rows = [_measured(measurement) for measurement in measurements]
     rows += [_failed(failure, artifacts.get(_key(failure))) for failure in failures]

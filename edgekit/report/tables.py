@@ -80,7 +80,9 @@ def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str, widt
     What does not fit is left out from the right and named; what was measured is never cut. What other sources print is in the
     Markdown only.
     """
+    several = len({(row.recipe, row.variant) for row in rows}) > 1
     columns = {
+        **({"recipe": [Text(f"{row.recipe} {row.variant}") for row in rows]} if several else {}),
         "target": [Text(row.target) for row in rows],
         "latency, ms\nmeasured": [Text(latency(row)) for row in rows],
         "result": [Text(row.result, _style(row)) for row in rows],
@@ -93,7 +95,7 @@ def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str, widt
     omitted: list[str] = []
     for number, (heading, cells) in enumerate(columns.items()):
         needed = 3 + max(len(text) for text in (*heading.splitlines(), *(cell.plain for cell in cells)))
-        if number < 3 or (needed <= left and not omitted):
+        if number < 3 + several or (needed <= left and not omitted):
             table.add_column(heading, no_wrap=True)
             left -= needed
         else:

@@ -40,8 +40,10 @@ class TFLite:
         self.output = self.interpreter.get_output_details()[0]
         self.input_shape = tuple(self.input["shape"])
         self.run = self.interpreter.invoke
+        # tflite-runtime lists the operators as they were before any delegate took them: nothing can be told from it.
+        told = self.runtime == "ai_edge_litert"
         delegates = [op for op in self.interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
-        self.facts = {"delegate_partitions": len(delegates)}
+        self.facts = {"delegate_partitions": len(delegates) if told else None}
 
     def set_input(self, image: Any) -> None:
         self.interpreter.set_tensor(self.input["index"], image)

@@ -1,0 +1,51 @@
+"""edgekit ledger."""
+
+from __future__ import annotations
+
+import click
+
+from edgekit.cli.options import json_option, ledger_option
+
+
+@click.group()
+def command() -> None:
+    """Show how much the ledger holds, and compact it.
+
+    Example: edgekit ledger info
+    """
+
+
+@command.command()
+@ledger_option
+@json_option
+def info(ledger: str | None, as_json: bool) -> None:
+    """Show where the ledger is, its revision, its bytes and what it holds.
+
+    Example: edgekit ledger info --json
+    """
+    from edgekit.ledger.tools import info as ledger_info
+
+    found = ledger_info(ledger)
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+        return
+    size = "not a file" if found.size_bytes is None else f"{found.size_bytes:,} bytes"
+    click.echo(f"{found.place}: {size}, tables at revision {found.revision}")
+    for table, number in found.rows.items():
+        click.echo(f"{number:>11,} {table}")
+    if found.oldest and found.newest:
+        statuses = ", ".join(f"{number:,} {status}" for status, number in found.runs_by_status.items())
+        click.echo(f"runs: {statuses}; from {found.oldest:%Y-%m-%d %H:%M} to {found.newest:%Y-%m-%d %H:%M} UTC")
+
+
+@command.command()
+@ledger_option
+def vacuum(ledger: str | None) -> None:
+    """Compact the ledger's file; nothing that was recorded is removed.
+
+    Example: edgekit ledger vacuum
+    """
+    from edgekit.ledger.tools import vacuum as compact
+
+    before, after = compact(ledger)
+    click.echo(f"{before:,} bytes before, {after:,} bytes after.")

@@ -1,0 +1,102 @@
+"""edgekit profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import json_option, ledger_option, photos_option, tell
+from edgekit.cli.printing import print_run
+
+if TYPE_CHECKING:
+    from edgekit.devices.profile import DeviceProfile
+    from edgekit.pipeline import Sweep
+
+
+@click.command()
+@click.option("--all", "every", is_flag=True, help="Every recipe x target x reachable device.")
+@click.option("--recipes", metavar="R,R", help="Only these recipes.")
+@click.option("--targets", metavar="T,T", help="Only these targets.")
+@click.option(
+    "--devices", "--device", metavar="D,D", help="Only these devices; one that is unreachable is then a failure."
+)
+@click.option("--protocol", metavar="NAME", default="1t-big", show_default=True, help="1t-big, quick or emulated.")
+@click.option("--seed", type=int, help="Seed of the order of measurement; default: random, recorded.")
+@click.option("--resume", is_flag=False, flag_value="", metavar="[RUN]", help="Go on with a run; default: the newest.")
+@click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
+@photos_option
+@ledger_option
+@json_option
+def command(
+    every: bool,
+    recipes: str | None,
+    targets: str | None,
+    devices: str | None,
+    protocol: str,
+    seed: int | None,
+    resume: str | None,
+    strict: bool,
+    photos: Path | None,
+    ledger: str | None,
+    as_json: bool,
+) -> int:
+    """Measure every recipe on every device, in one run that can be interrupted and resumed.
+
+    Example: edgekit profile --all --protocol quick
+    """
+    from edgekit.errors import UsageError
+    from edgekit.ledger import Ledger
+    from edgekit.pipeline import profile_run, resume_run
+
+    if resume is None and not (every or recipes or devices or targets):
+        raise UsageError(
+            "Say what to profile.", "Everything: --all; a part: --recipes, --targets, --devices; or --resume."
+        )
+    if resume is not None and (every or recipes or devices or targets or seed is not None):
+        raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
+    with Ledger.open(ledger) as opened:
+        if resume is not None:
+            run = resume_run(opened, tell, resume or None)
+        else:
+            run = profile_run(_sweep(recipes, targets, devices, protocol, photos), opened, tell, seed)
+        return print_run(opened, run, f"run {run}", as_json, strict)
+
+
+def _sweep(recipes: str | None, targets: str | None, devices: str | None, protocol: str, photos: Path | None) -> Sweep:
+    from edgekit.measure.protocol import protocol_named
+    from edgekit.photos import photo_set
+    from edgekit.pipeline import Plan, Sweep
+    from edgekit.recipe import known_recipes, load_recipe
+
+    chosen, found = protocol_named(protocol), photo_set(photos)
+    loaded = [load_recipe(name) for name in (_parts(recipes) or sorted(known_recipes()))]
+    plans = tuple(Plan.of(recipe, _parts(targets) or recipe.targets, found) for recipe in loaded)
+    return Sweep(plans, _profiles(_parts(devices)), chosen, photos)
+
+
+def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
+    """Return the profiles named, or of all known ones those that can be reached now; the others are told of."""
+    from edgekit.devices.base import open_device
+    from edgekit.devices.profile import known_profiles, load_profile
+    from edgekit.errors import EdgekitError, UsageError
+
+    if named:
+        return tuple(load_profile(name) for name in named)
+    reachable = []
+    for name, file in sorted(known_profiles().items()):
+        try:
+            profile = load_profile(str(file))
+            open_device(profile).release()
+        except EdgekitError as error:
+            tell(f"{name}: skipped: {error.failure.kind.label}: {error.failure.message}")
+        else:
+            reachable.append(profile)
+    if not reachable:
+        raise UsageError("No device can be reached.", "See: edgekit devices")
+    return tuple(reachable)
+
+
+def _parts(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

@@ -1,0 +1,90 @@
+"""The first half of the way: recipe -> model -> artifacts, recorded as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.backends.base import Artifact
+from edgekit.backends.build import Built, build_targets
+from edgekit.backends.parity import explain
+from edgekit.errors import EdgekitError, Failure
+from edgekit.models.prepare import Prepared, prepare_cached
+from edgekit.models.weights import Resolved, resolve
+from edgekit.pipeline.plan import Plan, Tell
+from edgekit.pipeline.run import Run
+from edgekit.pipeline.turns import compiling
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An artifact within parity, with its id in the ledger and the plan and model that it came from."""
+
+    id: int
+    artifact: Artifact
+    plan: Plan
+    prepared: Prepared
+
+
+def prepare_model(plan: Plan, tell: Tell, logs: Path) -> tuple[Resolved, Prepared]:
+    """Return the plan's weights and its model, ready to be compiled; EdgekitError where they cannot be had."""
+    resolved = resolve(plan.recipe.weights)
+    if resolved.warning:
+        tell(f"warning: {resolved.warning}")
+    prepared = prepare_cached(plan.recipe, resolved, plan.photos, logs)
+    counted = f"{prepared.parameters:,} parameters, {prepared.multiply_adds:,} multiply-adds"
+    contract = "as its recipe expects" if prepared.contract == "met" else "no contract for this variant"
+    tell(f"{plan.recipe.name} {plan.recipe.model.variant}: {counted} ({contract}); weights {resolved.label}")
+    return resolved, prepared
+
+
+def build_artifacts(plan: Plan, tell: Tell, logs: Path) -> tuple[Prepared, list[Built]]:
+    """Prepare the model and build every target of the plan; EdgekitError where the model itself cannot be had."""
+    resolved, prepared = prepare_model(plan, tell, logs)
+    return prepared, list(_build(plan, resolved, prepared, tell, logs))
+
+
+def build(run: Run, plan: Plan) -> list[Ready]:
+    """Build, and record what comes of it as it comes. Returns what may be timed, in the order of the plan's targets."""
+    ready: list[Ready] = []
+    if not plan.targets:
+        return ready
+    try:
+        resolved, prepared = prepare_model(plan, run.tell, run.logs)
+    except EdgekitError as error:
+        run.fail(error.failure, plan)
+        run.tell(told(plan.recipe.name, error.failure))
+        return []
+    for one in _build(plan, resolved, prepared, run.tell, run.logs):
+        manifest = one.artifact.manifest if one.artifact else None
+        id = run.ledger.record_artifact(run.id, manifest.model_dump(mode="json")) if manifest else 0
+        if one.failure:
+            run.fail(one.failure, plan, str(one.target), artifact_sha256=manifest.sha256 if manifest else None)
+        elif one.artifact:
+            ready.append(Ready(id, one.artifact, plan, prepared))
+    return sorted(ready, key=lambda one: plan.targets.index(one.artifact.target))
+
+
+def told(subject: str, failure: Failure) -> str:
+    """Return a failure as one line of progress."""
+    hint = f" {failure.hint}" if failure.hint else ""
+    return f"{subject}: {failure.kind.label}: {failure.message}{hint}"
+
+
+def _build(plan: Plan, resolved: Resolved, prepared: Prepared, tell: Tell, logs: Path) -> Iterator[Built]:
+    with compiling(tell):
+        for one in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
+            name = f"{plan.recipe.name} {one.target}"
+            tell(told(name, one.failure) if one.failure else f"{name}: {_told_artifact(one)}")
+            yield one
+
+
+def _told_artifact(built: Built) -> str:
+    assert built.artifact
+    manifest = built.artifact.manifest
+    how = "from the cache" if built.cached else f"compiled in {manifest.compile_seconds:.0f} s"
+    delegation = manifest.delegation
+    parts = f", {delegation.partitions} delegate{'s' if delegation.partitions != 1 else ''}" if delegation else ""
+    parity = f"parity ({manifest.parity.kind}): {explain(manifest.parity)}"
+    return f"{how}, {manifest.size_bytes / 1e6:.1f} MB{parts}; {parity}"

@@ -1,0 +1,127 @@
+"""The second half of the way: artifact -> device -> measurement -> ledger."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.backends.base import Artifact
+from edgekit.devices.base import Device
+from edgekit.errors import Failure
+from edgekit.ledger import Ledger
+from edgekit.measure.protocol import Protocol
+from edgekit.measure.session import Session, Subject, run_interleaved
+from edgekit.measure.statistics import summarise
+from edgekit.measure.verdict import judge
+from edgekit.pipeline.building import Ready, told
+from edgekit.pipeline.run import Run
+
+
+@dataclass
+class Remaining:
+    """How many sessions a run has before it, and how long they will take at the pace so far."""
+
+    sessions: int
+    done: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def step(self) -> str:
+        """Count a session and say where the run stands."""
+        self.done += 1
+        seconds = (time.monotonic() - self.started) / self.done * (self.sessions - self.done)
+        left = f", {seconds / 60:.0f} min left" if seconds >= 60 else ""
+        return f"[{self.done}/{self.sessions}{left}]"
+
+
+def measure(run: Run, device: Device, ready: Sequence[Ready], protocol: Protocol, remaining: Remaining) -> None:
+    """Time artifacts on a device in turns, and record sessions, results and failures as they come."""
+    identity, before = device.identify(), device.state()
+    described = {"model": identity.model, "os_build": identity.os_build, **identity.facts}
+    run.ledger.record_device(identity.hash, device.profile.name, described)
+    targets = [one.artifact.manifest.target for one in ready]
+    names = [f"{one.artifact.manifest.recipe} {target}" for one, target in zip(ready, targets, strict=True)]
+    ids = [
+        run.ledger.begin_measurement(one.id, identity.hash, target, protocol.model_dump())
+        for one, target in zip(ready, targets, strict=True)
+    ]
+    sessions: list[list[Session]] = [[] for _ in ready]
+    failed: set[int] = set()
+
+    def on_session(index: int, block: int, session: Session) -> None:
+        run.ledger.add_session(
+            ids[index],
+            block,
+            load_ns=session.load_ns,
+            first_ns=session.first_ns,
+            samples=session.samples,
+            environment=session.environment,
+            started_at=session.started_at,
+        )
+        sessions[index].append(session)
+        median, count = float(np.median(session.samples)) / 1e6, f"session {block + 1} of {protocol.sessions}"
+        run.tell(f"{names[index]}: {count}: {median:.2f} ms, {len(session.samples)} runs {remaining.step()}")
+
+    def on_failure(index: int, failure: Failure) -> None:
+        failed.add(index)
+        remaining.sessions -= protocol.sessions - len(sessions[index])
+        run.fail(failure, ready[index].plan, targets[index], device.profile.name, ready[index].artifact.manifest.sha256)
+        run.tell(told(names[index], failure))
+
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        subjects = [_push(device, one, Path(folder)) for one in ready]
+        run_interleaved(device, subjects, protocol, run.seed, on_session, on_failure)
+    conditions = {**described, "before": before, "after": device.state()}
+    for index, one in enumerate(ready):
+        if index not in failed:
+            _finish(ids[index], sessions[index], one.artifact, conditions, run.ledger)
+
+
+def _push(device: Device, ready: Ready, folder: Path) -> Subject:
+    """Bring the artifact and one real photo, in its layout, to the device."""
+    artifact = ready.artifact
+    spec = artifact.manifest.inputs[0]
+    image = np.load(ready.prepared.folder / "parity.npy")[:1]
+    if spec.layout == "NHWC":
+        image = image.transpose(0, 2, 3, 1)
+    file = folder / f"{spec.layout}.bin"
+    np.ascontiguousarray(image).tofile(file)
+    return Subject(artifact.manifest.target, device.push(artifact.path), device.push(file))
+
+
+def _finish(id: int, sessions: list[Session], artifact: Artifact, device: dict[str, Any], ledger: Ledger) -> None:
+    summary = summarise(
+        [session.samples for session in sessions],
+        [session.load_ns for session in sessions],
+        [session.first_ns for session in sessions],
+    )
+    judgement = judge(summary)
+    # What differs between sessions stays with the sessions; conditions are what all of them shared.
+    shared = {
+        key: value
+        for key, value in sessions[0].environment.items()
+        if all(session.environment.get(key) == value for session in sessions)
+    }
+    conditions = {
+        **device,
+        **shared,
+        "delegate": artifact.target.delegate,
+        "edgekit": version("edgekit"),
+        "tools": artifact.manifest.tools,
+        "artifact_sha256": artifact.manifest.sha256,
+        "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    ledger.finish_measurement(
+        id,
+        verdict=judgement.verdict,
+        evidence=judgement.evidence,
+        summary=summary.model_dump(),
+        conditions=conditions,
+    )

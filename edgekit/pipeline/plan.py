@@ -1,0 +1,89 @@
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.backends.base import backend_of
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import UsageError
+from edgekit.measure.protocol import Protocol
+from edgekit.photos import PhotoSet, photo_set
+from edgekit.recipe import Recipe
+from edgekit.target import Target
+
+Tell = Callable[[str], None]
+"""Takes one line of progress for a person."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One recipe, the targets to build of it, and the photos for parity and calibration."""
+
+    recipe: Recipe
+    targets: tuple[Target, ...]
+    photos: PhotoSet
+
+    @staticmethod
+    def of(recipe: Recipe, targets: Sequence[str], photos: PhotoSet) -> Plan:
+        """Check the targets; UsageError for one that nothing compiles. No target: the model alone."""
+        parsed = tuple(dict.fromkeys(_parse_target(target) for target in targets))
+        for target in parsed:
+            backend_of(target)
+        return Plan(recipe, parsed, photos)
+
+    @property
+    def jobs(self) -> int:
+        """How many compilations may run at a time: one per CPU, and per 4 GiB of memory (ExecuTorch's lowering takes 2)."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (4 * 2**30)
+        return max(1, min(len(os.sched_getaffinity(0)), memory))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every plan on every device: what ``profile`` does, and what the ledger keeps so that it can be resumed."""
+
+    plans: tuple[Plan, ...]
+    profiles: tuple[DeviceProfile, ...]
+    protocol: Protocol
+    photos: Path | None
+
+    def written(self) -> dict[str, Any]:
+        """Return the sweep as JSON; whole recipes and profiles, so that a resumed run does what was planned."""
+        return {
+            "recipes": [
+                {"recipe": plan.recipe.model_dump(mode="json"), "targets": [str(target) for target in plan.targets]}
+                for plan in self.plans
+            ],
+            "devices": [profile.model_dump(mode="json") for profile in self.profiles],
+            "protocol": self.protocol.model_dump(),
+            "photos": {
+                "folder": str(self.photos) if self.photos else None,
+                "sha256": next((plan.photos.sha256 for plan in self.plans), None),
+            },
+        }
+
+    @staticmethod
+    def read(written: dict[str, Any]) -> Sweep:
+        """Return the sweep that :meth:`written` made; UsageError where its photos have changed."""
+        folder = Path(written["photos"]["folder"]) if written["photos"]["folder"] else None
+        photos = photo_set(folder)
+        if photos.sha256 != written["photos"]["sha256"]:
+            raise UsageError("The photos for parity and calibration have changed since that run.", "Start a new run.")
+        return Sweep(
+            tuple(Plan.of(Recipe.model_validate(one["recipe"]), one["targets"], photos) for one in written["recipes"]),
+            tuple(DeviceProfile.model_validate(profile) for profile in written["devices"]),
+            Protocol.model_validate(written["protocol"]),
+            folder,
+        )
+
+
+def _parse_target(text: str) -> Target:
+    try:
+        return Target.parse(text)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from error

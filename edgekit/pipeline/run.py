@@ -1,0 +1,107 @@
+"""One run in the ledger: where it keeps its logs, how it fails, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.ledger import Ledger
+from edgekit.pipeline.plan import Plan, Tell
+from edgekit.places import cache_folder
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is under way."""
+
+    id: str
+    ledger: Ledger
+    tell: Tell
+    seed: int
+
+    @property
+    def logs(self) -> Path:
+        """The folder of what converters printed."""
+        return cache_folder() / "logs" / self.id
+
+    def fail(
+        self,
+        failure: Failure,
+        plan: Plan,
+        target: str | None = None,
+        device: str | None = None,
+        artifact_sha256: str | None = None,
+    ) -> None:
+        """Record a failure and what it befell."""
+        self.ledger.record_failure(
+            self.id,
+            failure,
+            recipe=plan.recipe.name,
+            variant=plan.recipe.model.variant,
+            target=target,
+            device=device,
+            artifact_sha256=artifact_sha256,
+        )
+
+
+def this_process() -> dict[str, Any]:
+    """Return what tells later whether the process that made a run still lives."""
+    return {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def mark_dead_runs(ledger: Ledger, tell: Tell) -> None:
+    """Tell of runs of this machine whose process is gone without a word, and record that they were interrupted."""
+    for run in ledger.runs():
+        process = run.plan.get("process")
+        if run.status != "running" or not process or process["host"] != platform.node():
+            continue
+        if _started(process["pid"]) != process["started"]:
+            ledger.finish_run(run.id, "interrupted")
+            resume = f" `edgekit profile --resume {run.id}` goes on with it." if run.command == "profile" else ""
+            tell(f"Run {run.id} ({run.command}) was cut off; what it had measured is in the ledger.{resume}")
+
+
+@contextmanager
+def begun(
+    ledger: Ledger, command: str, plan: dict[str, Any], protocol: dict[str, Any], seed: int, tell: Tell
+) -> Iterator[Run]:
+    """Begin a run, and end it in the ledger however it ends."""
+    mark_dead_runs(ledger, tell)
+    run = Run(ledger.begin_run(command, seed, protocol, {**plan, "process": this_process()}), ledger, tell, seed)
+    with ending(run, command):
+        yield run
+
+
+@contextmanager
+def ending(run: Run, command: str) -> Iterator[None]:
+    """Record how a run ends: done, failed (a cell or the run itself), or interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.ledger.finish_run(run.id, "interrupted")
+        run.tell(f"Interrupted: the sessions that were done are in the ledger, run {run.id}.")
+        raise
+    except Exception as error:
+        # Cells that fail are recorded where they do; what arrives here ends the run: the ledger itself, or a bug.
+        failure = Failure(
+            FailureKind.internal, command, f"{type(error).__name__}: {error}", "Report it: this is a bug."
+        )
+        failure = error.failure if isinstance(error, EdgekitError) else failure
+        run.ledger.record_failure(run.id, failure, recipe="all", variant="")
+        run.ledger.finish_run(run.id, "failed")
+        raise
+    run.ledger.finish_run(run.id, "failed" if run.ledger.failures(run.id, latest=True) else "done")
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process started, in the kernel's clock; None where there is none of that number."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None

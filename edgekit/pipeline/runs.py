@@ -1,0 +1,136 @@
+"""What the commands run. Each returns the id of its run in the ledger, where its results and its failures are."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from edgekit.devices.base import open_device
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.ledger import Ledger
+from edgekit.measure.protocol import Protocol
+from edgekit.pipeline.building import Ready, build, told
+from edgekit.pipeline.measuring import Remaining, measure
+from edgekit.pipeline.plan import Plan, Sweep, Tell
+from edgekit.pipeline.run import Run, begun, ending, mark_dead_runs, this_process
+from edgekit.pipeline.turns import timing
+
+Cell = tuple[str, str, str, str | None]
+"""Recipe, variant, target, device name (None: not yet on a device)."""
+
+
+def compile_run(plan: Plan, ledger: Ledger, tell: Tell) -> str:
+    """Compile and verify, time nothing."""
+    written = {"recipes": [plan.recipe.model_dump(mode="json")], "targets": [str(target) for target in plan.targets]}
+    with begun(ledger, "compile", written, {}, 0, tell) as run:
+        build(run, plan)
+    return run.id
+
+
+def deploy_run(
+    plan: Plan, profile: DeviceProfile, protocol: Protocol, ledger: Ledger, tell: Tell, seed: int | None
+) -> str:
+    """Compile, verify, push, time and record one recipe on one device."""
+    sweep = Sweep((plan,), (profile,), protocol, None)
+    with begun(ledger, "deploy", sweep.written(), protocol.model_dump(), _seed(seed), tell) as run:
+        _go(run, sweep, set())
+    return run.id
+
+
+def profile_run(sweep: Sweep, ledger: Ledger, tell: Tell, seed: int | None) -> str:
+    """Compile everything, then time everything: every plan on every device. One failed cell never ends it."""
+    with begun(ledger, "profile", sweep.written(), sweep.protocol.model_dump(), _seed(seed), tell) as run:
+        _go(run, sweep, set())
+    return run.id
+
+
+def resume_run(ledger: Ledger, tell: Tell, id: str | None) -> str:
+    """Go on with a ``profile`` run (the newest where `id` is None): only what is missing or failed in a retriable way.
+
+    UsageError for a run that is not there, is no ``profile``, or is still under way elsewhere.
+    """
+    mark_dead_runs(ledger, tell)
+    known = [run for run in ledger.runs() if run.command == "profile" and id in {None, run.id}]
+    if not known:
+        what = f"no run {id} of `profile`" if id else "no run of `profile`"
+        raise UsageError(f"The ledger holds {what} to go on with.", "Start one: edgekit profile --all")
+    found = known[0]
+    if found.status == "running":
+        raise UsageError(
+            f"Run {found.id} is under way in process {found.plan['process']['pid']}.", "Wait for it, or end it."
+        )
+    sweep = Sweep.read(found.plan)
+    ledger.restart_run(found.id, {**found.plan, "process": this_process()})
+    run = Run(found.id, ledger, tell, found.seed)
+    with ending(run, "profile"):
+        _go(run, sweep, _settled(ledger, found.id))
+    return run.id
+
+
+def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
+    """Build what is needed for the cells that are not settled, then time them, recipe by recipe on each device."""
+    ready = [one for plan in sweep.plans for one in build(run, _open_part(plan, sweep, settled))]
+    groups: list[tuple[DeviceProfile, list[Ready]]] = []
+    for profile in sweep.profiles:
+        for plan in sweep.plans:
+            own = [one for one in ready if one.plan.recipe == plan.recipe and _cell(one, profile) not in settled]
+            for one in own:
+                if one.artifact.target.backend not in profile.runs:
+                    run.tell(
+                        f"{plan.recipe.name} {one.artifact.target}: compiled only; {profile.name} runs {', '.join(profile.runs)}"
+                    )
+            groups.append((profile, [one for one in own if one.artifact.target.backend in profile.runs]))
+    remaining = Remaining(sweep.protocol.sessions * sum(len(own) for _, own in groups))
+    for profile, own in groups:
+        if own:
+            _time(run, profile, own, sweep.protocol, remaining)
+
+
+def _time(run: Run, profile: DeviceProfile, ready: Sequence[Ready], protocol: Protocol, remaining: Remaining) -> None:
+    """Time artifacts on a device that nobody else uses meanwhile; a device that cannot be reached fails them all."""
+    try:
+        device = open_device(profile)
+    except EdgekitError as error:
+        remaining.sessions -= protocol.sessions * len(ready)
+        for one in ready:
+            manifest = one.artifact.manifest
+            run.fail(error.failure, one.plan, manifest.target, profile.name, manifest.sha256)
+        run.tell(told(profile.name, error.failure))
+        return
+    try:
+        with timing(device, run.tell):
+            measure(run, device, ready, protocol, remaining)
+    finally:
+        device.release()
+
+
+def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:
+    """Return the plan with the targets that still have something to do."""
+    recipe = (plan.recipe.name, plan.recipe.model.variant)
+
+    def is_open(target: str, backend: str) -> bool:
+        devices: list[str | None] = [profile.name for profile in sweep.profiles if backend in profile.runs]
+        return any((*recipe, target, device) not in settled for device in devices or [None])
+
+    targets = tuple(target for target in plan.targets if is_open(str(target), target.backend))
+    return Plan(plan.recipe, targets, plan.photos)
+
+
+def _settled(ledger: Ledger, run_id: str) -> set[Cell]:
+    """Return the cells of a run that need nothing more: measured, failed for good, or compiled with nowhere to run."""
+    cells: set[Cell] = {(m.recipe, m.variant, m.target, m.device_name) for m in ledger.measurements(run_id)}
+    for failure in ledger.failures(run_id, latest=True):
+        if not failure.failure.retriable and failure.target:
+            cells.add((failure.recipe, failure.variant, failure.target, failure.device))
+    cells |= {(a.recipe, a.variant, a.target, None) for a in ledger.artifacts(run_id)}
+    return cells
+
+
+def _cell(ready: Ready, profile: DeviceProfile) -> Cell:
+    manifest = ready.artifact.manifest
+    return (manifest.recipe, manifest.variant, manifest.target, profile.name)
+
+
+def _seed(seed: int | None) -> int:
+    return secrets.randbits(32) if seed is None else seed

@@ -1,0 +1,48 @@
+"""Who may use a machine now: compilations may overlap, a session that is timed tolerates nobody beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from filelock import ReadWriteLock, Timeout
+
+from edgekit.devices.base import Device
+from edgekit.pipeline.plan import Tell
+from edgekit.places import cache_folder
+
+THIS_MACHINE = "this-machine"
+
+
+@contextmanager
+def compiling(tell: Tell) -> Iterator[None]:
+    """Wait until no edgekit is timing on this machine; others may compile as well."""
+    lock = _lock(THIS_MACHINE)
+    with _taken(lock.read_lock, "this machine", tell):
+        yield
+
+
+@contextmanager
+def timing(device: Device, tell: Tell) -> Iterator[None]:
+    """Wait until the device is free, and for this machine also until nobody compiles on it."""
+    lock = _lock(THIS_MACHINE if device.profile.kind == "host" else device.identify().hash)
+    with _taken(lock.write_lock, device.profile.name, tell):
+        yield
+
+
+def _lock(name: str) -> ReadWriteLock:
+    folder = cache_folder() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return ReadWriteLock(folder / f"{name}.db", is_singleton=False)
+
+
+@contextmanager
+def _taken(take: Callable[[float], AbstractContextManager[None]], where: str, tell: Tell) -> Iterator[None]:
+    """Take a lock, and say that there is somebody to wait for where it is not free."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(take(0))
+        except Timeout:
+            tell(f"Waiting for another edgekit that is at work on {where}.")
+            held.enter_context(take(-1))
+        yield

@@ -1,0 +1,53 @@
+"""The documents tell the truth: the reference is that of the commands, and every command shown runs."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgekit.cli.reference import reference
+
+ROOT = Path(__file__).parents[1]
+SHOWN = [
+    re.split(r"\s{2,}#", line)[0].strip()
+    for block in (ROOT / "README.md").read_text().split("```")[1::2]
+    for line in block.splitlines()
+    if line.startswith("edgekit ")
+]
+
+
+def test_the_command_line_reference_is_up_to_date():
+    assert (ROOT / "docs/cli.md").read_text() == reference(), "run: make docs"
+
+
+def test_commands_are_shown_at_all():
+    assert len(SHOWN) >= 10
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder like a checkout whose recipes are small and whose host takes the shortest protocol: commands run as written."""
+    for name in ("v1", "v2", "v3_large"):
+        recipe = (ROOT / f"recipes/{name}.yaml").read_text()
+        recipe = re.sub(r"weights:.*?\n(?=preprocessing)", "weights: {random: 0}\n", recipe, flags=re.DOTALL)
+        recipe = recipe.replace("width: 1.0, resolution: 224", "width: 0.35, resolution: 64")
+        (tmp_path / "recipes").mkdir(exist_ok=True)
+        (tmp_path / f"recipes/{name}.yaml").write_text(recipe)
+    (tmp_path / "device_profiles").mkdir()
+    host = (ROOT / "device_profiles/host.yaml").read_text() + "protocol: emulated\n"
+    (tmp_path / "device_profiles/host.yaml").write_text(host)
+    (tmp_path / "device_profiles/pixel.yaml").write_text((ROOT / "device_profiles/pixel.yaml").read_text())
+    from skimage import data
+
+    shutil.copy(Path(data.__path__[0]) / "chelsea.png", tmp_path / "PHOTO")
+    (tmp_path / "FILE").write_bytes(b"a checkpoint")
+    monkeypatch.setenv("EDGEKIT_CACHE", str(ROOT / ".cache" / "docs"))
+    return tmp_path
+
+
+def test_every_command_of_the_readme_runs_as_written(edgekit, folder):
+    for command in SHOWN:
+        done = edgekit(*shlex.split(command)[1:], cwd=folder)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

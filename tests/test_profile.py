@@ -1,0 +1,171 @@
+"""Sweeps: everything in one run, one failed cell ends nothing, what is interrupted or killed goes on."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from edgekit.cache import content_sha256
+from edgekit.ledger import Ledger
+
+TARGET = "tflite/xnnpack/fp32"
+RECIPE = """\
+name: {name}
+architecture: {architecture}
+model: {{width: 0.35, resolution: {resolution}, padding: torch, batch_norm_epsilon: 0.001}}
+weights: {{random: 0}}
+preprocessing: {{crop_fraction: 0.875, interpolation: bilinear, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}}
+targets: [{targets}]
+{more}
+"""
+
+
+@pytest.fixture
+def recipes(tmp_path, monkeypatch):
+    """Write small recipes that ``--all`` does not find among the built-in ones; returns the ``--recipes`` argument."""
+    monkeypatch.setenv("EDGEKIT_RECIPES", str(tmp_path))
+
+    def write(**more):
+        for number, (name, text) in enumerate(more.items()):
+            architecture = ("mobilenet_v1", "mobilenet_v2")[number % 2]
+            document = RECIPE.format(
+                name=name, architecture=architecture, resolution=32 + 32 * number, targets=TARGET, more=text
+            )
+            (tmp_path / f"{name}.yaml").write_text(document)
+        return ("--recipes", ",".join(more))
+
+    return write
+
+
+def profile(*arguments, protocol="emulated"):
+    return ["profile", *arguments, "--devices", "host", "--protocol", protocol]
+
+
+def test_every_cell_is_one_run_and_a_broken_one_ends_nothing(edgekit, recipes, ledger):
+    chosen = recipes(one="", broken="expect: {0.35/64: {parameters: 1, multiply_adds: 2}}", three="")
+    done = edgekit(*profile(*chosen), "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert {entry["recipe"] for entry in document["measurements"]} == {"one", "three"}
+    assert [(entry["recipe"], entry["kind"]) for entry in document["failures"]] == [("broken", "contract")]
+    assert "[4/4]" in done.stderr
+    (run,) = ledger.runs()
+    assert (run.command, run.status) == ("profile", "failed")
+    assert [one["recipe"]["name"] for one in run.plan["recipes"]] == ["one", "broken", "three"]
+
+
+def test_resuming_does_only_what_is_missing(edgekit, recipes, ledger):
+    chosen = recipes(one="", two="")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgekit", *profile(*chosen, protocol="quick")],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for line in process.stderr:
+        if "one " in line and "session 3 of 3" in line:
+            time.sleep(0.3)  # the result of the first recipe is written after its last session
+            process.send_signal(signal.SIGINT)
+            break
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    before = {m.recipe: m.id for m in ledger.measurements()}
+    assert before.keys() == {"one"}
+    done = edgekit("profile", "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "one " not in done.stderr
+    after = {m.recipe: m.id for m in ledger.measurements()}
+    assert after.keys() == {"one", "two"}
+    assert after["one"] == before["one"]
+    assert [run.status for run in ledger.runs()] == ["done"]
+
+
+def test_without_anything_to_resume_or_to_do_it_says_so(edgekit):
+    for arguments, said in (
+        ((), "Say what to profile"),
+        (("--resume",), "no run of `profile`"),
+        (("--resume", "x"), "no run x"),
+    ):
+        done = edgekit("profile", *arguments)
+        assert done.returncode == 2
+        assert said in done.stderr
+
+
+def test_a_named_device_that_is_unreachable_is_a_failure_and_of_all_it_is_skipped(edgekit, recipes):
+    done = edgekit("profile", *recipes(one=""), "--devices", "pixel", "--json")
+    assert done.returncode == 1
+    assert [entry["kind"] for entry in json.loads(done.stdout)["failures"]] == ["offline"]
+    done = edgekit("profile", *recipes(one=""), "--protocol", "emulated")
+    assert done.returncode == 0
+    assert "pixel: skipped: device offline" in done.stderr
+
+
+def test_two_edgekits_do_not_time_on_one_machine_at_once(recipes):
+    chosen = recipes(one="")
+    started = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "edgekit",
+                "profile",
+                *chosen,
+                "--devices",
+                "host",
+                "--protocol",
+                "quick",
+                "--ledger",
+                url,
+            ],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for url in (os.environ["EDGEKIT_LEDGER"], os.environ["EDGEKIT_LEDGER"] + "2")
+    ]
+    told = [process.communicate(timeout=120)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    spans = []
+    for url in (os.environ["EDGEKIT_LEDGER"], os.environ["EDGEKIT_LEDGER"] + "2"):
+        with Ledger.open(url) as opened:
+            sessions = opened.sessions(opened.measurements()[0].id)
+            spans.append((sessions[0].started_at, opened.measurements()[0].finished_at))
+    first, second = sorted(spans)
+    assert first[1] <= second[0], told
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_at_random_points_lose_nothing_and_the_sweep_completes(
+    edgekit, recipes, ledger, tmp_path, monkeypatch, kills
+):
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    names = ("one", "two", "three", "four")
+    chosen, chance, measured = recipes(**dict.fromkeys(names, "")), random.Random(kills), {}
+    for kill in range(kills):
+        command = profile(*chosen) if kill == 0 else ["profile", "--resume"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edgekit", *command],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(chance.uniform(2, 12) if kill == 0 else chance.uniform(0.3, 8))
+        process.kill()
+        process.wait()
+        found = {m.id: m.summary for m in ledger.measurements()}
+        assert found.items() >= measured.items()  # nothing that was committed is lost
+        measured = found
+    done = edgekit("profile", "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert {entry["recipe"] for entry in document["measurements"]} == set(names)
+    assert {m.id: m.summary for m in ledger.measurements()}.items() >= measured.items()
+    for facts in (tmp_path / "cache" / "artifacts").glob("*/facts.json"):
+        written = json.loads(facts.read_text())
+        assert content_sha256(facts.parent / written["file"]) == written["sha256"]
+    assert [run.status for run in ledger.runs()] == ["done"]
