@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,8 +53,9 @@ def run_session(device: Device, subject: Subject, protocol: Protocol) -> Session
         *("--min-seconds", str(protocol.min_seconds), "--warmup-seconds", str(protocol.warmup_seconds)),
         *(() if cpu is None else ("--cpu", str(cpu))),
     ]
-    started_at = datetime.now(UTC)
+    started_at, start = datetime.now(UTC), time.monotonic()
     completed = device.run(arguments, protocol.session_timeout)
+    seconds = time.monotonic() - start
     events = {event["event"]: event for event in read_events(completed.stdout)}
     if completed.exit_status or "done" not in events:
         kind = FailureKind.out_of_memory if completed.exit_status in KILLED else FailureKind.crashed
@@ -63,6 +65,7 @@ def run_session(device: Device, subject: Subject, protocol: Protocol) -> Session
         )
         raise EdgekitError(kind, "measure", message, retriable=True)
     environment = {**_facts(events["environment"]), **_facts(events["load"]), **_facts(events["done"])}
+    environment["process_seconds"] = round(seconds, 3)
     _verify(environment, cpu, protocol, subject.name)
     return Session(events["load"]["ns"], events["first"]["ns"], tuple(events["samples"]["ns"]), environment, started_at)
 
