@@ -12,8 +12,17 @@ from edgekit.errors import UsageError, did_you_mean
 
 
 def cache_folder() -> Path:
-    """Return the cache (``EDGEKIT_CACHE``, else the user's): weights, models, artifacts. Safe to delete."""
-    return Path(os.environ.get("EDGEKIT_CACHE") or platformdirs.user_cache_dir("edgekit"))
+    """Return the cache (``EDGEKIT_CACHE``, else the user's): weights, models, artifacts. Safe to delete.
+
+    UsageError for a path that is not UTF-8: the converters and runtimes that read and write there refuse it.
+    """
+    folder = os.environ.get("EDGEKIT_CACHE") or platformdirs.user_cache_dir("edgekit")
+    try:
+        folder.encode()
+    except UnicodeEncodeError as error:
+        shown = folder.encode(errors="backslashreplace").decode()
+        raise UsageError(f"The cache's path {shown} is not UTF-8.", "Name another with EDGEKIT_CACHE.") from error
+    return Path(folder)
 
 
 def find_document(noun: str, plural: str, environment: str, name: str) -> Path:

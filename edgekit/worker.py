@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -21,8 +22,6 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from edgekit.errors import EdgekitError, FailureKind, missing_converters
-
-DISK_FULL = 28  # errno ENOSPC
 
 
 class Workers:
@@ -121,9 +120,10 @@ def main(arguments: list[str]) -> None:
         result = {"failure": asdict(missing_converters(error).failure)}
     except Exception as error:  # noqa: BLE001  (whatever a converter raises is a result here; the traceback is in the log)
         traceback.print_exc()
+        # Libraries written in other languages tell of a full disk in words only.
         kind = (
             FailureKind.disk_full
-            if getattr(error, "errno", None) == DISK_FULL
+            if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
             else FailureKind(job.get("failure_kind", "internal"))
         )
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"

@@ -31,6 +31,10 @@ def fill_disk(job):
     raise OSError(28, "No space left on device")
 
 
+def fill_disk_in_words(job):
+    raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+
 def die(job):
     os.kill(os.getpid(), getattr(signal, job["signal"]))
 
@@ -73,6 +77,7 @@ def test_an_unexpected_error_becomes_a_failure_of_the_jobs_kind_with_its_traceba
     ("function", "job", "kind"),
     [
         ("fill_disk", {}, FailureKind.disk_full),
+        ("fill_disk_in_words", {}, FailureKind.disk_full),
         ("die", {"signal": "SIGSEGV"}, FailureKind.crashed),
         ("die", {"signal": "SIGKILL"}, FailureKind.out_of_memory),
     ],

@@ -1,4 +1,5 @@
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -120,6 +121,30 @@ def test_a_cache_that_cannot_be_used_is_told(edgekit, tmp_path, cache):
     assert done.returncode == 1
     assert "EDGEKIT_CACHE" in done.stderr
     assert "bug" not in done.stderr
+
+
+def test_without_a_home_folder_it_says_what_to_name_instead(edgekit):
+    nowhere = {"HOME": "/proc/nohome", "EDGEKIT_LEDGER": "", "XDG_DATA_HOME": ""}
+    done = edgekit("report", env=nowhere)
+    assert done.returncode == 1
+    assert "EDGEKIT_LEDGER" in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_paths_that_are_not_utf8_work_but_for_the_cache_which_says_so(edgekit, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    recipe = folder / os.fsdecode(b"r\xe9.yaml")
+    recipe.write_text((files("edgekit").parent / "recipes/v1.yaml").read_text())
+    done = edgekit("inspect", recipe)
+    assert done.returncode == 0, done.stderr
+    assert "contract met" in done.stdout
+    small = ("--set", "model.resolution=32", "--set", "model.width=0.25", "--targets", "tflite/xnnpack/fp32")
+    assert edgekit("compile", recipe, *small).returncode == 0
+    done = edgekit("compile", recipe, *small, env={"EDGEKIT_CACHE": str(folder / "cache")})
+    assert done.returncode == 1
+    assert "is not UTF-8" in done.stderr
+    assert "EDGEKIT_CACHE" in done.stderr
 
 
 def test_a_broken_profile_is_a_row_and_the_others_are_listed(edgekit, tmp_path):
