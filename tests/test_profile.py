@@ -57,6 +57,19 @@ def test_every_cell_is_one_run_and_a_broken_one_ends_nothing(edgekit, recipes, l
     (run,) = ledger.runs()
     assert (run.command, run.status) == ("profile", "failed")
     assert [one["recipe"]["name"] for one in run.plan["recipes"]] == ["one", "broken", "three"]
+    before = [failure.id for failure in ledger.failures()]
+    again = edgekit("profile", "--resume")
+    assert again.returncode == 1  # the failure is still one
+    assert again.stderr == ""  # but it was final: nothing is done again
+    assert [failure.id for failure in ledger.failures()] == before
+
+
+def test_what_failed_to_compile_for_good_is_not_compiled_again(edgekit, recipes, ledger):
+    chosen = recipes(one="parity: {fp32: {max_absolute: 1.0e-12, max_relative: 1.0e-12}}")
+    assert edgekit(*profile(*chosen, *chosen)).returncode == 1
+    again = edgekit("profile", "--resume")
+    assert (again.returncode, again.stderr) == (1, "")
+    assert [failure.failure.kind for failure in ledger.failures()] == ["parity"]
 
 
 def test_resuming_does_only_what_is_missing(edgekit, recipes, ledger):

@@ -99,4 +99,5 @@ def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
 
 
 def _parts(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    """Return the parts of a list with commas, each once."""
+    return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))

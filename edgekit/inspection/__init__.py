@@ -15,22 +15,11 @@ from edgekit.errors import ExitCode, UsageError
 from edgekit.inspection.full_convolutions import with_full_convolutions
 from edgekit.inspection.memory import Peak, peak_activations
 from edgekit.inspection.roofline import Machine, Roofline, roofline
-from edgekit.models.cost import Cost, Shape, cost
+from edgekit.models.cost import Cost, LayerCost, cost
 from edgekit.recipe import Expectation, ModelArguments, Recipe
 
 Contract = Literal["met", "broken", "no contract"]
 SWEPT = ("width", "resolution")
-
-
-class LayerEntry(BaseModel):
-    """A layer; shapes without the batch dimension."""
-
-    name: str
-    operator: str
-    input: Shape
-    output: Shape
-    parameters: int
-    multiply_adds: int
 
 
 class OperatorEntry(BaseModel):
@@ -70,7 +59,7 @@ class RecipeEntry(BaseModel):
     multiply_adds: int
     contract: Contract
     expected: Expectation | None = None
-    layers: list[LayerEntry] | None = None
+    layers: list[LayerCost] | None = None
     operators: list[OperatorEntry] | None = None
     full_convolutions: FullConvolutionsEntry | None = None
     memory: MemoryEntry | None = None
@@ -97,7 +86,7 @@ def inspect_closely(recipe: Recipe, machine: Machine | None = None) -> RecipeEnt
     peak = peak_activations(recipe.architecture, recipe.model.resolution, **recipe.model.architecture_arguments())
     return _entry(recipe, counted).model_copy(
         update={
-            "layers": [LayerEntry(**vars(layer)) for layer in counted.layers],
+            "layers": list(counted.layers),
             "operators": _operators(counted),
             "full_convolutions": full and FullConvolutionsEntry(**_counts(full)),
             "memory": MemoryEntry(

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from edgekit.inspection import LayerEntry, RecipeEntry
-from edgekit.models.cost import Shape
+from edgekit.inspection import RecipeEntry
+from edgekit.models.cost import LayerCost, Shape
 
 Cells = tuple[str, ...]
 
@@ -118,7 +118,7 @@ def _layers(entry: RecipeEntry) -> Section:
     return Section(f"{entry.name}: {entry.architecture} {entry.variant}", columns, rows, totals)
 
 
-def _row(layer: LayerEntry) -> Cells:
+def _row(layer: LayerCost) -> Cells:
     shapes = (_shape(layer.input), _shape(layer.output))
     return (layer.name, layer.operator, *shapes, f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
 

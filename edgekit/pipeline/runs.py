@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from itertools import product
 
 from edgekit.devices.base import open_device
 from edgekit.devices.profile import DeviceProfile
@@ -64,7 +65,7 @@ def resume_run(ledger: Ledger, tell: Tell, id: str | None) -> str:
     ledger.restart_run(found.id, {**found.plan, "process": this_process()})
     run = Run(found.id, ledger, tell, found.seed)
     with ending(run, "profile"):
-        _go(run, sweep, _settled(ledger, found.id))
+        _go(run, sweep, _settled(sweep, ledger, found.id))
     return run.id
 
 
@@ -117,13 +118,24 @@ def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:
     return Plan(plan.recipe, targets, plan.photos)
 
 
-def _settled(ledger: Ledger, run_id: str) -> set[Cell]:
-    """Return the cells of a run that need nothing more: measured, failed for good, or compiled with nowhere to run."""
+def _settled(sweep: Sweep, ledger: Ledger, run_id: str) -> set[Cell]:
+    """Return the cells of a run that need nothing more: measured, failed for good, or compiled with nowhere to run.
+
+    A failure without a target (a contract) settles all of its recipe, one without a device (a compilation) all devices.
+    """
     cells: set[Cell] = {(m.recipe, m.variant, m.target, m.device_name) for m in ledger.measurements(run_id)}
-    for failure in ledger.failures(run_id, latest=True):
-        if not failure.failure.retriable and failure.target:
-            cells.add((failure.recipe, failure.variant, failure.target, failure.device))
     cells |= {(a.recipe, a.variant, a.target, None) for a in ledger.artifacts(run_id)}
+    final = [failure for failure in ledger.failures(run_id, latest=True) if not failure.failure.retriable]
+    for plan, device in product(sweep.plans, (None, *(profile.name for profile in sweep.profiles))):
+        recipe, variant = plan.recipe.name, plan.recipe.model.variant
+        cells |= {
+            (recipe, variant, str(target), device)
+            for target in plan.targets
+            for failure in final
+            if (failure.recipe, failure.variant) == (recipe, variant)
+            and failure.target in {None, str(target)}
+            and failure.device in {None, device}
+        }
     return cells
 
 
