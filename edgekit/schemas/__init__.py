@@ -1,0 +1,34 @@
+"""JSON Schemas of what people write and what ``--json`` prints, committed so that editors and scripts find them in a checkout.
+
+``python -m edgekit.schemas`` (``make docs``) writes them anew.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from edgekit.devices.profile import DeviceProfile
+from edgekit.inspection import InspectDocument
+from edgekit.recipe import Recipe
+from edgekit.recipe_files import RecipesDocument
+from edgekit.report.document import RunDocument
+
+WRITTEN: dict[str, type[BaseModel]] = {"recipe": Recipe, "device_profile": DeviceProfile}
+PRINTED: dict[str, type[BaseModel]] = {"recipes": RecipesDocument, "inspect": InspectDocument, "run": RunDocument}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return name -> JSON Schema, as the code has them."""
+    written = {name: model.model_json_schema(by_alias=True) for name, model in WRITTEN.items()}
+    return written | {
+        name: model.model_json_schema(by_alias=True, mode="serialization") for name, model in PRINTED.items()
+    }
+
+
+def committed(name: str) -> Path:
+    """Return the file of a schema."""
+    return Path(str(files("edgekit.schemas") / f"{name}.schema.json"))
