@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, ReadWriteLock, Timeout
 
 from edgekit.places import cache_folder
 
@@ -47,6 +47,13 @@ class Cleaned:
     locks: list[Path] = field(default_factory=list)
     in_use: list[Entry] = field(default_factory=list)
     size_bytes: int = 0
+
+
+@contextmanager
+def in_use() -> Iterator[None]:
+    """Hold the cache as it is: `clean` removes no entry meanwhile, not even of another process."""
+    with _cleaning_lock().read_lock():
+        yield
 
 
 def cached_folder(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
@@ -116,9 +123,12 @@ def unfinished(kind: str) -> list[Path]:
 def clean(kinds: Sequence[str] = KINDS, older_than_days: float | None = None) -> Cleaned:
     """Remove what was left unfinished in `kinds` and the locks of nothing; entries where `older_than_days` is a number.
 
-    What another process holds the lock of stays. OSError where a file cannot be removed.
+    What another process holds the lock of stays, and so does every entry while one is :func:`in_use`. OSError where a file
+    cannot be removed.
     """
     done = Cleaned()
+    if older_than_days is not None:
+        _clean_entries(kinds, older_than_days, done)
     for kind in kinds:
         for path in unfinished(kind):
             with _locked(path.parent.glob(f"{path.name[1:].rpartition('-')[0]}*.lock")) as held:
@@ -126,9 +136,6 @@ def clean(kinds: Sequence[str] = KINDS, older_than_days: float | None = None) ->
                     done.size_bytes += content_size(path)
                     _remove(path)
                     done.unfinished.append(path)
-        for entry in entries(kind):
-            if older_than_days is not None and entry.age_seconds >= older_than_days * SECONDS_PER_DAY:
-                _remove_entry(entry, done)
         needed = {entry.key for entry in entries(kind)}
         for lock in [path for path in _children(kind) if path.suffix == ".lock" and path.stem not in needed]:
             with _locked([lock]) as held:
@@ -136,6 +143,22 @@ def clean(kinds: Sequence[str] = KINDS, older_than_days: float | None = None) ->
                     lock.unlink()
                     done.locks.append(lock)
     return done
+
+
+def _clean_entries(kinds: Sequence[str], older_than_days: float, done: Cleaned) -> None:
+    old = [entry for kind in kinds for entry in entries(kind) if entry.age_seconds >= older_than_days * SECONDS_PER_DAY]
+    try:
+        with _cleaning_lock().write_lock(timeout=0):
+            for entry in old:
+                _remove_entry(entry, done)
+    except Timeout:
+        done.in_use += old
+
+
+def _cleaning_lock() -> ReadWriteLock:
+    folder = cache_folder() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return ReadWriteLock(folder / "cache.db", is_singleton=False)
 
 
 def _remove_entry(entry: Entry, done: Cleaned) -> None:

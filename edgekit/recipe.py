@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -107,6 +109,26 @@ class Weights(Strict):
         return (self.url, *self.mirrors) if self.url else ()
 
 
+class Grid(Strict):
+    """Variants of a model: every combination of the values named here; what is not named keeps the recipe's own."""
+
+    width: tuple[Annotated[float, Field(gt=0, le=4)], ...] = ()
+    resolution: tuple[Annotated[int, Field(ge=32, le=2048)], ...] = ()
+    depth: tuple[Annotated[float, Field(gt=0, le=8)], ...] = ()
+
+    def combinations(self) -> list[dict[str, float]]:
+        """Return the changed arguments of each variant, in the order of the values."""
+        named = {key: values for key, values in self.model_dump().items() if values}
+        return [dict(zip(named, chosen, strict=True)) for chosen in product(*named.values())]
+
+
+class Variants(Strict):
+    """The variants that a recipe's `sweep` makes; those that are not the recipe's own model have random `weights`."""
+
+    weights: RandomWeights | None = None
+    grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
+
+
 class Preprocessing(Strict):
     """From a photo to the network's input: resize, centre crop, (x / 255 - mean) / std.
 
@@ -168,6 +190,7 @@ class Recipe(Strict):
     weights: Weights
     preprocessing: Preprocessing
     expect: dict[str, Expectation] = Field(default={})
+    sweep: Variants | None = None
     targets: tuple[Annotated[str, Field(examples=list(KNOWN_TARGETS))], ...] = KNOWN_TARGETS
     parity: ParityLimits = ParityLimits()
     published: Published | None = None
@@ -214,6 +237,30 @@ class Recipe(Strict):
                 f"{self.architecture} takes no input of {self.model.resolution} pixels; the smallest is {known.smallest}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _sweep_has_weights(self) -> Recipe:
+        if self.sweep and self.weights.url and self.sweep.weights is None:
+            raise ValueError("the weights fit no other variant; give sweep.weights, for example {random: 0}")
+        return self
+
+    def changed(self, changes: Mapping[str, object]) -> Recipe:
+        """Return the recipe with other model arguments; ValidationError where they make no model.
+
+        Where that is another model than the recipe's own, its weights are those of `sweep`, if it names any.
+        """
+        model = ModelArguments.model_validate({**self.model_dump()["model"], **changes})
+        if model == self.model:
+            return self
+        random = self.sweep and self.sweep.weights
+        weights = random.model_dump() if random else self.weights.model_dump()
+        return Recipe.model_validate({**self.model_dump(), "model": model.model_dump(), "weights": weights})
+
+    def variants(self) -> tuple[Recipe, ...]:
+        """Return a recipe for each variant of `sweep`, each once; only this one where it names none."""
+        grids = self.sweep.grids if self.sweep else (Grid(),)
+        found = [self.changed(changes) for grid in grids for changes in grid.combinations()]
+        return tuple({one.model.variant: one for one in found}.values())
 
     @property
     def expectation(self) -> Expectation | None:

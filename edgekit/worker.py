@@ -9,6 +9,7 @@ import errno
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,10 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from edgekit.errors import EdgekitError, FailureKind, missing_converters
+
+NO_SPACE = os.strerror(errno.ENOSPC)
+SOME_ROOM = 64 * 1024
+"""Bytes: with less free, a log that is empty says that the disk was full."""
 
 
 class Workers:
@@ -95,7 +100,11 @@ def _crash(status: int, stage: str, log: Path) -> EdgekitError:
     # SIGKILL that nobody here sent is what the kernel's out-of-memory killer does.
     kind = FailureKind.out_of_memory if status == -signal.SIGKILL else FailureKind.crashed
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
-    return EdgekitError(kind, stage, f"The process ended with {how}: {' | '.join(last)}", f"Log: {log}", retriable=True)
+    # A full disk ends some converters on the spot, and then there may be no room for their last words either.
+    if any(NO_SPACE in line for line in last) or (not last and shutil.disk_usage(log.parent).free < SOME_ROOM):
+        kind, how = FailureKind.disk_full, f"{how} because the disk that holds {log.parent} is full"
+    said = f": {' | '.join(last)}" if last else "."
+    return EdgekitError(kind, stage, f"The process ended with {how}{said}", f"Log: {log}", retriable=True)
 
 
 def _end_with(parent: int) -> None:
@@ -123,7 +132,7 @@ def main(arguments: list[str]) -> None:
         # Libraries written in other languages tell of a full disk in words only.
         kind = (
             FailureKind.disk_full
-            if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error)
+            if getattr(error, "errno", None) == errno.ENOSPC or NO_SPACE in str(error)
             else FailureKind(job.get("failure_kind", "internal"))
         )
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"

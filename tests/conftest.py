@@ -56,14 +56,24 @@ def edgekit():
     return run
 
 
+def missing(reason: str) -> None:
+    """Skip the test and say why; under CI=true, where everything is to be had, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def fetched(path: Path, target: str) -> Path:
     """Return a file that the Makefile fetches from a package; skip where it is missing, fail under CI=true."""
     if not path.exists():
-        reason = f"{path.relative_to(ROOT)} is not there: run `make {target}`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"{path.relative_to(ROOT)} is not there: run `make {target}`")
     return path
+
+
+@pytest.fixture(name="missing")
+def missing_fixture():
+    """What a test calls where it lacks something, with the reason."""
+    return missing
 
 
 @pytest.fixture

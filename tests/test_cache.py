@@ -7,7 +7,7 @@ import time
 import pytest
 from filelock import FileLock
 
-from edgekit.cache import cached_folder, clean, content_sha256, content_size, entries, unfinished
+from edgekit.cache import cached_folder, clean, content_sha256, content_size, entries, in_use, unfinished
 
 KEY, OTHER = "a" * 64, "b" * 64
 DAY = 86_400
@@ -129,6 +129,16 @@ def test_an_entry_whose_lock_is_held_stays(artifacts):
     assert [entry.key for entry in done.in_use] == [KEY]
     assert [entry.key for entry in done.entries] == [OTHER]
     assert (artifacts / KEY / "model").read_text() == "content"
+
+
+def test_while_the_cache_is_in_use_every_entry_stays_and_leftovers_go(artifacts):
+    leftover = artifacts / f".{KEY[:12]}-killed"
+    leftover.mkdir()
+    with in_use(), in_use():
+        done = clean(older_than_days=0)
+    assert {entry.key for entry in done.in_use} == {KEY, OTHER}
+    assert (done.entries, done.unfinished) == ([], [leftover])
+    assert len(clean(older_than_days=0).entries) == 2
 
 
 def test_what_a_process_is_making_stays_until_it_is_killed(tmp_path, monkeypatch):

@@ -64,6 +64,14 @@ def test_every_cell_is_one_run_and_a_broken_one_ends_nothing(edgekit, recipes, l
     assert [failure.id for failure in ledger.failures()] == before
 
 
+def test_a_sweep_measures_every_variant_that_its_recipe_names(edgekit, recipes):
+    chosen = recipes(one="sweep: {grids: [{resolution: [32, 64]}]}")
+    done = edgekit(*profile(*chosen, "--sweep"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert [entry["variant"] for entry in json.loads(done.stdout)["measurements"]] == ["0.35/32", "0.35/64"]
+    assert "[2/2]" in done.stderr
+
+
 def test_what_failed_to_compile_for_good_is_not_compiled_again(edgekit, recipes, ledger):
     chosen = recipes(one="parity: {fp32: {max_absolute: 1.0e-12, max_relative: 1.0e-12}}")
     assert edgekit(*profile(*chosen, *chosen)).returncode == 1

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import softmax
 
 from edgekit.backends.base import Artifact, Images, Logits
+from edgekit.cache import in_use
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.models.prepare import Prepared
 from edgekit.photos import open_photo, preprocess
@@ -42,12 +43,13 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
     names = class_names()
     image = preprocess(open_photo(photo), recipe.preprocessing, recipe.model.resolution)[None]
     logs = cache_folder() / "logs" / "classify"
-    prepared, built = build_artifacts(plan, tell, logs)
-    for one in built:
-        if one.failure:
-            raise EdgekitError(one.failure.kind, one.failure.stage, one.failure.message, one.failure.hint)
-    artifact = built[0].artifact if built else None
-    probabilities = softmax(_predict(recipe, prepared, artifact, image, logs)[0].astype(np.float64))
+    with in_use():
+        prepared, built = build_artifacts(plan, tell, logs)
+        for one in built:
+            if one.failure:
+                raise EdgekitError(one.failure.kind, one.failure.stage, one.failure.message, one.failure.hint)
+        artifact = built[0].artifact if built else None
+        probabilities = softmax(_predict(recipe, prepared, artifact, image, logs)[0].astype(np.float64))
     best = np.argsort(-probabilities)[:count].tolist()
     return [Rank(index, names[index], float(probabilities[index])) for index in best]
 

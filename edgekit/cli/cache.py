@@ -92,5 +92,5 @@ def clean(older_than: float | None, kinds: tuple[str, ...], everything: bool) ->
     if done.locks:
         click.echo(f"removed lock files of nothing: {len(done.locks)}")
     for entry in done.in_use:
-        click.echo(f"kept {entry.kind}/{entry.path.name}: another process holds its lock", err=True)
+        click.echo(f"kept {entry.kind}/{entry.path.name}: another edgekit is at work and may need it", err=True)
     click.echo(f"{done.size_bytes:,} bytes freed.")

@@ -8,15 +8,17 @@ from edgekit.cli.options import console, json_option, set_option
 
 
 @click.command()
-@click.argument("recipe", required=False)
+@click.argument("words", nargs=-1, metavar="[RECIPE] [KEY=V,V]...")
 @set_option
 @click.option("--all", "every", is_flag=True, help="All recipes, a line each.")
 @click.option(
     "--sweep",
-    "settings",
+    "swept",
+    is_flag=False,
+    flag_value="",
     multiple=True,
-    metavar="KEY=V,V",
-    help="A line for each width or resolution, e.g. width=1.0,0.75; twice for every combination.",
+    metavar="[KEY=V,V]",
+    help="A line for every combination of widths, resolutions and depths; without values those of the recipe's `sweep`.",
 )
 @click.option(
     "--peak-gflops", type=float, metavar="F", help="Estimate times: 10^9 floating-point operations per second."
@@ -32,10 +34,10 @@ from edgekit.cli.options import console, json_option, set_option
 )
 @json_option
 def command(
-    recipe: str | None,
+    words: tuple[str, ...],
     overrides: tuple[str, ...],
     every: bool,
-    settings: tuple[str, ...],
+    swept: tuple[str, ...],
     peak_gflops: float | None,
     bandwidth_gbs: float | None,
     format_: str,
@@ -43,34 +45,38 @@ def command(
 ) -> int:
     """Show a recipe's layers, what they cost, and whether it keeps its contract.
 
-    Example: edgekit inspect recipes/v1.yaml --sweep width=1.0,0.5 --sweep resolution=224,192
+    Example: edgekit inspect recipes/v1.yaml --sweep width=1.0,0.5 resolution=224,192
     """
     from edgekit.errors import UsageError
-    from edgekit.inspection import InspectDocument, exit_code, inspect, inspect_closely, sweep
+    from edgekit.inspection import InspectDocument, exit_code, inspect_all, inspect_closely, sweep
     from edgekit.inspection.roofline import machine_of
     from edgekit.inspection.tables import listing, markdown, page, terminal
     from edgekit.recipe import known_recipes, load_recipe
 
     machine = machine_of(peak_gflops, bandwidth_gbs)
-    if every == (recipe is not None):
+    # An option takes one value only, so what follows it arrives with the recipe.
+    given = [word for word in (*words, *swept) if word]
+    settings = [word for word in given if "=" in word]
+    names = [word for word in given if "=" not in word]
+    if len(names) != (0 if every else 1):
         raise UsageError("Name one recipe, or say --all.", "For example: edgekit inspect recipes/v1.yaml")
-    if machine and (every or settings):
+    if settings and not swept:
+        raise UsageError(f"{settings[0]} says what to vary: write --sweep before it.")
+    if machine and (every or swept):
         raise UsageError("Times are estimated for one recipe, without --all and --sweep.")
-    if recipe is None:
-        if settings:
+    if every:
+        if swept:
             raise UsageError("A sweep is made of one recipe.", "For example: edgekit inspect v1 --sweep width=1.0,0.5")
-        entries = [inspect(load_recipe(name, overrides)) for name in sorted(known_recipes())]
-    elif settings:
-        entries = sweep(load_recipe(recipe, overrides), settings)
+        document = inspect_all(known_recipes(), overrides)
     else:
-        entries = [inspect_closely(load_recipe(recipe, overrides), machine)]
+        recipe = load_recipe(names[0], overrides)
+        document = InspectDocument(recipes=sweep(recipe, settings) if swept else [inspect_closely(recipe, machine)])
     if as_json or format_ == "json":
-        document = InspectDocument(recipes=entries)
         click.echo(document.model_dump_json(by_alias=True, exclude_none=True, indent=2))
-        return exit_code(entries)
-    shown = listing(entries) if every or settings else page(entries[0])
+        return exit_code(document)
+    shown = listing(document) if every or swept else page(document.recipes[0])
     if format_ == "markdown":
         click.echo(markdown(shown), nl=False)
     else:
         console().print(terminal(shown))
-    return exit_code(entries)
+    return exit_code(document)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 @click.option(
     "--devices", "--device", metavar="D,D", help="Only these devices; one that is unreachable is then a failure."
 )
+@click.option(
+    "--sweep", "swept", is_flag=True, help="Every variant of the `sweep` that a recipe has, not only its own."
+)
 @click.option("--protocol", metavar="NAME", default="1t-big", show_default=True, help="1t-big, quick or emulated.")
 @click.option("--seed", type=int, help="Seed of the order of measurement; default: random, recorded.")
 @click.option("--resume", is_flag=False, flag_value="", metavar="[RUN]", help="Go on with a run; default: the newest.")
@@ -34,6 +37,7 @@ def command(
     recipes: str | None,
     targets: str | None,
     devices: str | None,
+    swept: bool,
     protocol: str,
     seed: int | None,
     resume: str | None,
@@ -54,17 +58,19 @@ def command(
         raise UsageError(
             "Say what to profile.", "Everything: --all; a part: --recipes, --targets, --devices; or --resume."
         )
-    if resume is not None and (every or recipes or devices or targets or seed is not None):
+    if resume is not None and (every or recipes or devices or targets or swept or seed is not None):
         raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
     with Ledger.open(ledger) as opened:
         if resume is not None:
             run = resume_run(opened, tell, resume or None)
         else:
-            run = profile_run(_sweep(recipes, targets, devices, protocol, photos), opened, tell, seed)
+            run = profile_run(_sweep(recipes, swept, targets, devices, protocol, photos), opened, tell, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)
 
 
-def _sweep(recipes: str | None, targets: str | None, devices: str | None, protocol: str, photos: Path | None) -> Sweep:
+def _sweep(
+    recipes: str | None, swept: bool, targets: str | None, devices: str | None, protocol: str, photos: Path | None
+) -> Sweep:
     from edgekit.measure.protocol import protocol_named
     from edgekit.photos import photo_set
     from edgekit.pipeline import Plan, Sweep
@@ -72,7 +78,8 @@ def _sweep(recipes: str | None, targets: str | None, devices: str | None, protoc
 
     chosen, found = protocol_named(protocol), photo_set(photos)
     loaded = [load_recipe(name) for name in (_parts(recipes) or sorted(known_recipes()))]
-    plans = tuple(Plan.of(recipe, _parts(targets) or recipe.targets, found) for recipe in loaded)
+    built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
+    plans = tuple(Plan.of(recipe, _parts(targets) or recipe.targets, found) for recipe in built)
     return Sweep(plans, _profiles(_parts(devices)), chosen, photos)
 
 

@@ -5,8 +5,9 @@ Nothing here is measured: counts and bytes are derived from the architecture, ti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,10 +17,10 @@ from edgekit.inspection.full_convolutions import with_full_convolutions
 from edgekit.inspection.memory import Peak, peak_activations
 from edgekit.inspection.roofline import Machine, Roofline, roofline
 from edgekit.models.cost import Cost, LayerCost, cost
-from edgekit.recipe import Expectation, ModelArguments, Recipe
+from edgekit.recipe import Expectation, Grid, Recipe, load_recipe
 
 Contract = Literal["met", "broken", "no contract"]
-SWEPT = ("width", "resolution")
+SWEPT = tuple(Grid.model_fields)
 
 
 class OperatorEntry(BaseModel):
@@ -66,12 +67,21 @@ class RecipeEntry(BaseModel):
     roofline: Roofline | None = None
 
 
+class Problem(BaseModel):
+    """A recipe file that cannot be loaded, and why."""
+
+    name: str
+    file: str
+    message: str
+
+
 class InspectDocument(BaseModel):
     """What ``edgekit inspect --json`` prints."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
     schema_: Literal[1] = 1
     recipes: list[RecipeEntry]
+    problems: list[Problem] = []
 
 
 def inspect(recipe: Recipe) -> RecipeEntry:
@@ -99,10 +109,22 @@ def inspect_closely(recipe: Recipe, machine: Machine | None = None) -> RecipeEnt
     )
 
 
-def sweep(recipe: Recipe, settings: Iterable[str]) -> list[RecipeEntry]:
-    """Inspect the recipe at every combination of ``width=V,V`` and ``resolution=V,V``; what is not named keeps its value.
+def inspect_all(paths: Mapping[str, Path], overrides: tuple[str, ...] = ()) -> InspectDocument:
+    """Inspect the recipes at `paths` by name; one that cannot be loaded is told and hides none of the others."""
+    document = InspectDocument(recipes=[])
+    for name, path in sorted(paths.items()):
+        try:
+            document.recipes.append(inspect(load_recipe(str(path), overrides)))
+        except UsageError as error:
+            document.problems.append(Problem(name=name, file=str(path), message=error.failure.message))
+    return document
 
-    UsageError for another key and for a value that is no width or resolution.
+
+def sweep(recipe: Recipe, settings: Iterable[str]) -> list[RecipeEntry]:
+    """Inspect the recipe at every combination of ``width=V,V``, ``resolution=V,V`` and ``depth=V,V``.
+
+    What is not named keeps its value; without `settings` it is the recipe's own `sweep`. UsageError for another key, for a value
+    that makes no model, and for a recipe without a sweep where none is asked for.
     """
     values: dict[str, list[str]] = {}
     for setting in settings:
@@ -110,25 +132,36 @@ def sweep(recipe: Recipe, settings: Iterable[str]) -> list[RecipeEntry]:
         if not equals or key not in SWEPT:
             raise UsageError(
                 f"--sweep {setting}: write {' or '.join(f'{key}=VALUE,VALUE' for key in SWEPT)}.",
-                "For example: --sweep width=1.0,0.75 --sweep resolution=224,192",
+                "For example: --sweep width=1.0,0.75 resolution=224,192",
             )
         values.setdefault(key, []).extend(text.split(","))
-    combinations = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
-    variants = [_changed(recipe.model, chosen) for chosen in combinations]
-    return [inspect(recipe.model_copy(update={"model": variant})) for variant in variants]
+    if values:
+        combinations = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
+        return [inspect(_changed(recipe, chosen)) for chosen in combinations]
+    if recipe.sweep is None:
+        raise UsageError(
+            f"{recipe.name} has no `sweep` of its own.", "Say what to vary: --sweep width=1.0,0.75 resolution=224,192"
+        )
+    return [inspect(one) for one in recipe.variants()]
 
 
-def exit_code(entries: Iterable[RecipeEntry]) -> ExitCode:
-    """Return 1 where a contract is broken."""
-    return ExitCode.failure if any(entry.contract == "broken" for entry in entries) else ExitCode.done
+def exit_code(document: InspectDocument) -> ExitCode:
+    """Return 2 where a recipe cannot be loaded, else 1 where a contract is broken."""
+    codes = {ExitCode.usage} if document.problems else set()
+    if any(entry.contract == "broken" for entry in document.recipes):
+        codes.add(ExitCode.failure)
+    return ExitCode.worst(codes)
 
 
-def _changed(arguments: ModelArguments, changes: dict[str, str]) -> ModelArguments:
+def _changed(recipe: Recipe, changes: dict[str, str]) -> Recipe:
     try:
-        return ModelArguments.model_validate({**arguments.model_dump(), **changes})
+        return recipe.changed(changes)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise UsageError(f"--sweep {problem['loc'][0]}={problem['input']}: {problem['msg']}.") from error
+        key = str(problem["loc"][0]) if problem["loc"] else ""
+        setting = f"{key}={problem['input']}" if key else ",".join(f"{name}={value}" for name, value in changes.items())
+        said = str(problem["msg"]).removeprefix("Value error, ")
+        raise UsageError(f"--sweep {setting}: {said}.") from error
 
 
 def _cost(recipe: Recipe) -> Cost:

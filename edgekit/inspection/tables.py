@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from edgekit.inspection import RecipeEntry
+from edgekit.inspection import InspectDocument, RecipeEntry
 from edgekit.models.cost import LayerCost, Shape
 
 Cells = tuple[str, ...]
@@ -61,14 +61,14 @@ def page(entry: RecipeEntry) -> Page:
     return Page(sections, lines)
 
 
-def listing(entries: Sequence[RecipeEntry]) -> Page:
-    """Return a row per recipe or variant."""
+def listing(document: InspectDocument) -> Page:
+    """Return a row per recipe or variant, and below a line for each recipe that cannot be loaded."""
     columns = ("recipe", "architecture", "variant", "parameters", "multiply-adds", "contract")
     rows = [
         (one.name, one.architecture, one.variant, f"{one.parameters:,}", f"{one.multiply_adds:,}", one.contract)
-        for one in entries
+        for one in document.recipes
     ]
-    return Page([Section("", columns, rows)], [])
+    return Page([Section("", columns, rows)], [Text(f"{one.name}: {one.message}", "red") for one in document.problems])
 
 
 def terminal(page: Page) -> RenderableType:

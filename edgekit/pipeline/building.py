@@ -13,6 +13,7 @@ from edgekit.errors import EdgekitError, Failure
 from edgekit.models.prepare import Prepared, prepare_cached
 from edgekit.models.weights import Resolved, resolve
 from edgekit.pipeline.plan import Plan, Tell
+from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
 from edgekit.pipeline.turns import compiling
 
@@ -42,10 +43,10 @@ def prepare_model(plan: Plan, tell: Tell, logs: Path) -> tuple[Resolved, Prepare
 def build_artifacts(plan: Plan, tell: Tell, logs: Path) -> tuple[Prepared, list[Built]]:
     """Prepare the model and build every target of the plan; EdgekitError where the model itself cannot be had."""
     resolved, prepared = prepare_model(plan, tell, logs)
-    return prepared, list(_build(plan, resolved, prepared, tell, logs))
+    return prepared, list(_build(plan, resolved, prepared, tell, logs, Remaining(len(plan.targets))))
 
 
-def build(run: Run, plan: Plan) -> list[Ready]:
+def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
     """Build, and record what comes of it as it comes. Returns what may be timed, in the order of the plan's targets."""
     ready: list[Ready] = []
     if not plan.targets:
@@ -53,10 +54,11 @@ def build(run: Run, plan: Plan) -> list[Ready]:
     try:
         resolved, prepared = prepare_model(plan, run.tell, run.logs)
     except EdgekitError as error:
+        remaining.give_up(len(plan.targets))
         run.fail(error.failure, plan)
         run.tell(told(plan.recipe.name, error.failure))
         return []
-    for one in _build(plan, resolved, prepared, run.tell, run.logs):
+    for one in _build(plan, resolved, prepared, run.tell, run.logs, remaining):
         manifest = one.artifact.manifest if one.artifact else None
         id = run.ledger.record_artifact(run.id, manifest.model_dump(mode="json")) if manifest else 0
         if one.failure:
@@ -72,11 +74,14 @@ def told(subject: str, failure: Failure) -> str:
     return f"{subject}: {failure.kind.label}: {failure.message}{hint}"
 
 
-def _build(plan: Plan, resolved: Resolved, prepared: Prepared, tell: Tell, logs: Path) -> Iterator[Built]:
+def _build(
+    plan: Plan, resolved: Resolved, prepared: Prepared, tell: Tell, logs: Path, remaining: Remaining
+) -> Iterator[Built]:
     with compiling(tell):
+        remaining.begin()
         for one in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
-            name = f"{plan.recipe.name} {one.target}"
-            tell(told(name, one.failure) if one.failure else f"{name}: {_told_artifact(one)}")
+            name, stands = f"{plan.recipe.name} {one.target}", remaining.step(costs=not one.cached)
+            tell(told(name, one.failure) if one.failure else f"{name}: {_told_artifact(one)} {stands}")
             yield one
 
 

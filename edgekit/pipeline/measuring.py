@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,23 +20,8 @@ from edgekit.measure.session import Session, Subject, run_interleaved
 from edgekit.measure.statistics import summarise
 from edgekit.measure.verdict import judge
 from edgekit.pipeline.building import Ready, told
+from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
-
-
-@dataclass
-class Remaining:
-    """How many sessions a run has before it, and how long they will take at the pace so far."""
-
-    sessions: int
-    done: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def step(self) -> str:
-        """Count a session and say where the run stands."""
-        self.done += 1
-        seconds = (time.monotonic() - self.started) / self.done * (self.sessions - self.done)
-        left = f", {seconds / 60:.0f} min left" if seconds >= 60 else ""
-        return f"[{self.done}/{self.sessions}{left}]"
 
 
 def measure(run: Run, device: Device, ready: Sequence[Ready], protocol: Protocol, remaining: Remaining) -> None:
@@ -71,12 +54,13 @@ def measure(run: Run, device: Device, ready: Sequence[Ready], protocol: Protocol
 
     def on_failure(index: int, failure: Failure) -> None:
         failed.add(index)
-        remaining.sessions -= protocol.sessions - len(sessions[index])
+        remaining.give_up(protocol.sessions - len(sessions[index]))
         run.fail(failure, ready[index].plan, targets[index], device.profile.name, ready[index].artifact.manifest.sha256)
         run.tell(told(names[index], failure))
 
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         subjects = [_push(device, one, Path(folder)) for one in ready]
+        remaining.begin()
         run_interleaved(device, subjects, protocol, run.seed, on_session, on_failure)
     conditions = {**described, "before": before, "after": device.state()}
     for index, one in enumerate(ready):

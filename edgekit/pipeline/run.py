@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekit.cache import in_use
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
 from edgekit.pipeline.plan import Plan, Tell
@@ -80,9 +81,10 @@ def begun(
 
 @contextmanager
 def ending(run: Run, command: str) -> Iterator[None]:
-    """Record how a run ends: done, failed (a cell or the run itself), or interrupted."""
+    """Record how a run ends: done, failed (a cell or the run itself), or interrupted. What it finds in the cache stays there."""
     try:
-        yield
+        with in_use():
+            yield
     except KeyboardInterrupt:
         run.ledger.finish_run(run.id, "interrupted")
         run.tell(f"Interrupted: the sessions that were done are in the ledger, run {run.id}.")

@@ -12,8 +12,9 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.ledger import Ledger
 from edgekit.measure.protocol import Protocol
 from edgekit.pipeline.building import Ready, build, told
-from edgekit.pipeline.measuring import Remaining, measure
+from edgekit.pipeline.measuring import measure
 from edgekit.pipeline.plan import Plan, Sweep, Tell
+from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run, begun, ending, mark_dead_runs, this_process
 from edgekit.pipeline.turns import timing
 
@@ -25,7 +26,7 @@ def compile_run(plan: Plan, ledger: Ledger, tell: Tell) -> str:
     """Compile and verify, time nothing."""
     written = {"recipes": [plan.recipe.model_dump(mode="json")], "targets": [str(target) for target in plan.targets]}
     with begun(ledger, "compile", written, {}, 0, tell) as run:
-        build(run, plan)
+        build(run, plan, Remaining(len(plan.targets)))
     return run.id
 
 
@@ -71,7 +72,9 @@ def resume_run(ledger: Ledger, tell: Tell, id: str | None) -> str:
 
 def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     """Build what is needed for the cells that are not settled, then time them, recipe by recipe on each device."""
-    ready = [one for plan in sweep.plans for one in build(run, _open_part(plan, sweep, settled))]
+    plans = [_open_part(plan, sweep, settled) for plan in sweep.plans]
+    compilations = Remaining(sum(len(plan.targets) for plan in plans))
+    ready = [one for plan in plans for one in build(run, plan, compilations)]
     groups: list[tuple[DeviceProfile, list[Ready]]] = []
     for profile in sweep.profiles:
         for plan in sweep.plans:
@@ -93,7 +96,7 @@ def _time(run: Run, profile: DeviceProfile, ready: Sequence[Ready], protocol: Pr
     try:
         device = open_device(profile)
     except EdgekitError as error:
-        remaining.sessions -= protocol.sessions * len(ready)
+        remaining.give_up(protocol.sessions * len(ready))
         for one in ready:
             manifest = one.artifact.manifest
             run.fail(error.failure, one.plan, manifest.target, profile.name, manifest.sha256)

@@ -132,7 +132,7 @@ def test_paths_that_are_not_utf8_work_but_for_the_cache_which_says_so(edgekit, t
     small = ("--set", "model.resolution=32", "--set", "model.width=0.25", "--targets", "tflite/xnnpack/fp32")
     assert edgekit("compile", recipe, *small).returncode == 0
     done = edgekit("compile", recipe, *small, env={"EDGEKIT_CACHE": str(folder / "cache")})
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "is not UTF-8" in done.stderr
     assert "EDGEKIT_CACHE" in done.stderr
 
@@ -155,6 +155,26 @@ def test_a_full_disk_is_told(tmp_path):
     )
     assert done.returncode != 0
     assert "bug" not in done.stderr
+
+
+@pytest.mark.parametrize("room", ["2300k", "3300k"])  # full at the log, at the artifact
+def test_a_disk_that_fills_up_while_compiling_is_a_failure_and_leaves_nothing_half(missing, tmp_path, room):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    small = "compile v1 --set model.resolution=32 --set model.width=0.25 --targets tflite/xnnpack/fp32 --json"
+    script = (
+        f"mount -t tmpfs -o size={room} none {disk} && {sys.executable} -m edgekit {small}; "
+        f"echo left: $(ls -A {disk}/models {disk}/artifacts) >&2"
+    )
+    unshare = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    if subprocess.run([*unshare, f"mount -t tmpfs none {disk}"], capture_output=True, check=False).returncode:
+        missing("mounting a small disk needs `unshare` and the right to use it")
+    done = subprocess.run(
+        [*unshare, script], env={**os.environ, "EDGEKIT_CACHE": str(disk)}, capture_output=True, text=True, check=False
+    )
+    (failure,) = json.loads(done.stdout)["failures"]
+    assert failure["kind"] == "disk_full", failure
+    assert not [name for name in done.stderr.rpartition("left:")[2].split() if name.startswith(".")]
 
 
 def test_debug_shows_the_traceback(edgekit):

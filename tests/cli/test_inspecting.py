@@ -49,6 +49,24 @@ def test_a_sweep_exits_with_1_where_a_contract_is_broken(run, tmp_path):
     assert [entry["contract"] for entry in json.loads(done.output)["recipes"]] == ["met", "broken"]
 
 
+def test_a_sweep_takes_all_its_values_after_one_option_or_from_the_recipe(run):
+    both = run("inspect", "v1", "--sweep", "width=1.0,0.5", "resolution=224,128", "--json")
+    assert len(json.loads(both.output)["recipes"]) == 4
+    assert len(json.loads(run("inspect", "v2", "--json", "--sweep").output)["recipes"]) == 22
+
+
+def test_one_broken_recipe_hides_none_of_the_others(run, tmp_path, monkeypatch):
+    (tmp_path / "broken.yaml").write_text("name: broken\n")
+    monkeypatch.setenv("EDGEKIT_RECIPES", str(tmp_path))
+    done = run("inspect", "--all", "--json")
+    assert done.return_value == 2
+    document = json.loads(done.output)
+    jsonschema.validate(document, schema("inspect"))
+    assert [problem["name"] for problem in document["problems"]] == ["broken"]
+    assert {"v1", "v2"} < {entry["name"] for entry in document["recipes"]}
+    assert "broken: " in run("inspect", "--all").output
+
+
 def test_markdown_is_a_table_that_a_page_can_hold(run):
     done = run("inspect", "--all", "--format", "markdown")
     header, rule, *rows = done.output.splitlines()
@@ -61,6 +79,8 @@ def test_markdown_is_a_table_that_a_page_can_hold(run):
     ("arguments", "said"),
     [
         (("--all", "--sweep", "width=1"), "A sweep is made of one recipe"),
+        (("v1", "width=1"), "write --sweep before it"),
+        (("v1", "v2"), "Name one recipe"),
         (("v1", "--peak-gflops", "2"), "needs both"),
         (("v1", "--sweep", "width=1", "--peak-gflops", "2", "--bandwidth-gbs", "1"), "estimated for one recipe"),
         (("--all", "--peak-gflops", "2", "--bandwidth-gbs", "1"), "estimated for one recipe"),

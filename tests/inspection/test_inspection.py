@@ -1,7 +1,7 @@
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.inspection import inspect, inspect_closely, sweep
+from edgekit.inspection import InspectDocument, inspect, inspect_closely, sweep
 from edgekit.inspection.roofline import Machine, machine_of, roofline
 from edgekit.inspection.tables import listing, markdown, page
 from edgekit.models.cost import Cost, LayerCost, cost
@@ -61,9 +61,22 @@ def test_a_sweep_of_a_recipe_with_a_checkpoint_counts_without_it():
     assert (one.variant, one.parameters, one.contract) == ("0.35/224", 1_677_128, "met")
 
 
+@pytest.mark.parametrize(("name", "variants"), [("v1", 16), ("v2", 22)])
+def test_a_recipes_own_sweep_makes_the_papers_variants_and_all_keep_their_contract(name, variants):
+    swept = sweep(load_recipe(name), ())
+    assert {one.variant for one in swept} == set(load_recipe(name).expect)
+    assert [one.contract for one in swept] == ["met"] * variants
+
+
+def test_a_recipe_without_a_sweep_asks_what_to_vary():
+    with pytest.raises(UsageError, match="has no `sweep` of its own"):
+        sweep(load_recipe("v3_small_minimalistic"), ())
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
+        ("depth=2", "--sweep depth=2: mobilenet_v1 takes no `depth`"),
         ("width", "--sweep width: write width=VALUE,VALUE or resolution=VALUE,VALUE"),
         ("classes=10", "--sweep classes=10: write width="),
         ("width=wide", "--sweep width=wide: Input should be a valid number"),
@@ -114,6 +127,6 @@ def test_where_the_comparison_is_not_defined_a_sentence_says_so():
 
 
 def test_a_listing_has_a_row_per_entry():
-    shown = markdown(listing([inspect(load_recipe("v1")), inspect(load_recipe("v2"))]))
+    shown = markdown(listing(InspectDocument(recipes=[inspect(load_recipe("v1")), inspect(load_recipe("v2"))])))
     assert shown.count("\n") == 4
     assert "300,774,272" in shown
