@@ -18,6 +18,7 @@ from edgekit.document import Strict, load_document
 from edgekit.errors import FailureKind, UsageError, did_you_mean
 from edgekit.models import ARCHITECTURES
 from edgekit.places import find_document, known_documents
+from edgekit.published.figures import figures
 from edgekit.target import KNOWN_TARGETS, Target
 
 NAME = r"^[a-z0-9][a-z0-9_.-]*$"
@@ -174,10 +175,14 @@ class ParityLimits(Strict):
 
 
 class Published(Strict):
-    """The name under which papers print figures for this model (edgekit/published/pixel_latency.csv)."""
+    """The name under which papers print figures for this model (:mod:`edgekit.published`).
+
+    They are of the recipe's own options (depth, output stride, ...): a recipe whose options are overridden has none.
+    """
 
     model: str
     variant: str = ""
+    head: str = ""
 
 
 class Recipe(Strict):
@@ -252,9 +257,11 @@ class Recipe(Strict):
         model = ModelArguments.model_validate({**self.model_dump()["model"], **changes})
         if model == self.model:
             return self
+        published = _published_for(self, model)
         random = self.sweep and self.sweep.weights
         weights = random.model_dump() if random else self.weights.model_dump()
-        return Recipe.model_validate({**self.model_dump(), "model": model.model_dump(), "weights": weights})
+        changed = {"model": model.model_dump(), "weights": weights, "published": published and published.model_dump()}
+        return Recipe.model_validate({**self.model_dump(), **changed})
 
     def variants(self) -> tuple[Recipe, ...]:
         """Return a recipe for each variant of `sweep`, each once; only this one where it names none."""
@@ -277,6 +284,15 @@ class Recipe(Strict):
         """SHA-256 of what the artifacts depend on; targets, descriptions, mirrors and published names are left out."""
         parts = {"architecture", "model", "weights", "preprocessing", "parity", "expect"}
         return _canonical_hash(self.model_dump(mode="json", include=parts, exclude={"weights": {"mirrors"}}))
+
+
+def _published_for(recipe: Recipe, model: ModelArguments) -> Published | None:
+    """Return the published name of `recipe` where its figures are of `model` too: width and resolution tell them apart."""
+    if recipe.published is None or model.options == recipe.model.options:
+        return recipe.published
+    own, other = ({**one.options, "width": 1.0} for one in (recipe.model, model))
+    by_width = any(one.width is not None for one in figures() if one.model == recipe.published.model)
+    return recipe.published if own == other and by_width else None
 
 
 def _ask_backends(target: Target) -> None:
@@ -307,8 +323,12 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """
     path = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
     recipe = load_document(Recipe, path, overrides)
-    if overrides and recipe.weights.url:
-        written = load_document(Recipe, path)
+    if not overrides:
+        return recipe
+    written = load_document(Recipe, path)
+    if recipe.published == written.published:
+        recipe = recipe.model_copy(update={"published": _published_for(written, recipe.model)})
+    if recipe.weights.url:
         with_classes = written.model.model_copy(update={"classes": recipe.model.classes})
         fits = (written.architecture, written.model if recipe.weights.new_head is None else with_classes)
         if fits != (recipe.architecture, recipe.model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from ruamel.yaml import YAML
 
 from edgekit.errors import FailureKind, UsageError, did_you_mean
 from edgekit.models import ARCHITECTURES
-from edgekit.recipe import NAME, Weights, known_recipes, load_recipe
+from edgekit.recipe import NAME, Recipe, Weights, known_recipes, load_recipe
 from edgekit.target import KNOWN_TARGETS
 
 RESOLUTION = 224  # pixels: what ImageNet networks are published at
@@ -89,17 +90,29 @@ def new_recipe(name: str, architecture: str, output: Path | None = None) -> Path
         raise UsageError(f"{name!r} is no name for a recipe.", hint)
     if architecture not in ARCHITECTURES:
         raise UsageError(f"Unknown architecture {architecture}.", did_you_mean(architecture, ARCHITECTURES))
-    text = _starting_text(name, architecture)
     path = output or Path("recipes") / f"{name}.yaml"
+    _write(_starting_text(name, architecture), path)
+    return path
+
+
+def write_recipe(recipe: Recipe, folder: Path) -> Path:
+    """Write a recipe to ``folder/NAME.yaml`` and return its path; UsageError as :func:`new_recipe`."""
+    text = StringIO()
+    YAML().dump(recipe.model_dump(mode="json", exclude_defaults=True), text)
+    path = folder / f"{recipe.name}.yaml"
+    _write(text.getvalue(), path)
+    return path
+
+
+def _write(text: str, path: Path) -> None:
     if path.exists():
-        raise UsageError(f"{path} exists already.", "Choose another name, or another file with --output.")
+        raise UsageError(f"{path} exists already.", "Choose another name, or another place with --output.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another with --output.") from error
-    return path
 
 
 def _line(name: str, path: Path) -> RecipeLine:

@@ -21,6 +21,7 @@ COMMANDS = (
     "inspect",
     "recipes",
     "recipe",
+    "scale",
     "devices",
     "weights",
     "cache",

@@ -6,23 +6,49 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import build_options, plan_of, tell
+from edgekit.cli.options import json_option, ledger_option, parts, photos_option, set_option, targets_option, tell
 from edgekit.cli.printing import print_run
 
 
 @click.command()
-@build_options
+@click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
+@click.option("--all", "every", is_flag=True, help="Every recipe that is found by name.")
+@click.option("--resume", is_flag=False, flag_value="", metavar="[RUN]", help="Go on with a run; default: the newest.")
+@set_option
+@targets_option
+@photos_option
+@ledger_option
+@json_option
 def command(
-    recipe: str, overrides: tuple[str, ...], targets: str | None, photos: Path | None, ledger: str | None, as_json: bool
+    recipes: tuple[str, ...],
+    every: bool,
+    resume: str | None,
+    overrides: tuple[str, ...],
+    targets: str | None,
+    photos: Path | None,
+    ledger: str | None,
+    as_json: bool,
 ) -> int:
-    """Compile a recipe and verify every artifact against PyTorch; no device.
+    """Compile recipes and verify every artifact against PyTorch; no device.
 
     Example: edgekit compile recipes/v2.yaml --targets tflite/xnnpack/int8
     """
+    from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
-    from edgekit.pipeline import compile_run
+    from edgekit.photos import photo_set
+    from edgekit.pipeline import Sweep, compile_run, resume_run
+    from edgekit.recipe import known_recipes, load_recipe
 
-    plan = plan_of(recipe, overrides, targets, photos)
+    if (bool(recipes), every, resume is not None).count(True) != 1:
+        raise UsageError("Name recipes, or say --all, or --resume.", "For example: edgekit compile recipes/v2.yaml")
+    if resume is not None and (overrides or targets or photos):
+        raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
     with Ledger.open(ledger) as opened:
-        run = compile_run(plan, opened, tell)
-        return print_run(opened, run, f"{plan.recipe.name}, compiled", as_json, strict=False)
+        if resume is not None:
+            run = resume_run("compile", opened, tell, resume or None)
+            return print_run(opened, run, f"run {run}, compiled", as_json, strict=False)
+        loaded = [load_recipe(name, overrides) for name in recipes or sorted(known_recipes())]
+        sweep = Sweep.of(loaded, parts(targets), (), None, photo_set(photos), photos)
+        run = compile_run(sweep, opened, tell)
+        title = loaded[0].name if len(loaded) == 1 else f"{len(loaded)} recipes"
+        return print_run(opened, run, f"{title}, compiled", as_json, strict=False)

@@ -37,7 +37,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 
 
 def build_options(command: Decorated) -> Decorated:
-    """Add what deploy and compile share."""
+    """Add the options of what builds one recipe."""
     for option in (json_option, ledger_option, photos_option, targets_option, set_option, recipe_argument):
         command = option(command)
     return command
@@ -50,8 +50,12 @@ def plan_of(recipe: str, overrides: tuple[str, ...], targets: str | None, photos
     from edgekit.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides)
-    named = loaded.targets if targets is None else [part.strip() for part in targets.split(",")]
-    return Plan.of(loaded, named, photo_set(photos))
+    return Plan.of(loaded, parts(targets) or loaded.targets, photo_set(photos))
+
+
+def parts(text: str | None) -> list[str]:
+    """Return the parts of a list with commas, each once; none where nothing is given."""
+    return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
 
 
 def console() -> Console:

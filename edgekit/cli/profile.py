@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import json_option, ledger_option, photos_option, tell
+from edgekit.cli.options import json_option, ledger_option, parts, photos_option, tell
 from edgekit.cli.printing import print_run
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(
         raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
     with Ledger.open(ledger) as opened:
         if resume is not None:
-            run = resume_run(opened, tell, resume or None)
+            run = resume_run("profile", opened, tell, resume or None)
         else:
             run = profile_run(_sweep(recipes, swept, targets, devices, protocol, photos), opened, tell, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)
@@ -73,14 +73,13 @@ def _sweep(
 ) -> Sweep:
     from edgekit.measure.protocol import protocol_named
     from edgekit.photos import photo_set
-    from edgekit.pipeline import Plan, Sweep
+    from edgekit.pipeline import Sweep
     from edgekit.recipe import known_recipes, load_recipe
 
-    chosen, found = protocol_named(protocol), photo_set(photos)
-    loaded = [load_recipe(name) for name in (_parts(recipes) or sorted(known_recipes()))]
+    chosen = protocol_named(protocol)
+    loaded = [load_recipe(name) for name in (parts(recipes) or sorted(known_recipes()))]
     built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
-    plans = tuple(Plan.of(recipe, _parts(targets) or recipe.targets, found) for recipe in built)
-    return Sweep(plans, _profiles(_parts(devices)), chosen, photos)
+    return Sweep.of(built, parts(targets), _profiles(parts(devices)), chosen, photo_set(photos), photos)
 
 
 def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
@@ -103,8 +102,3 @@ def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
     if not reachable:
         raise UsageError("No device can be reached.", "See: edgekit devices")
     return tuple(reachable)
-
-
-def _parts(text: str | None) -> list[str]:
-    """Return the parts of a list with commas, each once."""
-    return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))

@@ -45,12 +45,28 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Every plan on every device: what ``profile`` does, and what the ledger keeps so that it can be resumed."""
+    """Every plan on every device: what ``profile`` does, and what the ledger keeps so that it can be resumed.
+
+    Without devices and protocol everything is only compiled.
+    """
 
     plans: tuple[Plan, ...]
     profiles: tuple[DeviceProfile, ...]
-    protocol: Protocol
+    protocol: Protocol | None
     photos: Path | None
+
+    @staticmethod
+    def of(
+        recipes: Sequence[Recipe],
+        targets: Sequence[str],
+        profiles: Sequence[DeviceProfile],
+        protocol: Protocol | None,
+        photos: PhotoSet,
+        folder: Path | None,
+    ) -> Sweep:
+        """Plan all `recipes` for `targets` (each recipe's own where none is named) with the `photos` of `folder`."""
+        plans = tuple(Plan.of(recipe, targets or recipe.targets, photos) for recipe in recipes)
+        return Sweep(plans, tuple(profiles), protocol, folder)
 
     def written(self) -> dict[str, Any]:
         """Return the sweep as JSON; whole recipes and profiles, so that a resumed run does what was planned."""
@@ -60,7 +76,7 @@ class Sweep:
                 for plan in self.plans
             ],
             "devices": [profile.model_dump(mode="json") for profile in self.profiles],
-            "protocol": self.protocol.model_dump(),
+            "protocol": self.protocol.model_dump() if self.protocol else None,
             "photos": {
                 "folder": str(self.photos) if self.photos else None,
                 "sha256": next((plan.photos.sha256 for plan in self.plans), None),
@@ -77,7 +93,7 @@ class Sweep:
         return Sweep(
             tuple(Plan.of(Recipe.model_validate(one["recipe"]), one["targets"], photos) for one in written["recipes"]),
             tuple(DeviceProfile.model_validate(profile) for profile in written["devices"]),
-            Protocol.model_validate(written["protocol"]),
+            Protocol.model_validate(written["protocol"]) if written["protocol"] else None,
             folder,
         )
 

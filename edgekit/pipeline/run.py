@@ -64,7 +64,8 @@ def mark_dead_runs(ledger: Ledger, tell: Tell) -> None:
             continue
         if _started(process["pid"]) != process["started"]:
             ledger.finish_run(run.id, "interrupted")
-            resume = f" `edgekit profile --resume {run.id}` goes on with it." if run.command == "profile" else ""
+            resumable = run.command in {"profile", "compile"}
+            resume = f" `edgekit {run.command} --resume {run.id}` goes on with it." if resumable else ""
             tell(f"Run {run.id} ({run.command}) was cut off; what it had measured is in the ledger.{resume}")
 
 

@@ -22,11 +22,10 @@ Cell = tuple[str, str, str, str | None]
 """Recipe, variant, target, device name (None: not yet on a device)."""
 
 
-def compile_run(plan: Plan, ledger: Ledger, tell: Tell) -> str:
-    """Compile and verify, time nothing."""
-    written = {"recipes": [plan.recipe.model_dump(mode="json")], "targets": [str(target) for target in plan.targets]}
-    with begun(ledger, "compile", written, {}, 0, tell) as run:
-        build(run, plan, Remaining(len(plan.targets)))
+def compile_run(sweep: Sweep, ledger: Ledger, tell: Tell) -> str:
+    """Compile and verify, time nothing. One failed cell never ends it."""
+    with begun(ledger, "compile", sweep.written(), {}, 0, tell) as run:
+        _go(run, sweep, set())
     return run.id
 
 
@@ -42,21 +41,23 @@ def deploy_run(
 
 def profile_run(sweep: Sweep, ledger: Ledger, tell: Tell, seed: int | None) -> str:
     """Compile everything, then time everything: every plan on every device. One failed cell never ends it."""
-    with begun(ledger, "profile", sweep.written(), sweep.protocol.model_dump(), _seed(seed), tell) as run:
+    protocol = sweep.protocol.model_dump() if sweep.protocol else {}
+    with begun(ledger, "profile", sweep.written(), protocol, _seed(seed), tell) as run:
         _go(run, sweep, set())
     return run.id
 
 
-def resume_run(ledger: Ledger, tell: Tell, id: str | None) -> str:
-    """Go on with a ``profile`` run (the newest where `id` is None): only what is missing or failed in a retriable way.
+def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
+    """Go on with a run of `command`, ``profile`` or ``compile`` (the newest where `id` is None).
 
-    UsageError for a run that is not there, is no ``profile``, or is still under way elsewhere.
+    Only what is missing or failed in a retriable way is done. UsageError for a run that is not there, is of another command, or
+    is still under way elsewhere.
     """
     mark_dead_runs(ledger, tell)
-    known = [run for run in ledger.runs() if run.command == "profile" and id in {None, run.id}]
+    known = [run for run in ledger.runs() if run.command == command and id in {None, run.id}]
     if not known:
-        what = f"no run {id} of `profile`" if id else "no run of `profile`"
-        raise UsageError(f"The ledger holds {what} to go on with.", "Start one: edgekit profile --all")
+        what = f"no run {id} of `{command}`" if id else f"no run of `{command}`"
+        raise UsageError(f"The ledger holds {what} to go on with.", f"Start one: edgekit {command} --all")
     found = known[0]
     if found.status == "running":
         raise UsageError(
@@ -65,7 +66,7 @@ def resume_run(ledger: Ledger, tell: Tell, id: str | None) -> str:
     sweep = Sweep.read(found.plan)
     ledger.restart_run(found.id, {**found.plan, "process": this_process()})
     run = Run(found.id, ledger, tell, found.seed)
-    with ending(run, "profile"):
+    with ending(run, command):
         _go(run, sweep, _settled(sweep, ledger, found.id))
     return run.id
 
@@ -85,6 +86,8 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
                         f"{plan.recipe.name} {one.artifact.target}: compiled only; {profile.name} runs {', '.join(profile.runs)}"
                     )
             groups.append((profile, [one for one in own if one.artifact.target.backend in profile.runs]))
+    if sweep.protocol is None:
+        return
     remaining = Remaining(sweep.protocol.sessions * sum(len(own) for _, own in groups))
     for profile, own in groups:
         if own:

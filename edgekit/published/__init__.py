@@ -1,74 +1,39 @@
-"""Published latencies, with their sources: never measured here, never shown where a measured number is asked for.
+"""Published accuracies and latencies, with their sources: never measured here, never shown where a measured number is asked for.
 
-The columns of reports are those of the MobileNetV3 paper (arXiv:1905.02244v5): Table 3 (float), Table 4 (quantized). Figures of
-other sources differ (other TFLite versions, other papers) and go into footnotes.
+:func:`find` answers for one model; where sources disagree it returns all of them. The columns of reports are those of the
+MobileNetV3 paper (arXiv:1905.02244v5): Tables 3 (float) and 4 (quantized), 6 (detection) and 7 (segmentation). Figures of other
+sources differ (other TFLite versions, other papers) and go into footnotes. :func:`mismatches` tells which figures are wrong.
 """
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from edgekit.published.figures import Figure, figures, mismatches
+
+__all__ = ["PHONES", "Figure", "figures", "find", "is_paper_column", "mismatches"]
 
 PHONES = ("Pixel 1", "Pixel 2", "Pixel 3")
-PAPER_TABLES = {"fp32": ("float32", "3 (v5)"), "int8": ("uint8", "4 (v5)")}
-"""Our precision -> the paper's word for it and its table. fp16 has no column: nobody published it for these phones."""
+PRECISIONS = {"fp32": ("float32",), "int8": ("uint8", "uint8 QAT", "uint8 PTQ", "int8 PTQ")}
+"""Our precision -> the words of the sources. fp16 has none: nobody published it for these phones."""
+PAPER_TABLES = {"fp32": {"3 (v5)", "6 (v5)", "7 (v5)"}, "int8": {"4 (v5)"}}
 
 
-@dataclass(frozen=True)
-class PublishedLatency:
-    """One published figure: milliseconds on a phone, single large core, one thread; top-1 in percent where printed."""
+def find(
+    model: str, variant: str = "", *, head: str = "", width: float, resolution: str, precision: str
+) -> tuple[Figure, ...]:
+    """Return what was published for a model at our `precision` (fp32, int8), all sources; nothing for other precisions.
 
-    model: str
-    variant: str
-    width: float
-    resolution: int
-    device: str
-    latency_ms: float
-    precision: str
-    top1: float | None
-    table: str
-    source: str
-
-
-@cache
-def pixel_latencies() -> tuple[PublishedLatency, ...]:
-    """Return every published single-core CPU latency on a Pixel phone that we know the source of."""
-    text = (files("edgekit.published") / "pixel_latency.csv").read_text(encoding="utf-8")
+    `resolution` is ``224`` or ``1024x2048`` (height x width). A figure without a width is of a model that is published in one.
+    """
+    words = PRECISIONS.get(precision, ())
     return tuple(
-        PublishedLatency(
-            model=row["model"],
-            variant=row["variant"],
-            width=float(row["width"]),
-            resolution=int(row["resolution"]),
-            device=row["device"],
-            latency_ms=float(row["latency_ms"]),
-            precision=row["precision"],
-            top1=float(row["top1"]) if row["top1"] else None,
-            table=row["table"],
-            source=row["source"],
-        )
-        for row in csv.DictReader(text.splitlines())
-        if row["threads"] == "1"
-        and row["processor"].startswith("CPU")
-        and row["width"]
-        and row["resolution"]
-        and row["latency_ms"]
+        row
+        for row in figures()
+        if (row.model, row.variant, row.head, row.resolution) == (model, variant, head, resolution)
+        and row.width in {None, width}
+        and row.precision in words
     )
 
 
-def find(model: str, variant: str, width: float, resolution: int, precision: str) -> tuple[PublishedLatency, ...]:
-    """Return what was published for a model at our `precision` (fp32, int8), all sources; nothing for other precisions."""
-    if precision not in PAPER_TABLES:
-        return ()
-    word = PAPER_TABLES[precision][0]
-    wanted = (model, variant, width, resolution, word)
-    return tuple(
-        row for row in pixel_latencies() if (row.model, row.variant, row.width, row.resolution, row.precision) == wanted
-    )
-
-
-def is_paper_column(row: PublishedLatency, precision: str) -> bool:
-    """Say whether a figure stands in the paper's table for `precision`, so that it belongs in a column."""
-    return row.table == PAPER_TABLES[precision][1] and row.source.startswith("arXiv:1905.02244v5")
+def is_paper_column(row: Figure, precision: str) -> bool:
+    """Say whether a figure stands in the MobileNetV3 paper's table for `precision`, so that it belongs in a column."""
+    return row.table in PAPER_TABLES.get(precision, ()) and row.source.startswith("arXiv:1905.02244v5")

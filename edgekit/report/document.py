@@ -10,6 +10,8 @@ from edgekit.ledger import Ledger
 from edgekit.measure.statistics import paired_ratio, session_medians
 from edgekit.report.rows import Row, rows_of
 
+CELL = ("recipe", "variant", "target")
+
 
 class Part(BaseModel):
     """A part of the document; nothing is left out of it silently."""
@@ -80,6 +82,8 @@ class RatioEntry(Part):
     """How many times as fast as `baseline` (fp32) `target` (int8) is, paired by block within this run; below 1: slower."""
 
     recipe: str
+    variant: str
+    device: str
     baseline: str
     target: str
     speedup: float
@@ -114,10 +118,12 @@ def run_document(ledger: Ledger, run_id: str) -> RunDocument:
 
 def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
     """Return fp32 over int8 for every recipe and runtime of one run that was measured at both, paired by block."""
-    measured = {(row.recipe, row.target): row for row in rows if row.measurement_id is not None}
+    measured = {
+        (row.recipe, row.variant, row.device, row.target): row for row in rows if row.measurement_id is not None
+    }
     ratios = []
-    for (recipe, target), row in measured.items():
-        other = measured.get((recipe, target.replace("/fp32", "/int8")))
+    for (recipe, variant, device, target), row in measured.items():
+        other = measured.get((recipe, variant, device, target.replace("/fp32", "/int8")))
         if row.precision != "fp32" or other is None or row.measurement_id is None or other.measurement_id is None:
             continue
         medians = [
@@ -128,6 +134,8 @@ def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
         ratios.append(
             RatioEntry(
                 recipe=recipe,
+                variant=variant,
+                device=device or "",
                 baseline=target,
                 target=other.target,
                 speedup=ratio,
@@ -178,6 +186,10 @@ def _failure(row: Row) -> FailureEntry:
     )
 
 
+def _cell(row: Row) -> tuple[object, ...]:
+    return tuple(getattr(row, key) for key in CELL)
+
+
 def _artifact(manifest: dict[str, object], rows: list[Row]) -> ArtifactEntry:
     parity, delegation = manifest["parity"], manifest["delegation"]
     same = {name: manifest[name] for name in ArtifactEntry.model_fields if name in manifest}
@@ -190,6 +202,8 @@ def _artifact(manifest: dict[str, object], rows: list[Row]) -> ArtifactEntry:
             "parity_max_absolute": parity["max_absolute"],
             "parity_snr_db": parity["snr_db"],
             "parity_top1_agreement": parity["top1_agreement"],
-            "measured": any(row.status == "measured" and row.target == manifest["target"] for row in rows),
+            "measured": any(
+                row.status == "measured" and _cell(row) == tuple(manifest[key] for key in CELL) for row in rows
+            ),
         }
     )

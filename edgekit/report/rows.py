@@ -9,7 +9,7 @@ from edgekit import published
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import ArtifactRecord, FailureRecord, MeasurementRecord
-from edgekit.published import PHONES, PublishedLatency
+from edgekit.published import PHONES, Figure
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,30 @@ class Row:
         return self.target.rsplit("/", 1)[-1]
 
     @property
-    def published(self) -> tuple[PublishedLatency, ...]:
+    def published(self) -> tuple[Figure, ...]:
         """What was published for this model at this precision, all sources; nothing where its recipe names no paper."""
         if not self.manifest or not self.manifest.get("published"):
             return ()
         names, model = self.manifest["published"], self.manifest["model"]
-        return published.find(names["model"], names["variant"], model["width"], model["resolution"], self.precision)
+        resolution = self.variant.split("/")[1]
+        return published.find(**names, width=model["width"], resolution=resolution, precision=self.precision)
 
     @property
-    def paper(self) -> dict[str, PublishedLatency]:
+    def paper(self) -> dict[str, Figure]:
         """Phone -> the MobileNetV3 paper's figure at this precision."""
-        rows = [row for row in self.published if published.is_paper_column(row, self.precision)]
+        rows = [row for row in self.published if published.is_paper_column(row, self.precision) and row.latency_ms]
         return {row.device: row for row in rows if row.device in PHONES}
 
     @property
-    def top1_published(self) -> float | None:
-        """Top-1 in percent that the paper prints beside these latencies; of the paper's weights, not of this artifact."""
-        return next((row.top1 for row in self.paper.values()), None)
+    def published_accuracy(self) -> tuple[float, float, str] | None:
+        """The lowest and the highest accuracy that is published, and its metric; of the sources' weights, not of this artifact.
+
+        Where the MobileNetV3 paper prints one beside its latencies it is that alone.
+        """
+        found = [row for row in self.paper.values() if row.accuracy is not None]
+        found = found or [row for row in self.published if row.accuracy is not None]
+        values = [row.accuracy for row in found if row.accuracy is not None]
+        return (min(values), max(values), found[0].metric) if values else None
 
     @property
     def result(self) -> str:

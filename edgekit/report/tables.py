@@ -5,6 +5,7 @@ Every number says of which kind it is: measured here, derived, or published by s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,18 +14,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgekit.published import PHONES, PublishedLatency
+from edgekit.published import PHONES, Figure
 from edgekit.report.document import RatioEntry
 from edgekit.report.rows import Row
 
 DASH = "–"  # noqa: RUF001  (an en dash: the sign for "not known" in printed tables)
+PUBLISHED_ACCURACY = ("accuracy_published_low", "accuracy_published_high", "accuracy_metric")
 LATENCY_NOTE = (
     "Latency: median of session medians [95 % interval, or the confidence that the sessions allow]; "
     "inference only, batch 1."
 )
 P90_NOTE = "p90: 90th percentile of all runs (≤ its distribution-free upper 95 % bound)."
 PAPER_NOTE = (
-    "Pixel columns: published, arXiv:1905.02244v5 Table 3 (fp32) and Table 4 (int8), single large core; "
+    "Pixel columns: published, arXiv:1905.02244v5 Tables 3, 6, 7 (fp32) and 4 (int8), single large core; "
     "other devices than the one measured."
 )
 
@@ -51,7 +53,7 @@ def markdown(rows: Sequence[Row]) -> str:
             "Params, M (counted)": _millions(row, "parameters", 2),
             "MAdds, M (counted)": _millions(row, "multiply_adds", 1),
             "Top-1 % (this artifact)": DASH,
-            "Top-1 % (published)": _number(row.top1_published, 1),
+            "Top-1 % (published)": _published_accuracy(row),
             "Latency, ms (measured)": latency(row),
             "p90, ms": p90(row),
             "Result": row.result,
@@ -117,8 +119,9 @@ def _style(row: Row) -> str:
 def ratio_lines(ratios: Sequence[RatioEntry]) -> list[str]:
     """Return a sentence per pair of precisions that one run measured in turns."""
     return [
-        f"{one.recipe}: {one.target} is {one.speedup:.2f} [{one.interval[0]:.2f}, {one.interval[1]:.2f}] times as fast as "
-        f"{one.baseline} (paired by block, {one.interval_confidence:.0%} interval)."
+        f"{one.recipe} {one.variant} on {one.device}: {one.target} is "
+        f"{one.speedup:.2f} [{one.interval[0]:.2f}, {one.interval[1]:.2f}] times as fast as {one.baseline} "
+        f"(paired by block, {one.interval_confidence:.0%} interval)."
         for one in ratios
     ]
 
@@ -181,16 +184,19 @@ def _notes_of(row: Row) -> list[str]:
 
 
 def _published_elsewhere(row: Row) -> list[str]:
-    paper = set(row.paper.values())
-    others = sorted(
-        {f"{one.device} {one.latency_ms:g} ms ({_source(one)})" for one in row.published if one not in paper}
-    )
-    return [f"{row.recipe} {row.precision}, published elsewhere: {'; '.join(others)}."] if others else []
+    """Return a line of what other sources print, accuracies only where they are not all the same."""
+    others = [one for one in row.published if one not in set(row.paper.values())]
+    accuracies = {one.accuracy for one in row.published if one.accuracy is not None}
+    told = {f"{one.device} {one.latency_ms:g} ms ({_source(one)})" for one in others if one.latency_ms}
+    if len(accuracies) > 1:
+        told |= {f"{one.accuracy:g} {one.metric} ({_source(one)})" for one in others if one.accuracy is not None}
+    return [f"{row.recipe} {row.precision}, published elsewhere: {'; '.join(sorted(told))}."] if told else []
 
 
-def _source(figure: PublishedLatency) -> str:
+def _source(figure: Figure) -> str:
     table = f", Table {figure.table}" if figure.table and "Table" not in figure.source else ""
-    return figure.source.split("@")[0].split(" (")[0] + table
+    word = "" if figure.precision in {"float32", "uint8"} else f", {figure.precision}"
+    return re.sub(r"@[0-9a-f]{40}", "", figure.source) + table + word
 
 
 def _conditions(row: Row) -> str:
@@ -224,7 +230,7 @@ def _record(row: Row) -> dict[str, Any]:
         "contract": manifest.get("contract"),
         "weights": manifest.get("weights"),
         "top1_this_artifact": None,
-        "top1_published": row.top1_published,
+        **dict(zip(PUBLISHED_ACCURACY, row.published_accuracy or (None, None, None), strict=True)),
         "latency_ms_measured": summary.get("median"),
         "interval_low_ms": interval.get("low"),
         "interval_high_ms": interval.get("high"),
@@ -254,8 +260,13 @@ def _megabytes(row: Row) -> str:
     return f"{row.manifest['size_bytes'] / 1e6:.1f}" if row.manifest else DASH
 
 
-def _number(value: float | None, digits: int) -> str:
-    return DASH if value is None else f"{value:.{digits}f}"
+def _published_accuracy(row: Row) -> str:
+    """Return what is published, a range where sources disagree; the metric where it is not top-1."""
+    if not row.published_accuracy:
+        return DASH
+    low, high, metric = row.published_accuracy
+    values = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
+    return values if metric == "top-1 %" else f"{values} {metric.removesuffix(' %')}"
 
 
 def _paper(row: Row, phone: str) -> str:

@@ -16,9 +16,15 @@ from edgekit.inspection import InspectDocument
 from edgekit.recipe import Recipe
 from edgekit.recipe_files import RecipesDocument
 from edgekit.report.document import RunDocument
+from edgekit.search.compound_scaling import ScaleDocument
 
 WRITTEN: dict[str, type[BaseModel]] = {"recipe": Recipe, "device_profile": DeviceProfile}
-PRINTED: dict[str, type[BaseModel]] = {"recipes": RecipesDocument, "inspect": InspectDocument, "run": RunDocument}
+PRINTED: dict[str, type[BaseModel]] = {
+    "recipes": RecipesDocument,
+    "inspect": InspectDocument,
+    "run": RunDocument,
+    "scale": ScaleDocument,
+}
 
 
 def schemas() -> dict[str, dict[str, Any]]:

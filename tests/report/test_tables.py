@@ -40,7 +40,7 @@ def manifest(target, **changes):
         "multiply_adds": 216_589_760,
         "delegation": {"partitions": 1},
         "parity": PARITY,
-        "published": {"model": "MobileNetV3-Large", "variant": ""},
+        "published": {"model": "MobileNetV3-Large", "variant": "", "head": ""},
         **changes,
     }
 

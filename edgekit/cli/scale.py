@@ -1,0 +1,135 @@
+"""edgekit scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import console, json_option, set_option
+
+if TYPE_CHECKING:
+    from edgekit.search.compound_scaling import Candidate, Coefficients, Scaled
+
+MOST_STEPS = 64
+
+
+@click.command()
+@click.argument("recipe")
+@set_option
+@click.option("--phi", "phis", metavar="PHI|FIRST..LAST", help="How far to scale, e.g. 2 or 1..7.")
+@click.option("--budget", type=float, metavar="N", help="As far as this many multiply-adds allow, e.g. 600e6.")
+@click.option(
+    "--alpha", type=click.FloatRange(min=1), help="Growth of the depth with a step of phi; the paper's is 1.2."
+)
+@click.option("--beta", type=click.FloatRange(min=1), help="Growth of the width; 1.1.")
+@click.option("--gamma", type=click.FloatRange(min=1), help="Growth of the resolution; 1.15.")
+@click.option(
+    "--grid", is_flag=True, help="List the coefficients of a small grid that double the counted multiply-adds."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write a recipe for each model there.",
+)
+@json_option
+def command(
+    recipe: str,
+    overrides: tuple[str, ...],
+    phis: str | None,
+    budget: float | None,
+    alpha: float | None,
+    beta: float | None,
+    gamma: float | None,
+    grid: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Scale a recipe's depth, width and resolution together (EfficientNet's compound scaling), and count what comes of it.
+
+    A published family is followed as it was released (efficientnet_b0 at 1 to 7 is B1 to B7) unless coefficients are given.
+
+    Example: edgekit scale recipes/efficientnet_b0.yaml --phi 1..7
+    """
+    from edgekit.errors import UsageError
+    from edgekit.recipe import load_recipe
+    from edgekit.recipe_files import write_recipe
+    from edgekit.search.compound_scaling import Coefficients, ScaleDocument, grid_search, recipe_of, scale, within
+
+    if sum((phis is not None, budget is not None, grid)) != 1:
+        raise UsageError("Say one of --phi, --budget and --grid.", "For example: --phi 1..7, or --budget 600e6")
+    base = load_recipe(recipe, overrides)
+    given = {key: value for key, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)) if value is not None}
+    coefficients = Coefficients(**given) if given else None
+    document = ScaleDocument(base=base.name)
+    if grid:
+        document.candidates = grid_search(base)
+    elif budget is not None:
+        document.scaled = [within(base, budget, coefficients)]
+    else:
+        document.scaled = [scale(base, phi, coefficients) for phi in _phis(str(phis))]
+    if output:
+        document.written = [str(write_recipe(recipe_of(base, one), output)) for one in document.scaled]
+    if as_json:
+        click.echo(document.model_dump_json(by_alias=True, indent=2))
+    elif grid:
+        _show_candidates(base.name, document.candidates)
+    else:
+        _show_scaled(base.name, document.scaled, coefficients)
+    for path in document.written:
+        click.echo(f"written: {path}", err=True)
+
+
+def _phis(text: str) -> list[float]:
+    """Return the exponents of ``2``, ``0.5`` or ``1..7``."""
+    from edgekit.errors import UsageError
+
+    first, dots, last = text.partition("..")
+    try:
+        if not dots:
+            return [float(first)]
+        start, end = int(first), int(last)
+    except ValueError as error:
+        raise UsageError(
+            f"--phi {text}: write a number, or FIRST..LAST of whole numbers.", "For example: 1..7"
+        ) from error
+    if not 0 <= end - start < MOST_STEPS:
+        raise UsageError(f"--phi {text}: the last is to be after the first, and at most {MOST_STEPS} of them.")
+    return [float(phi) for phi in range(start, end + 1)]
+
+
+def _show_scaled(base: str, scaled: list[Scaled], coefficients: Coefficients | None) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{base}, scaled", title_justify="left")
+    for column in ("phi", "depth", "width", "resolution", "parameters", "multiply-adds"):
+        table.add_column(column, justify="right")
+    table.add_column("how")
+    by = "formula" if coefficients else "formula, the paper's coefficients"
+    for one in scaled:
+        numbers = (f"{one.phi:g}", f"{one.depth:g}", f"{one.width:g}", str(one.resolution))
+        how = f"as released: {one.released}" if one.released else by
+        table.add_row(*numbers, f"{one.parameters:,}", f"{one.multiply_adds:,}", how)
+    console().print(table)
+
+
+def _show_candidates(base: str, candidates: list[Candidate]) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{base}: what doubles its counted multiply-adds", title_justify="left")
+    for column in ("alpha", "beta", "gamma", "alpha*beta^2*gamma^2", "counted ratio"):
+        table.add_column(column, justify="right")
+    for one in candidates:
+        own = one.coefficients
+        numbers = (
+            f"{own.alpha:g}",
+            f"{own.beta:g}",
+            f"{own.gamma:g}",
+            f"{own.product:.3f}",
+            f"{one.counted_ratio:.3f}",
+        )
+        table.add_row(*numbers)
+    console().print(table)
+    click.echo("Which of them is best only training tells; the paper kept 1.2, 1.1, 1.15 for EfficientNet-B0.")

@@ -1,0 +1,1 @@
+"""Finding other networks: compound scaling."""

@@ -1,0 +1,46 @@
+import json
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from edgekit.cli import cli
+from edgekit.errors import UsageError
+from edgekit.recipe import load_recipe
+from edgekit.schemas import schemas
+
+
+@pytest.fixture
+def run():
+    return lambda *arguments: CliRunner().invoke(cli, ["scale", *arguments], standalone_mode=False)
+
+
+def test_a_range_of_phi_is_a_row_each(run):
+    done = run("efficientnet_b0", "--phi", "1..3")
+    for part in ("as released: EfficientNet-B3", "1,827,141,392", "300"):
+        assert part in done.output
+
+
+def test_recipes_are_written_and_can_be_inspected(run, tmp_path):
+    done = run("v2", "--budget", "400e6", "--output", str(tmp_path), "--json")
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, schemas()["scale"])
+    (file,) = document["written"]
+    assert load_recipe(file).expectation.multiply_adds == document["scaled"][0]["multiply_adds"] <= 400e6
+    again = run("v2", "--budget", "400e6", "--output", str(tmp_path)).exception
+    assert "exists already" in again.failure.message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Say one of"),
+        (("--phi", "1", "--budget", "1e9"), "Say one of"),
+        (("--phi", "big"), "write a number"),
+        (("--phi", "3..1"), "the last is to be after the first"),
+    ],
+)
+def test_what_makes_no_sense_is_told(run, arguments, said):
+    error = run("v2", *arguments).exception
+    assert isinstance(error, UsageError)
+    assert said in error.failure.message

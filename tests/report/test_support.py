@@ -1,0 +1,44 @@
+from edgekit.errors import Failure, FailureKind
+from edgekit.recipe import load_recipe
+from edgekit.report.support import support_matrix
+
+TARGETS = ["coreml/-/fp16", "executorch/xnnpack/int8", "tflite/xnnpack/fp32"]
+
+
+def manifest(recipe, target, **changes):
+    return {
+        "recipe": recipe.name,
+        "recipe_hash": recipe.hash,
+        "architecture": recipe.architecture,
+        "variant": recipe.model.variant,
+        "target": target,
+        "format": "tflite",
+        "sha256": "a" * 64,
+        "size_bytes": 17_000_000,
+        "build_key": "k",
+        "weights": "random(0)",
+        "contract": "met",
+        "compile_seconds": 27.4,
+        "delegation": {"partitions": 3, "complete": False},
+        "parity": {"kind": "measured", "photos": 16, "max_absolute": 0, "snr_db": 92.0, "top1_agreement": 1.0},
+        **changes,
+    }
+
+
+def test_every_planned_cell_says_what_became_of_it(ledger):
+    recipe = load_recipe("v1")
+    plan = {"recipes": [{"recipe": recipe.model_dump(mode="json"), "targets": TARGETS}]}
+    run = ledger.begin_run("compile", 0, {}, plan)
+    ledger.record_artifact(run, manifest(recipe, TARGETS[2]))
+    failure = Failure(FailureKind.out_of_memory, "compile", "The process ended with signal 9.")
+    ledger.record_failure(run, failure, recipe="v1", variant="1.0/224", target=TARGETS[1])
+    text = support_matrix(ledger)
+    (line,) = [line for line in text.splitlines() if line.startswith("| v1")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    told = "17.0 MB, 27 s, 92 dB, 16/16, 3 delegates, operators outside"
+    assert cells == ["v1 1.0/224", "not built yet", "out of memory", told]
+    assert "executorch/xnnpack/int8: out of memory: The process ended with signal 9." in text
+
+
+def test_an_empty_ledger_says_how_to_fill_it(ledger):
+    assert "edgekit compile --all" in support_matrix(ledger)

@@ -1,0 +1,87 @@
+import pytest
+
+from edgekit.errors import UsageError
+from edgekit.recipe import load_recipe
+from edgekit.search.compound_scaling import Coefficients, grid_search, recipe_of, released, scale, within
+
+PAPER = Coefficients()
+
+
+@pytest.mark.parametrize("member", range(8))
+def test_b0_scales_to_the_released_members(member):
+    (published,) = [one for one in released() if one.model == f"EfficientNet-B{member}"]
+    scaled = scale(load_recipe("efficientnet_b0"), member)
+    assert (scaled.depth, scaled.width, scaled.resolution) == (published.depth, published.width, published.resolution)
+    shipped = load_recipe(f"efficientnet_b{member}")
+    assert scaled.released == published.model
+    assert scaled.multiply_adds == shipped.expectation.multiply_adds
+    assert scaled.parameters == shipped.expectation.parameters
+
+
+@pytest.mark.parametrize(("phi", "member"), [(0.5, "b1"), (1, "b2"), (2, "b3")])
+def test_the_formula_comes_near_the_members_that_lie_on_its_curve(phi, member):
+    shipped = load_recipe(f"efficientnet_{member}").model
+    scaled = scale(load_recipe("efficientnet_b0"), phi, PAPER)
+    assert scaled.depth == pytest.approx(shipped.depth, abs=0.05)
+    assert scaled.width == pytest.approx(shipped.width, abs=0.05)
+    assert scaled.resolution == pytest.approx(shipped.resolution, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "billions"),  # EfficientNet paper, Table 3, as printed
+    [
+        ("v1", {"width": 2}, 2.2),
+        ("v1", {"resolution": 448}, 2.2),
+        ("v1", {"depth": 1.4, "width": 1.2, "resolution": 288}, 2.3),
+        ("v2", {"depth": 4}, 1.2),
+        ("v2", {"width": 2}, 1.1),
+        ("v2", {"resolution": 448}, 1.2),
+        ("resnet50", {"depth": 4}, 16.2),
+        ("resnet50", {"width": 2}, 14.7),
+        ("resnet50", {"resolution": 448}, 16.4),
+    ],
+)
+def test_other_bases_scale_as_in_the_papers_table_3(recipe, changes, billions):
+    from edgekit.inspection import inspect
+
+    counted = inspect(load_recipe(recipe).changed(changes)).multiply_adds
+    assert counted / 1e9 == pytest.approx(billions, rel=0.05)
+
+
+def test_a_budget_is_kept_and_used():
+    base = load_recipe("v2")
+    found = within(base, 600e6)
+    assert 500e6 < found.multiply_adds <= 600e6
+    assert within(base, found.multiply_adds).multiply_adds == found.multiply_adds
+
+
+def test_a_budget_below_the_smallest_model_says_so():
+    with pytest.raises(UsageError, match="costs 1,000 multiply-adds or less; the smallest costs"):
+        within(load_recipe("v2"), 1000)
+
+
+def test_the_grid_keeps_what_really_doubles_the_cost_and_the_papers_choice_is_among_it():
+    found = grid_search(load_recipe("v1"), tolerance=0.05)
+    assert all(1.9 <= one.counted_ratio <= 2.1 for one in found)
+    assert [abs(one.counted_ratio - 2) for one in found] == sorted(abs(one.counted_ratio - 2) for one in found)
+    assert len({(c.alpha, c.beta, c.gamma) for c in (one.coefficients for one in found)}) == len(found) > 5
+
+
+def test_a_scaled_recipe_has_its_counts_as_contract_and_random_weights():
+    from edgekit.inspection import inspect
+
+    scaled = scale(load_recipe("v2"), 1, PAPER)
+    recipe = recipe_of(load_recipe("v2"), scaled)
+    assert recipe.weights.random == 0
+    assert recipe.published is None
+    assert inspect(recipe).contract == "met"
+
+
+def test_what_has_no_depth_cannot_be_scaled():
+    with pytest.raises(UsageError, match="mobilenet_v3_large has no depth"):
+        scale(load_recipe("v3_large"), 1)
+
+
+def test_a_scaling_that_makes_no_model_says_so():
+    with pytest.raises(UsageError, match="is no model"):
+        scale(load_recipe("v1"), -12, PAPER)
