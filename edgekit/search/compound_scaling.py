@@ -8,7 +8,7 @@ from B4 up no single phi gives them, so they are data (released_scalings.csv).
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -26,7 +26,8 @@ from edgekit.recipe import Recipe
 SIDE = 8  # pixels: resolutions are rounded to multiples of it
 GRID = tuple(round(1 + 0.05 * step, 2) for step in range(9))  # 1.0 to 1.4
 DOUBLED = 2.0
-PHI_RANGE = (-8.0, 12.0)
+PHI_STEP = 0.5
+PHI_TOLERANCE = 1e-3
 
 
 class Coefficients(BaseModel):
@@ -128,19 +129,30 @@ def within(base: Recipe, budget: float, coefficients: Coefficients | None = None
     def excess(phi: float) -> float:
         return _cost(base, _by_formula(base, phi, chosen)).multiply_adds - budget - 0.5
 
-    low, high = PHI_RANGE
-    low = max(low, _smallest_phi(base, chosen))
-    if excess(low) > 0:
-        smallest = _cost(base, _by_formula(base, low, chosen)).multiply_adds
-        raise UsageError(
-            f"No scaling of {base.name} costs {budget:,.0f} multiply-adds or less; the smallest costs {smallest:,}.",
-            "Take a smaller base, or a larger budget.",
-        )
-    # The cost is a staircase: what bisection ends at lies within the tolerance of the step, so the side below is taken.
-    phi = high if excess(high) <= 0 else float(bisect(excess, low, high, xtol=1e-3))
+    low, high = _bracket(base, budget, excess)
+    # The cost is a staircase: what bisection ends at lies within its tolerance of a step, so the side below is taken.
+    phi = low if high is None else float(bisect(excess, low, high, xtol=PHI_TOLERANCE))
     while excess(phi) > 0:
-        phi -= 1e-3
+        phi -= PHI_TOLERANCE
     return scale(base, round(phi, 4), chosen)
+
+
+def _bracket(base: Recipe, budget: float, excess: Callable[[float], float]) -> tuple[float, float | None]:
+    """Return a phi that is within the budget and the next that is not, None where the next makes no model."""
+    step = PHI_STEP if excess(0.0) <= 0 else -PHI_STEP
+    phi = 0.0
+    try:
+        while (excess(phi + step) <= 0) == (step > 0):
+            phi += step
+    except UsageError as error:
+        if step > 0:
+            return phi, None
+        raise UsageError(
+            f"No scaling of {base.name} costs {budget:,.0f} multiply-adds or less; phi {phi:g} still costs "
+            f"{excess(phi) + budget + 0.5:,.0f}.",
+            "Take a smaller base, or a larger budget.",
+        ) from error
+    return (phi, phi + step) if step > 0 else (phi + step, phi)
 
 
 def grid_search(base: Recipe, tolerance: float = 0.05) -> list[Candidate]:
@@ -208,18 +220,6 @@ def _by_formula(base: Recipe, phi: float, coefficients: Coefficients) -> dict[st
         "width": round(model.width * coefficients.beta**phi, 3),
         "resolution": max(SIDE, round(model.resolution * coefficients.gamma**phi / SIDE) * SIDE),
     }
-
-
-def _smallest_phi(base: Recipe, coefficients: Coefficients) -> float:
-    """Return the smallest phi, in steps of 0.1, whose model can be built."""
-    phi = 0.0
-    while phi > PHI_RANGE[0]:
-        try:
-            base.changed(_by_formula(base, phi - 0.1, coefficients))
-        except ValidationError:
-            break
-        phi -= 0.1
-    return phi
 
 
 def _changed(base: Recipe, arguments: dict[str, float]) -> Recipe:
