@@ -19,11 +19,11 @@ from edgekit.places import find_document, known_documents
 from edgekit.target import KNOWN_TARGETS, Target
 
 NAME = r"^[a-z0-9][a-z0-9_.-]*$"
-VARIANT = re.compile(r"\d+(\.\d+)?/\d+(/\d+)?(/[a-z_]+=[^/=]+)*")
+VARIANT = re.compile(r"\d+(\.\d+)?/\d+(x\d+)?(/\d+)?(/[a-z_]+=[^/=]+)*")
 
 
 class ModelArguments(Strict):
-    """What the architecture is built with. `resolution` is the side of the square input, in pixels.
+    """What the architecture is built with. `resolution` is the input's side in pixels; beside `input_width` its height.
 
     What stands below `batch_norm_epsilon` are options that some architectures take and others do not; None is the
     architecture's own default.
@@ -31,15 +31,25 @@ class ModelArguments(Strict):
 
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
     resolution: Annotated[int, Field(ge=32, le=2048)]
+    input_width: Annotated[int, Field(ge=32, le=4096)] | None = None
     classes: Annotated[int, Field(ge=1, le=100_000)] = 1000
     padding: Literal["same", "torch"]
     batch_norm_epsilon: Annotated[float, Field(gt=0, lt=1)]
     depth: Annotated[float, Field(gt=0, le=8)] | None = None
+    output_stride: Literal[8, 16, 32] | None = None
+    head_filters: Annotated[int, Field(ge=8, le=1024)] | None = None
+    aspp: bool | None = None
+    reduced: bool | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The input's (height, width) in pixels."""
+        return self.resolution, self.input_width or self.resolution
 
     @property
     def options(self) -> dict[str, object]:
         """What is set beyond what every architecture takes: argument -> value."""
-        every = {"resolution", "classes", "padding", "batch_norm_epsilon"}
+        every = {"resolution", "input_width", "classes", "padding", "batch_norm_epsilon"}
         set_ = self.model_dump(exclude=every, exclude_none=True)
         return {name: value for name, value in set_.items() if (name, value) != ("width", 1.0)}
 
@@ -51,11 +61,13 @@ class ModelArguments(Strict):
     def variant(self) -> str:
         """``width/resolution``, and where they are set ``/classes`` (not ImageNet's 1000) and ``/option=value``.
 
-        It is the key of `Recipe.expect`.
+        The resolution is written ``HEIGHTxWIDTH`` where the input is no square. It is the key of `Recipe.expect`.
         """
-        options = [f"{name}={value}" for name, value in self.options.items() if name != "width"]
+        options = [f"{name}={str(value).lower()}" for name, value in self.options.items() if name != "width"]
         classes = [] if self.classes == 1000 else [str(self.classes)]
-        return "/".join([str(self.width), str(self.resolution), *classes, *options])
+        height, width = self.size
+        resolution = str(height) if height == width else f"{height}x{width}"
+        return "/".join([str(self.width), resolution, *classes, *options])
 
 
 class RandomWeights(Strict):
@@ -110,9 +122,11 @@ class Weights(Strict):
 class Preprocessing(Strict):
     """From a photo to the network's input: resize, centre crop, (x / 255 - mean) / std.
 
-    The shorter side is resized to resolution / crop_fraction before the centre crop.
+    The shorter side is resized to resolution / crop_fraction before the centre crop. With `fit` ``stretch`` nothing is cropped:
+    the whole photo is resized to the input, as detectors and segmenters are used.
     """
 
+    fit: Literal["crop", "stretch"] = "crop"
     crop_fraction: Annotated[float, Field(gt=0, le=1)]
     interpolation: Literal["bilinear", "bicubic"]
     mean: tuple[float, float, float]
@@ -209,10 +223,8 @@ class Recipe(Strict):
             if option not in known.options:
                 takes = ", ".join(known.options) or "none"
                 raise ValueError(f"{self.architecture} takes no `{option}` under model; its options: {takes}")
-        if self.model.resolution < known.smallest:
-            raise ValueError(
-                f"{self.architecture} takes no input of {self.model.resolution} pixels; the smallest is {known.smallest}"
-            )
+        if problem := known.problem(self.model.size):
+            raise ValueError(f"{self.architecture} {problem}")
         return self
 
     @property
@@ -243,9 +255,10 @@ def _ask_backends(target: Target) -> None:
 
 
 def _canonical_variant(variant: str) -> str:
-    """Write ``1/224`` and ``1.0/224/1000`` as ``1.0/224``, as :attr:`ModelArguments.variant` does."""
+    """Write ``1/224``, ``1.0/224x224`` and ``1.0/224/1000`` as ``1.0/224``, as :attr:`ModelArguments.variant` does."""
     width, resolution, *classes = variant.split("/")
-    return "/".join([str(float(width)), resolution.lstrip("0"), *(count for count in classes if count != "1000")])
+    pixels = dict.fromkeys(side.lstrip("0") for side in resolution.split("x"))
+    return "/".join([str(float(width)), "x".join(pixels), *(count for count in classes if count != "1000")])
 
 
 def _canonical_hash(content: dict[str, Any]) -> str:

