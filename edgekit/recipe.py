@@ -40,6 +40,7 @@ class ModelArguments(Strict):
     head_filters: Annotated[int, Field(ge=8, le=1024)] | None = None
     aspp: bool | None = None
     reduced: bool | None = None
+    divisor: Annotated[int, Field(ge=1, le=16)] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -57,6 +57,19 @@ class Architecture:
         return ""
 
 
+def _detector(backbone: str, **fixed: object) -> Architecture:
+    return Architecture(
+        "edgekit.models.ssd", "ssd", {"backbone": backbone, **fixed}, ("width", "reduced"), task="detection"
+    )
+
+
+def _segmenter(module: str, backbone: str, *options: str, **fixed: object) -> Architecture:
+    options = ("width", "output_stride", "head_filters", "reduced", *options)
+    return Architecture(
+        f"edgekit.models.{module}", module, {"backbone": backbone, **fixed}, options, task="segmentation"
+    )
+
+
 ARCHITECTURES = {
     "mobilenet_v1": Architecture("edgekit.models.mobilenet_v1"),
     "mobilenet_v2": Architecture("edgekit.models.mobilenet_v2"),
@@ -64,6 +77,19 @@ ARCHITECTURES = {
     "mobilenet_v3_small": Architecture("edgekit.models.mobilenet_v3"),
     "mobilenet_v3_large_minimalistic": Architecture("edgekit.models.mobilenet_v3"),
     "mobilenet_v3_small_minimalistic": Architecture("edgekit.models.mobilenet_v3"),
+    "ssdlite_mobilenet_v1": _detector("mobilenet_v1"),
+    "ssdlite_mobilenet_v2": _detector("mobilenet_v2"),
+    "ssdlite_mobilenet_v3_large": _detector("mobilenet_v3_large"),
+    "ssdlite_mobilenet_v3_small": _detector("mobilenet_v3_small"),
+    "ssd_mobilenet_v2": _detector("mobilenet_v2", lite=False),
+    "deeplabv3_mobilenet_v1": _segmenter("deeplabv3", "mobilenet_v1", "aspp"),
+    "deeplabv3_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", "aspp", "divisor"),
+    "raspp_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", aspp=False),
+    "raspp_mobilenet_v3_large": _segmenter("deeplabv3", "mobilenet_v3_large", aspp=False),
+    "raspp_mobilenet_v3_small": _segmenter("deeplabv3", "mobilenet_v3_small", aspp=False),
+    "lraspp_mobilenet_v2": _segmenter("lraspp", "mobilenet_v2"),
+    "lraspp_mobilenet_v3_large": _segmenter("lraspp", "mobilenet_v3_large"),
+    "lraspp_mobilenet_v3_small": _segmenter("lraspp", "mobilenet_v3_small"),
 }
 """Name of an architecture -> where it is built and what it takes."""
 

@@ -20,6 +20,11 @@ from edgekit.models import OUTPUTS
 
 Padding = Literal["same", "torch"]
 Nonlinearity = Callable[[], nn.Module]
+Reduced = bool | Literal["with entry"]
+"""Whether the channels of a backbone's last stage are halved, in V3 also those of the expansion that leads into it.
+
+Detectors read that expansion and keep it whole; MobileNetV3's segmenters halve it, too: their printed parameters say so.
+"""
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
@@ -159,6 +164,20 @@ class InvertedResidual(nn.Module):
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
         output: Tensor = self.conv(input)
         return input + output if self.residual else output
+
+    def with_expansion(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the expansion layer's output and the block's; for blocks that expand and have no residual."""
+        expand, *rest = self.conv
+        expansion: Tensor = expand(input)
+        output = expansion
+        for layer in rest:
+            output = layer(output)
+        return expansion, output
+
+
+def output_channels(module: nn.Module) -> int:
+    """Return the channels of what a stack of convolutions returns."""
+    return [layer.out_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)][-1]
 
 
 class Classifier(nn.Module):

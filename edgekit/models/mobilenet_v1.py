@@ -10,7 +10,15 @@ from typing import NamedTuple
 
 from torch import nn
 
-from edgekit.models.blocks import Classifier, Convention, ConvNormActivation, DepthwiseSeparable, Padding
+from edgekit.models.blocks import (
+    Classifier,
+    Convention,
+    ConvNormActivation,
+    DepthwiseSeparable,
+    Padding,
+    Reduced,
+    output_channels,
+)
 
 
 class Row(NamedTuple):
@@ -33,25 +41,32 @@ TABLE_1 = (
     Row(1024, 2, 1),  # 14x14x512
     Row(1024, 1, 1),  # 7x7x1024
 )
+LAST_STAGE = 4  # the fourth row of stride 2 begins it
 
 
-def mobilenet_v1(
-    width: float = 1.0, classes: int = 1000, padding: Padding = "same", batch_norm_epsilon: float = 1e-3
-) -> Classifier:
-    """Build MobileNetV1 for (N, 3, H, W) images, H and W at least 32.
+def features(width: float, convention: Convention, reduced: Reduced = False) -> nn.Sequential:
+    """Return the layers before pooling; every layer has max(int(channels * width), 8) channels, as in TensorFlow Slim.
 
-    Every layer has max(int(channels * width), 8) channels, as in TensorFlow Slim; the classifier keeps `classes` outputs.
+    `reduced` halves the channels of the last stage (MobileNetV3 paper, section 6.3).
     """
 
     def scaled(channels: int) -> int:
         return max(int(channels * width), 8)
 
-    convention = Convention(padding, batch_norm_epsilon)
-    channels = scaled(32)
-    features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
+    channels, stages = scaled(32), 0
+    layers: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
     for row in TABLE_1:
+        stages += row.stride == 2
+        outputs = scaled(row.out // 2 if reduced and stages == LAST_STAGE else row.out)
         for _ in range(row.repeats):
-            features.append(DepthwiseSeparable(channels, scaled(row.out), row.stride, convention, nn.ReLU6))
-            channels = scaled(row.out)
-    classifier = nn.Sequential(nn.Dropout(0.001), nn.Linear(channels, classes))
-    return Classifier(nn.Sequential(*features), classifier)
+            layers.append(DepthwiseSeparable(channels, outputs, row.stride, convention, nn.ReLU6))
+            channels = outputs
+    return nn.Sequential(*layers)
+
+
+def mobilenet_v1(
+    width: float = 1.0, classes: int = 1000, padding: Padding = "same", batch_norm_epsilon: float = 1e-3
+) -> Classifier:
+    """Build MobileNetV1 for (N, 3, H, W) images, H and W at least 32; the classifier keeps `classes` outputs."""
+    layers = features(width, Convention(padding, batch_norm_epsilon))
+    return Classifier(layers, nn.Sequential(nn.Dropout(0.001), nn.Linear(output_channels(layers), classes)))
