@@ -78,13 +78,16 @@ class RandomWeights(Strict):
 
 
 class Weights(Strict):
-    """Either a checkpoint (`url` and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed.
+    """Either a checkpoint (`url` or `file`, and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed.
 
+    `file` is the name of a checkpoint that no address has: it was converted (`edgekit weights convert`) or imported into the
+    cache and is found there by its hash; the recipe's comment says from what.
     `mirrors` are addresses of the same file, asked in order where `url` fails. `new_head` is a seed: the classifier's last layer
     is not the checkpoint's but drawn from it, so that `model.classes` may be another number.
     """
 
     url: str | None = None
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
     mirrors: tuple[str, ...] = ()
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
     key_map: str | None = None
@@ -102,13 +105,23 @@ class Weights(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Weights:
-        of_checkpoint = (self.url, self.mirrors, self.sha256, self.key_map, self.fallback, self.new_head is not None)
+        of_checkpoint = (
+            self.url,
+            self.file,
+            self.mirrors,
+            self.sha256,
+            self.key_map,
+            self.fallback,
+            self.new_head is not None,
+        )
         if self.random is not None and any(of_checkpoint):
             raise ValueError(
                 "give either random or url and sha256, not both (to replace all: --set 'weights={random: 0}')"
             )
-        if self.random is None and not (self.url and self.sha256):
+        if self.random is None and not ((self.url or self.file) and self.sha256):
             raise ValueError("give url and sha256 (8 digits or more), or random: SEED")
+        if self.file and self.urls:
+            raise ValueError("give either url or file, not both")
         for url in self.urls:
             if urlsplit(url).scheme not in {"http", "https"}:
                 raise ValueError(f"url is {url!r}; write the whole address, beginning with https://")
@@ -224,6 +237,8 @@ class Recipe(Strict):
             if option not in known.options:
                 takes = ", ".join(known.options) or "none"
                 raise ValueError(f"{self.architecture} takes no `{option}` under model; its options: {takes}")
+        if self.weights.new_head is not None and known.task != "classification":
+            raise ValueError(f"weights.new_head is for classifiers; {self.architecture} is made for {known.task}")
         if problem := known.problem(self.model.size):
             raise ValueError(f"{self.architecture} {problem}")
         return self
@@ -274,13 +289,14 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """
     path = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
     recipe = load_document(Recipe, path, overrides)
-    if overrides and recipe.weights.url:
+    if overrides and recipe.weights.random is None:
         written = load_document(Recipe, path)
         with_classes = written.model.model_copy(update={"classes": recipe.model.classes})
         fits = (written.architecture, written.model if recipe.weights.new_head is None else with_classes)
         if fits != (recipe.architecture, recipe.model):
             raise UsageError(
-                f"{recipe.name} has real weights ({recipe.weights.url}), which fit only the model as the recipe states it.",
+                f"{recipe.name} has real weights ({recipe.weights.url or recipe.weights.file}), "
+                "which fit only the model as the recipe states it.",
                 "Ask for random ones as well: --set 'weights={random: 0}'; or, for another number of classes only, "
                 "for a new last layer: --set weights.new_head=0.",
                 FailureKind.recipe,

@@ -21,6 +21,7 @@ from edgekit.recipe import Recipe
 from edgekit.worker import Workers
 
 IMAGENET = 1000
+"""Classes; TensorFlow's networks have one more before them, the background."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
     recipe = plan.recipe
     if (task := ARCHITECTURES[recipe.architecture].task) != "classification":
         raise UsageError(f"{recipe.name} is no classifier: {recipe.architecture} is made for {task}.")
-    if recipe.model.classes != IMAGENET:
+    background = recipe.model.classes - IMAGENET
+    if background not in {0, 1}:
         message = f"{recipe.name} has {recipe.model.classes} classes; names are known for ImageNet's {IMAGENET} only."
         raise UsageError(message)
-    names = class_names()
     image = preprocess(open_photo(photo), recipe.preprocessing, recipe.model.size)[None]
     logs = cache_folder() / "logs" / "classify"
     prepared, built = build_artifacts(plan, tell, logs)
@@ -52,6 +53,7 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
             raise EdgekitError(one.failure.kind, one.failure.stage, one.failure.message, one.failure.hint)
     artifact = built[0].artifact if built else None
     probabilities = softmax(_predict(recipe, prepared, artifact, image, logs)[0].astype(np.float64))
+    names = ["background"] * background + class_names()
     best = np.argsort(-probabilities)[:count].tolist()
     return [Rank(index, names[index], float(probabilities[index])) for index in best]
 

@@ -206,6 +206,38 @@ def _sigmoid_hard(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 
 
 @_operator
+def _sigmoid(x: Tensor) -> Tensor:
+    return x.sigmoid()
+
+
+@_operator
+def _avg_pool(
+    x: Tensor,
+    kernel_sizes: list[int],
+    strides: list[int],
+    pad_type: str,
+    pad: list[int],
+    exclude_padding_from_average: bool,
+    ceil_mode: bool,
+) -> Tensor:
+    if any(pad) or pad_type not in ("valid", "custom") or ceil_mode:
+        raise EdgekitError(
+            FailureKind.unsupported_operator, "parity", "the reference executor does not know avg_pool with padding"
+        )
+    return functional.avg_pool2d(x, kernel_sizes, strides)
+
+
+@_operator
+def _upsample_bilinear(
+    x: Tensor, scale_factor_height: float | Tensor, scale_factor_width: float | Tensor, align_corners: bool
+) -> Tensor:
+    """Resize to floor(size * factor), the factor as a float32 number."""
+    factors = (np.float32(scale_factor_height), np.float32(scale_factor_width))
+    size = [int(np.float32(side) * factor) for side, factor in zip(x.shape[2:], factors, strict=True)]
+    return functional.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+
+
+@_operator
 def _thresholded_relu(x: Tensor, alpha: Tensor) -> Tensor:
     return torch.where(x >= alpha, x, 0.0)
 

@@ -1,7 +1,8 @@
 """Weights from files of other frameworks: TensorFlow graphs and float TFLite files become .safetensors in edgekit's names.
 
-A key map (``keymaps/NAME.csv``) is data: for each of our tensors a row with the rule that makes it and the source's name of what it
-is made from. Nothing else in edgekit imports this package; a TensorFlow graph needs the extra ``import``, a TFLite file ``convert``.
+A key map (``keymaps/NAME.csv``) is data: for each of our tensors a row with the rule that makes it and the source's name of
+what it is made from. The rest of edgekit does not import this package, only ``edgekit weights convert`` does. A TensorFlow graph
+needs the extra ``import``, a TFLite file ``convert``.
 
 Where batch norm is folded into the convolutions, as in TFLite files, the convolution takes the weights and the batch norm becomes
 the addition of the folded bias: mean 0, variance 1, scale sqrt(1 + epsilon), so that the model is the same to the rounding.

@@ -32,8 +32,8 @@ class Pyramid(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, filters, H, W)."""
         pooled = self.pooled(features.mean((2, 3), keepdim=True))
-        spread = pooled.expand(-1, -1, features.shape[2], features.shape[3])
-        branches = [spread, self.pointwise(features), *(branch(features) for branch in self.atrous)]
+        # Resized rather than expanded: the TFLite converter's BROADCAST_TO does not run, and TensorFlow resizes, too.
+        branches = [upsample(pooled, features), self.pointwise(features), *(branch(features) for branch in self.atrous)]
         projected: Tensor = self.project(torch.cat(branches, 1))
         return projected
 
@@ -60,16 +60,16 @@ def upsample(input: Tensor, like: Tensor) -> Tensor:
 
 
 def segmentation_features(
-    backbone: str, width: float, convention: Convention, reduced: Reduced, output_stride: int, divisor: int = 8
+    backbone: str, width: float, convention: Convention, reduced: bool, divisor: int = 8
 ) -> nn.Sequential:
-    """Return the layers of a backbone that a segmentation head stands on, at `output_stride` 8, 16 or 32.
+    """Return the layers of a backbone that a segmentation head stands on.
 
     MobileNetV2 comes without its last convolution, and its channels can be multiples of another `divisor` than 8.
     """
+    half: Reduced = "with entry" if reduced else False
     if backbone == "mobilenet_v2":
-        layers = mobilenet_v2.features(width, convention, reduced, divisor=divisor)
-        return dilate(nn.Sequential(*list(layers)[:-1]), output_stride)
-    return dilate(BACKBONES[backbone](width, convention, reduced), output_stride)
+        return nn.Sequential(*list(mobilenet_v2.features(width, convention, half, divisor=divisor))[:-1])
+    return BACKBONES[backbone](width, convention, half)
 
 
 def deeplabv3(
@@ -90,7 +90,7 @@ def deeplabv3(
     released network of width 0.5 has 1, so that 12 channels stay 12.
     """
     convention = Convention(padding, batch_norm_epsilon)
-    features = segmentation_features(backbone, width, convention, reduced and "with entry", output_stride, divisor)
+    features = dilate(segmentation_features(backbone, width, convention, reduced, divisor), output_stride)
     head = Pyramid(output_channels(features), head_filters, RATES[output_stride] if aspp else (), convention)
     return Segmenter(features, head, head_filters, classes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from edgekit.models import OUTPUTS
-from edgekit.models.backbone import Backbone
+from edgekit.models.backbone import Backbone, dilate
 from edgekit.models.blocks import Convention, ConvNormActivation, Padding
 from edgekit.models.deeplabv3 import segmentation_features, upsample
 
@@ -31,7 +31,8 @@ class LRASPPSegmenter(nn.Module):
         """(N, 3, H, W) -> (N, classes, H, W) logits."""
         fine, coarse = self.backbone(images)
         window = tuple(min(POOLED, side) for side in coarse.shape[2:])
-        gate = self.gate(nn.functional.avg_pool2d(coarse, window, POOL_STRIDES))
+        strides = tuple(min(pair) for pair in zip(POOL_STRIDES, window, strict=True))  # XNNPACK takes no larger ones
+        gate = self.gate(nn.functional.avg_pool2d(coarse, window, strides))
         gated = self.pointwise(coarse) * upsample(gate, coarse)
         return upsample(self.coarse_classifier(upsample(gated, fine)) + self.fine_classifier(fine), images)
 
@@ -48,5 +49,6 @@ def lraspp(
 ) -> LRASPPSegmenter:
     """Build a segmenter for (N, 3, H, W) images of any size; arguments as :func:`edgekit.models.deeplabv3.deeplabv3`."""
     convention = Convention(padding, batch_norm_epsilon)
-    features = segmentation_features(backbone, width, convention, reduced and "with entry", output_stride)
-    return LRASPPSegmenter(Backbone(features, stride=8), head_filters, classes, convention)
+    tapped = Backbone(segmentation_features(backbone, width, convention, reduced), stride=8)
+    dilate(tapped.features, output_stride)  # after the tap was found, which follows from the strides
+    return LRASPPSegmenter(tapped, head_filters, classes, convention)

@@ -111,10 +111,10 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
     """
     if weights.random is not None:
         return Resolved(None, weights.random)
-    assert weights.url and weights.sha256  # the schema's promise
+    assert weights.sha256  # the schema's promise
     if found := _cached(weights.sha256):
         return Resolved(found, weights.new_head)
-    name = PurePosixPath(urlsplit(weights.url).path).name or "checkpoint"
+    name = weights.file or PurePosixPath(urlsplit(weights.url or "").path).name or "checkpoint"
     reasons = []
     for url in weights.urls:
         try:
@@ -125,12 +125,13 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
             ImportError,
         ) as error:  # ImportError: a SOCKS proxy without its package
             reasons.append(f"{urlsplit(url).netloc}: {_reason(error)}")
-    missing = (
-        f"The weights {name} (SHA-256 {weights.sha256}) are not in {weights_folder()} "
-        f"and could not be downloaded ({'; '.join(reasons)})."
+    missing = f"The weights {name} (SHA-256 {weights.sha256}) are not in {weights_folder()}" + (
+        f" and could not be downloaded ({'; '.join(reasons)})." if reasons else " and have no address."
     )
     if weights.fallback is None:
         hint = f"Bring the file here and run: edgekit weights import {name} (in a checkout: `make weights`, for MobileNetV2)."
+        if weights.file:
+            hint = "The recipe's comment says what it is converted from; in a checkout: `make imported-weights`."
         raise EdgekitError(FailureKind.weights_missing, "weights", missing, hint, retriable=True)
     seed = weights.fallback.random
     return Resolved(None, seed, f"{missing} Random weights (seed {seed}) stand in: latencies hold, accuracy does not.")
@@ -150,8 +151,9 @@ def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None, new
         names = {row["torchvision"]: row["edgekit"] for row in read_key_map(key_map)}
         state = {names.get(key, key): value for key, value in state.items()}
     own = model.state_dict()
-    last = [layer for layer, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
-    head = {key: value for key, value in own.items() if key.startswith(f"{last}.")}
+    linear = [layer for layer, module in model.named_modules() if isinstance(module, nn.Linear)]
+    # Detectors and segmenters have none; the recipe's schema asks for no new head there.
+    head = {key: value for key, value in own.items() if linear and key.startswith(f"{linear[-1]}.")}
     if new_head:
         state |= head
     problems = [f"missing {key}" for key in own if key not in state]

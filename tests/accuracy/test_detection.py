@@ -64,7 +64,7 @@ def test_detections_are_found_per_class_and_never_the_background():
 
 
 def test_class_overlap_leaves_out_ignored_pixels():
-    predicted, truth = np.array([15, 15, 0, 15]), np.array([15, 0, 15, 255])
+    predicted, truth = np.array([15, 15, 0, 15]), np.array([15, 0, 15, -1])
     assert class_overlap(predicted, truth, 15) == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="neither"):
         class_overlap(predicted, truth, 7)

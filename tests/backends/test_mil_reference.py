@@ -274,6 +274,17 @@ OPERATORS = {
     ),
     "pad of the last dimension": (lambda x: mb.pad(x=x, pad=[0, 2]), lambda x: functional.pad(x, (0, 2)), (2, 3, 4, 5)),
     "identity": (lambda x: mb.identity(x=x), lambda x: x, (2, 3, 4, 5)),
+    "sigmoid": (lambda x: mb.sigmoid(x=x), torch.sigmoid, (2, 3, 4, 5)),
+    "avg_pool": (
+        lambda x: mb.avg_pool(x=x, kernel_sizes=[3, 2], strides=[1, 2], pad_type="valid"),
+        lambda x: functional.avg_pool2d(x, (3, 2), (1, 2)),
+        (2, 3, 4, 5),
+    ),
+    "upsample_bilinear": (
+        lambda x: mb.upsample_bilinear(x=x, scale_factor_height=2.0, scale_factor_width=257 / 33, align_corners=True),
+        lambda x: functional.interpolate(x, (8, 257), mode="bilinear", align_corners=True),
+        (2, 3, 4, 33),
+    ),
 }
 
 
