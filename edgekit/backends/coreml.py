@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.backends.base import Compiled, Images, Logits, TensorSpec
+from edgekit.backends.base import Compiled, Images, Outputs, TensorSpec, torch_spec
 from edgekit.target import Target
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CoreML:
-    """Input `image` is float32 NCHW, output `logits` float32; the program computes in fp16."""
+    """Input `image` is float32 NCHW, outputs are float32 under the model's names; the program computes in fp16."""
 
     name = "coreml"
     format = "mlpackage"
@@ -28,16 +28,17 @@ class CoreML:
         import coremltools
         import torch
 
+        from edgekit.models.outputs import named_outputs
+
         example = torch.from_numpy(calibration[:1])
-        with torch.no_grad():
-            shape = tuple(model(example).shape)
+        shapes = {name: output.shape for name, output in named_outputs(model, example).items()}
         # Exported rather than traced: a trace turns the sizes that TensorFlow padding is computed from into tensors. The empty
         # decomposition table keeps h-swish and h-sigmoid whole.
         exported = torch.export.export(model, (example,)).run_decompositions({})
         package = coremltools.convert(
             exported,
             inputs=[coremltools.TensorType(name="image", shape=example.shape, dtype=np.float32)],
-            outputs=[coremltools.TensorType(name="logits", dtype=np.float32)],
+            outputs=[coremltools.TensorType(name=name, dtype=np.float32) for name in shapes],
             convert_to="mlprogram",
             compute_precision=coremltools.precision.FLOAT16,
             minimum_deployment_target=coremltools.target.iOS15,
@@ -46,12 +47,13 @@ class CoreML:
         package.save(str(output))
         return Compiled(
             inputs=(TensorSpec(name="image", shape=tuple(example.shape), layout="NCHW"),),
-            outputs=(TensorSpec(name="logits", shape=shape, layout="NC"),),
+            outputs=tuple(torch_spec(one.name, shapes[one.name]) for one in package.get_spec().description.output),
         )
 
-    def execute(self, artifact: Path, images: Images) -> Logits:
+    def execute(self, artifact: Path, images: Images) -> Outputs:
         """Execute the saved program in torch (:mod:`edgekit.backends.mil_reference`): derived, not measured."""
         from edgekit.backends import mil_reference
 
         program = mil_reference.load(artifact)
-        return np.concatenate([program.run(image[None]) for image in images])
+        outputs = [program.run(image[None]) for image in images]
+        return tuple(np.concatenate([one[name] for one in outputs]) for name in program.output_names)

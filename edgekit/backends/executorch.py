@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.backends.base import Compiled, Delegation, Images, Logits, TensorSpec
+from edgekit.backends.base import Compiled, Delegation, Images, Outputs, TensorSpec, torch_spec
 from edgekit.target import Target
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class ExecuTorch:
         from executorch.exir import to_edge_transform_and_lower
 
         from edgekit.backends.rewrite import decompose
+        from edgekit.models.outputs import named_outputs
 
         example = (torch.from_numpy(calibration[:1]),)
         exported = torch.export.export(decompose(model, hard_sigmoid=True), example)
@@ -39,15 +40,14 @@ class ExecuTorch:
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         delegation = _delegation(lowered.exported_program().graph)
         output.write_bytes(lowered.to_executorch().buffer)
-        with torch.no_grad():
-            shape = tuple(model(example[0]).shape)
         return Compiled(
             inputs=(TensorSpec(name="image", shape=tuple(example[0].shape), layout="NCHW"),),
-            outputs=(TensorSpec(name="logits", shape=shape, layout="NC"),),
+            # torch.export keeps the order of a tuple; the runner reads the shapes back, and parity compares by name.
+            outputs=tuple(torch_spec(name, one.shape) for name, one in named_outputs(model, example[0]).items()),
             delegation=delegation,
         )
 
-    def execute(self, artifact: Path, images: Images) -> Logits:
+    def execute(self, artifact: Path, images: Images) -> Outputs:
         """See :class:`edgekit.backends.base.Backend`."""
         from edgekit.runners import infer
 

@@ -41,18 +41,18 @@ def _operator(function: Operator) -> Operator:
 
 @dataclass(frozen=True)
 class Program:
-    """A loaded ML program with one image input and one output, ready to run."""
+    """A loaded ML program with one image input, ready to run."""
 
     input_name: str
     input_shape: tuple[int, ...]
-    output_name: str
+    output_names: tuple[str, ...]
     _operations: list[Any]
     _input: Any
-    _output: Any
+    _outputs: list[Any]
     _constants: dict[Any, Any]
 
-    def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the output, float32, for an `image` of shape `input_shape` (N, C, H, W), float32.
+    def run(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return output name -> float32 array for an `image` of shape `input_shape` (N, C, H, W), float32.
 
         ValueError for another shape; EdgekitError(unsupported_operator) for an attribute that no function here knows.
         """
@@ -64,23 +64,20 @@ class Program:
                 inputs = {name: _given(variable, values) for name, variable in operation.inputs.items()}
                 (output,) = operation.outputs
                 values[output] = _rounded(OPERATORS[operation.op_type](**inputs), output)
-        result: NDArray[np.float32] = values[self._output].numpy()
-        return result
+        return {variable.name: values[variable].numpy() for variable in self._outputs}
 
 
 def load(path: Path) -> Program:
     """Read the ``.mlpackage`` folder at `path`.
 
     EdgekitError: unsupported_operator naming every operator of the program that is not known here;
-    unsupported_target for what is no ML program with one input and one output.
+    unsupported_target for what is no ML program with one input.
     """
     model = MLModel(str(path), skip_model_load=True)  # loading for prediction needs a Mac
     spec = model.get_spec()
     inputs, outputs = spec.description.input, spec.description.output
-    if spec.WhichOneof("Type") != "mlProgram" or len(inputs) != 1 or len(outputs) != 1:
-        raise EdgekitError(
-            FailureKind.unsupported_target, "parity", f"{path.name} is no ML program with one input and one output"
-        )
+    if spec.WhichOneof("Type") != "mlProgram" or len(inputs) != 1:
+        raise EdgekitError(FailureKind.unsupported_target, "parity", f"{path.name} is no ML program with one input")
     _check_operators(spec.mlProgram.functions["main"], path)
     function = load_mil(spec, spec.specificationVersion, model.weights_dir).functions["main"]
     constants = {
@@ -92,10 +89,10 @@ def load(path: Path) -> Program:
     return Program(
         input_name=inputs[0].name,
         input_shape=tuple(input.shape),
-        output_name=outputs[0].name,
+        output_names=tuple(output.name for output in outputs),
         _operations=[operation for operation in function.operations if not _is_constant(operation.op_type)],
         _input=input,
-        _output=function.outputs[0],
+        _outputs=function.outputs,
         _constants=constants,
     )
 
@@ -206,6 +203,38 @@ def _clip(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 @_operator
 def _sigmoid_hard(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     return (alpha * x + beta).clamp(0, 1)
+
+
+@_operator
+def _sigmoid(x: Tensor) -> Tensor:
+    return x.sigmoid()
+
+
+@_operator
+def _avg_pool(
+    x: Tensor,
+    kernel_sizes: list[int],
+    strides: list[int],
+    pad_type: str,
+    pad: list[int],
+    exclude_padding_from_average: bool,
+    ceil_mode: bool,
+) -> Tensor:
+    if any(pad) or pad_type not in ("valid", "custom") or ceil_mode:
+        raise EdgekitError(
+            FailureKind.unsupported_operator, "parity", "the reference executor does not know avg_pool with padding"
+        )
+    return functional.avg_pool2d(x, kernel_sizes, strides)
+
+
+@_operator
+def _upsample_bilinear(
+    x: Tensor, scale_factor_height: float | Tensor, scale_factor_width: float | Tensor, align_corners: bool
+) -> Tensor:
+    """Resize to floor(size * factor), the factor as a float32 number."""
+    factors = (np.float32(scale_factor_height), np.float32(scale_factor_width))
+    size = [int(np.float32(side) * factor) for side, factor in zip(x.shape[2:], factors, strict=True)]
+    return functional.interpolate(x, size, mode="bilinear", align_corners=align_corners)
 
 
 @_operator

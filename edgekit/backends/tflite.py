@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.backends.base import Compiled, Delegation, Images, Logits, TensorSpec
+from edgekit.backends.base import Compiled, Delegation, Images, Outputs, TensorSpec
+from edgekit.errors import EdgekitError, FailureKind
 from edgekit.target import Target
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ INT8 = Target("tflite", "xnnpack", "int8")
 
 
 class TFLite:
-    """Inputs are float32 NHWC, outputs float32; int8 graphs quantise inside.
+    """Inputs and outputs of rank 4 are float32 NHWC, other outputs float32; int8 graphs quantise inside.
 
     XNNPACK has HARD_SWISH in float, where the fused operator is faster, and not in int8, where the decomposed form keeps the
     graph in one delegate.
@@ -42,9 +44,9 @@ class TFLite:
                 _quantise(unquantised, calibration, output)
         else:
             _convert(model, calibration, output)
-        return _describe(output)
+        return _describe(output, _output_shapes(model, calibration))
 
-    def execute(self, artifact: Path, images: Images) -> Logits:
+    def execute(self, artifact: Path, images: Images) -> Outputs:
         """See :class:`edgekit.backends.base.Backend`."""
         from edgekit.runners import infer
 
@@ -56,7 +58,18 @@ def _convert(model: nn.Module, calibration: Images, output: Path) -> None:
     import torch
 
     example = torch.from_numpy(calibration[:1]).permute(0, 2, 3, 1).contiguous()
-    litert_torch.convert(litert_torch.to_channel_last_io(model, args=[0]).eval(), (example,)).export(str(output))
+    pixels = [index for index, shape in enumerate(_output_shapes(model, calibration).values()) if len(shape) == 4]
+    channels_last = litert_torch.to_channel_last_io(model, args=[0], outputs=pixels).eval()
+    litert_torch.convert(channels_last, (example,)).export(str(output))
+
+
+def _output_shapes(model: nn.Module, calibration: Images) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    from edgekit.models.outputs import named_outputs
+
+    outputs = named_outputs(model, torch.from_numpy(calibration[:1]))
+    return {name: tuple(output.shape) for name, output in outputs.items()}
 
 
 def _quantise(source: Path, calibration: Images, output: Path) -> None:
@@ -77,26 +90,46 @@ def _quantise(source: Path, calibration: Images, output: Path) -> None:
     int8.quantize(int8.calibrate({signature: samples})).export_model(str(output), overwrite=True)
 
 
-def _describe(path: Path) -> Compiled:
+def _describe(path: Path, shapes: dict[str, tuple[int, ...]]) -> Compiled:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     return Compiled(
-        inputs=tuple(_spec(detail, "NHWC") for detail in inputs),
-        outputs=tuple(_spec(detail, "NC") for detail in outputs),
+        inputs=tuple(_spec(detail, "image") for detail in inputs),
+        outputs=name_outputs(outputs, interpreter.get_signature_runner().get_output_details(), shapes),
         delegation=_delegation(interpreter, {detail["index"] for detail in inputs + outputs}),
     )
 
 
-def _spec(detail: dict[str, Any], layout: Any) -> TensorSpec:
+def name_outputs(
+    details: Sequence[dict[str, Any]], signature: dict[str, dict[str, Any]], shapes: dict[str, tuple[int, ...]]
+) -> tuple[TensorSpec, ...]:
+    """Return the specs of a file's outputs in the order of the file, which is not always the model's.
+
+    The converter's signature calls the model's outputs output_0, output_1 ...; it leads to the tensor by its index. `shapes` are
+    the model's outputs in its own order and layout: EdgekitError (``compilation``) where one does not fit its name.
+    """
+    places = {detail["index"]: int(key.rpartition("_")[2]) for key, detail in signature.items()}
+    names = list(shapes)
+    specs = tuple(_spec(detail, names[places[detail["index"]]]) for detail in details)
+    for spec in specs:
+        shape = shapes[spec.name]
+        expected = (shape[0], *shape[2:], shape[1]) if spec.layout == "NHWC" else shape
+        if spec.shape != expected:
+            message = f"The converter gave the output {spec.name} the shape {spec.shape}, not {expected}."
+            raise EdgekitError(FailureKind.compilation, "compile", message)
+    return specs
+
+
+def _spec(detail: dict[str, Any], name: str) -> TensorSpec:
     scale, zero_point = detail["quantization"]
     quantised = {"scale": float(scale), "zero_point": int(zero_point)} if scale else {}
     shape = tuple(int(side) for side in detail["shape"])
-    return TensorSpec(
-        name=detail["name"], shape=shape, dtype=np.dtype(detail["dtype"]).name, layout=layout, **quantised
-    )
+    layouts: dict[int, Any] = {2: "NC", 3: "NAC", 4: "NHWC"}
+    dtype = np.dtype(detail["dtype"]).name
+    return TensorSpec(name=name, shape=shape, dtype=dtype, layout=layouts[len(shape)], **quantised)
 
 
 def _delegation(interpreter: Any, ends: set[int]) -> Delegation:

@@ -45,9 +45,28 @@ def import_(file: Path, sha256: str) -> None:
 
 
 @command.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--key-map", required=True, metavar="NAME", help="Which names become which: edgekit/importers/keymaps.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
+def convert(source: Path, key_map: str, output: Path) -> None:
+    """Make a checkpoint of a TensorFlow graph (.pb) or a float TFLite file, and put it into the cache.
+
+    Example: edgekit weights convert frozen_inference_graph.pb --key-map object_detection_ssd_mobilenet_v2 --output
+    ssd_mobilenet_v2_coco.safetensors
+    """
+    from edgekit.importers import convert as convert_file
+    from edgekit.models.weights import import_checkpoint
+
+    convert_file(source, key_map, output)
+    click.echo(f"{import_checkpoint(output).sha256}  {output.name}")
+
+
+@command.command()
 @click.argument("recipe")
 def fetch(recipe: str) -> None:
     """Download a recipe's checkpoint into the cache, unless it is there; what was cut off goes on where it ended.
+
+    A checkpoint that a recipe names as a file has no address: `edgekit weights import` or `convert` brings it.
 
     Example: edgekit weights fetch recipes/v2.yaml
     """

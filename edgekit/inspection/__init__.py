@@ -93,7 +93,7 @@ def inspect_closely(recipe: Recipe, machine: Machine | None = None) -> RecipeEnt
     """As :func:`inspect`, with layers, layer types, full convolutions, memory and, given a `machine`, its roofline."""
     counted = _cost(recipe)
     full = with_full_convolutions(counted)
-    peak = peak_activations(recipe.architecture, recipe.model.resolution, **recipe.model.architecture_arguments())
+    peak = peak_activations(recipe.architecture, recipe.model.size, **recipe.model.architecture_arguments())
     return _entry(recipe, counted).model_copy(
         update={
             "layers": list(counted.layers),
@@ -165,7 +165,7 @@ def _changed(recipe: Recipe, changes: dict[str, str]) -> Recipe:
 
 
 def _cost(recipe: Recipe) -> Cost:
-    return cost(recipe.architecture, recipe.model.resolution, **recipe.model.architecture_arguments())
+    return cost(recipe.architecture, recipe.model.size, **recipe.model.architecture_arguments())
 
 
 def _counts(counted: Cost) -> dict[str, int]:

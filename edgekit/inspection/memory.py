@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from edgekit.models import build
+from edgekit.models import Size, build, sides
 from edgekit.models.cost import Shape
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ class Step:
     elementwise: bool
 
 
-def peak_activations(architecture: str, resolution: int, **arguments: object) -> Peak:
-    """Return the peak of an architecture without allocating it; `arguments` as for :func:`edgekit.models.build`."""
+def peak_activations(architecture: str, size: Size, **arguments: object) -> Peak:
+    """Return the peak of an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
     import torch
 
     with torch.device("meta"):
-        return peak_of(build(architecture, **arguments), torch.zeros(1, 3, resolution, resolution))
+        return peak_of(build(architecture, **arguments), torch.zeros(1, 3, *sides(size)))
 
 
 def peak_of(model: nn.Module, image: Tensor) -> Peak:

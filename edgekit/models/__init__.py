@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import nn
+
+Task = Literal["classification", "detection", "segmentation"]
+
+OUTPUTS: dict[Task, tuple[str, ...]] = {
+    "classification": ("logits",),  # (N, classes)
+    "detection": ("class_logits", "box_codes"),  # (N, anchors, classes), (N, anchors, 4)
+    "segmentation": ("logits",),  # (N, classes, H, W), at the input's size
+}
+"""Task -> the names of what its models return: a tensor where it is one name, else a tuple in this order."""
+
+Size = int | tuple[int, int]
+"""An input's (height, width) in pixels; one number is the side of a square."""
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """Return (height, width)."""
+    return (size, size) if isinstance(size, int) else size
 
 
 @dataclass(frozen=True)
@@ -17,7 +34,8 @@ class Architecture:
 
     `module` holds the function that builds it, `function` is that function's name where it is not the architecture's own, and
     `fixed` are the arguments that the architecture's name stands for. `options` are the arguments of the function, beyond
-    classes, padding and batch_norm_epsilon, that a recipe may set. `smallest` is the smallest side of an input, in pixels.
+    classes, padding and batch_norm_epsilon, that a recipe may set. `smallest` is the smallest side of an input, in pixels;
+    `step` tells which larger ones are taken: smallest + any multiple of it.
     """
 
     module: str
@@ -25,6 +43,31 @@ class Architecture:
     fixed: Mapping[str, object] = field(default_factory=dict)
     options: tuple[str, ...] = ("width",)
     smallest: int = 32
+    step: int = 1
+    task: Task = "classification"
+
+    def problem(self, size: Size) -> str:
+        """Say why an input of `size` is not taken, and which one is; empty where it is taken."""
+        for side in sides(size):
+            nearest = max(self.smallest, side - (side - self.smallest) % self.step)
+            if side < self.smallest:
+                return f"takes no input of {side} pixels; the smallest is {self.smallest}"
+            if nearest != side:
+                return f"takes no input of {side} pixels; the nearest are {nearest} and {nearest + self.step}"
+        return ""
+
+
+def _detector(backbone: str, **fixed: object) -> Architecture:
+    return Architecture(
+        "edgekit.models.ssd", "ssd", {"backbone": backbone, **fixed}, ("width", "reduced"), task="detection"
+    )
+
+
+def _segmenter(module: str, backbone: str, *options: str, **fixed: object) -> Architecture:
+    options = ("width", "output_stride", "head_filters", "reduced", *options)
+    return Architecture(
+        f"edgekit.models.{module}", module, {"backbone": backbone, **fixed}, options, task="segmentation"
+    )
 
 
 SCALED = ("width", "depth")
@@ -61,6 +104,19 @@ ARCHITECTURES = {
     "squeezenet1_1": Architecture("edgekit.models.squeezenet", options=()),
     "shufflenet_v1": Architecture("edgekit.models.shufflenet_v1", options=("width", "groups")),
     "shufflenet_v2": Architecture("edgekit.models.shufflenet_v2"),
+    "ssdlite_mobilenet_v1": _detector("mobilenet_v1"),
+    "ssdlite_mobilenet_v2": _detector("mobilenet_v2"),
+    "ssdlite_mobilenet_v3_large": _detector("mobilenet_v3_large"),
+    "ssdlite_mobilenet_v3_small": _detector("mobilenet_v3_small"),
+    "ssd_mobilenet_v2": _detector("mobilenet_v2", lite=False),
+    "deeplabv3_mobilenet_v1": _segmenter("deeplabv3", "mobilenet_v1", "aspp"),
+    "deeplabv3_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", "aspp", "divisor"),
+    "raspp_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", aspp=False),
+    "raspp_mobilenet_v3_large": _segmenter("deeplabv3", "mobilenet_v3_large", aspp=False),
+    "raspp_mobilenet_v3_small": _segmenter("deeplabv3", "mobilenet_v3_small", aspp=False),
+    "lraspp_mobilenet_v2": _segmenter("lraspp", "mobilenet_v2"),
+    "lraspp_mobilenet_v3_large": _segmenter("lraspp", "mobilenet_v3_large"),
+    "lraspp_mobilenet_v3_small": _segmenter("lraspp", "mobilenet_v3_small"),
 }
 """Name of an architecture -> where it is built and what it takes."""
 

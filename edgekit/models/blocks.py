@@ -17,9 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgekit.models import OUTPUTS
+
 Padding = Literal["same", "torch"]
 Nonlinearity = Callable[[], nn.Module]
 Kernel = int | tuple[int, int]
+Reduced = bool | Literal["with entry"]
+"""Whether the channels of a backbone's last stage are halved, in V3 also those of the expansion that leads into it.
+
+Detectors read that expansion and keep it whole; MobileNetV3's segmenters halve it, too: their printed parameters say so.
+"""
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
@@ -67,7 +74,7 @@ class Conv2dSame(nn.Conv2d):
         return functional.conv2d(input, self.weight, self.bias, self.stride, symmetric, self.dilation, self.groups)
 
     def _total(self, size: int, axis: int) -> int:
-        stride, kernel = self.stride[axis], self.kernel_size[axis]
+        stride, kernel = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
         return max((-(-size // stride) - 1) * stride + kernel - size, 0)
 
 
@@ -216,6 +223,20 @@ class InvertedResidual(nn.Module):
         output: Tensor = self.conv(input)
         return input + output if self.residual else output
 
+    def with_expansion(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the expansion layer's output and the block's; for blocks that expand and have no residual."""
+        expand, *rest = self.conv
+        expansion: Tensor = expand(input)
+        output = expansion
+        for layer in rest:
+            output = layer(output)
+        return expansion, output
+
+
+def output_channels(module: nn.Module) -> int:
+    """Return the channels of what a stack of convolutions returns."""
+    return [layer.out_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)][-1]
+
 
 class FusedInvertedResidual(nn.Module):
     """Expand and filter with one full convolution, in `groups` where asked, then project (1x1, linear).
@@ -274,6 +295,8 @@ class ShuffleChannels(nn.Module):
 
 class Classifier(nn.Module):
     """An image classifier: `features`, global average pooling, `classifier`."""
+
+    outputs = OUTPUTS["classification"]
 
     def __init__(self, features: nn.Sequential, classifier: nn.Sequential) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from edgekit.models import build
+from edgekit.models import Size, build, sides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,8 +56,8 @@ class Cost:
         return dict(sorted(totals.items(), key=lambda item: -item[1][1]))
 
 
-def count(model: nn.Module, resolution: int) -> Cost:
-    """Count `model` for one 3 x resolution x resolution image; the model may be on the meta device."""
+def count(model: nn.Module, size: Size) -> Cost:
+    """Count `model` for one 3 x height x width image; the model may be on the meta device."""
     import torch
     from torch import nn
 
@@ -76,19 +76,19 @@ def count(model: nn.Module, resolution: int) -> Cost:
     device = next(model.parameters()).device
     try:
         with torch.no_grad():
-            model(torch.zeros(1, 3, resolution, resolution, device=device))
+            model(torch.zeros(1, 3, *sides(size), device=device))
     finally:
         for handle in handles:
             handle.remove()
     return Cost(tuple(layers))
 
 
-def cost(architecture: str, resolution: int, **arguments: object) -> Cost:
-    """Count an architecture without allocating its weights; `arguments` as for :func:`edgekit.models.build`."""
+def cost(architecture: str, size: Size, **arguments: object) -> Cost:
+    """Count an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
     import torch
 
     with torch.device("meta"):
-        return count(build(architecture, **arguments), resolution)
+        return count(build(architecture, **arguments), size)
 
 
 def _layer(name: str, module: nn.Module, input: Shape, output: Shape) -> LayerCost:

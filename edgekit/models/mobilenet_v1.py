@@ -11,7 +11,16 @@ from typing import NamedTuple
 
 from torch import nn
 
-from edgekit.models.blocks import Classifier, Convention, ConvNormActivation, DepthwiseSeparable, Padding, deepened
+from edgekit.models.blocks import (
+    Classifier,
+    Convention,
+    ConvNormActivation,
+    DepthwiseSeparable,
+    Padding,
+    Reduced,
+    deepened,
+    output_channels,
+)
 
 
 class Row(NamedTuple):
@@ -36,6 +45,29 @@ TABLE_1 = (
 )
 
 
+def features(width: float, convention: Convention, reduced: Reduced = False, depth: float = 1.0) -> nn.Sequential:
+    """Return the layers before pooling; every layer has max(int(channels * width), 8) channels, as in TensorFlow Slim.
+
+    Rows with the same `out` are a stage, which has ceil(layers * depth) layers; so width 1.2, depth 1.4 and 1.3 times the
+    resolution have about the 2.3 billion multiply-adds of the EfficientNet paper (arXiv:1905.11946, Table 3). `reduced` halves
+    the channels of the last stage (MobileNetV3 paper, section 6.3).
+    """
+
+    def scaled(channels: int) -> int:
+        return max(int(channels * width), 8)
+
+    channels = scaled(32)
+    layers: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
+    for out, rows in groupby(TABLE_1, key=lambda row: row.out):
+        outputs = scaled(out // 2 if reduced and out == TABLE_1[-1].out else out)
+        strides = [row.stride for row in rows for _ in range(row.repeats)]
+        count = deepened(len(strides), depth)
+        for stride in (strides + [1] * count)[:count]:
+            layers.append(DepthwiseSeparable(channels, outputs, stride, convention, nn.ReLU6))
+            channels = outputs
+    return nn.Sequential(*layers)
+
+
 def mobilenet_v1(
     width: float = 1.0,
     depth: float = 1.0,
@@ -43,24 +75,6 @@ def mobilenet_v1(
     padding: Padding = "same",
     batch_norm_epsilon: float = 1e-3,
 ) -> Classifier:
-    """Build MobileNetV1 for (N, 3, H, W) images, H and W at least 32.
-
-    Every layer has max(int(channels * width), 8) channels, as in TensorFlow Slim; the classifier keeps `classes` outputs.
-    Rows with the same `out` are a stage, which has ceil(layers * depth) layers; so width 1.2, depth 1.4 and 1.3 times the
-    resolution have about the 2.3 billion multiply-adds of the EfficientNet paper (arXiv:1905.11946, Table 3).
-    """
-
-    def scaled(channels: int) -> int:
-        return max(int(channels * width), 8)
-
-    convention = Convention(padding, batch_norm_epsilon)
-    channels = scaled(32)
-    features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
-    for out, rows in groupby(TABLE_1, key=lambda row: row.out):
-        strides = [row.stride for row in rows for _ in range(row.repeats)]
-        layers = deepened(len(strides), depth)
-        for stride in (strides + [1] * layers)[:layers]:
-            features.append(DepthwiseSeparable(channels, scaled(out), stride, convention, nn.ReLU6))
-            channels = scaled(out)
-    classifier = nn.Sequential(nn.Dropout(0.001), nn.Linear(channels, classes))
-    return Classifier(nn.Sequential(*features), classifier)
+    """Build MobileNetV1 for (N, 3, H, W) images, H and W at least 32; the classifier keeps `classes` outputs."""
+    layers = features(width, Convention(padding, batch_norm_epsilon), depth=depth)
+    return Classifier(layers, nn.Sequential(nn.Dropout(0.001), nn.Linear(output_channels(layers), classes)))

@@ -15,8 +15,10 @@ from edgekit.models.blocks import (
     ConvNormActivation,
     InvertedResidual,
     Padding,
+    Reduced,
     deepened,
     make_divisible,
+    output_channels,
 )
 
 
@@ -39,6 +41,36 @@ TABLE_2 = (
     Row(6, 160, 3, 2),  # 14x14x96
     Row(6, 320, 1, 1),  # 7x7x160
 )
+LAST_STAGE = 4  # the fourth row of stride 2 begins it
+
+
+def features(
+    width: float,
+    convention: Convention,
+    reduced: Reduced = False,
+    last_width: float | None = None,
+    divisor: int = 8,
+    depth: float = 1.0,
+) -> nn.Sequential:
+    """Return the layers before pooling; channels are make_divisible(c * width, divisor).
+
+    Every row, also those with n = 1, is repeated ceil(n * depth) times (EfficientNet, arXiv:1905.11946, Table 3).
+
+    The last convolution's 1280 are multiplied by `last_width`, by default `width` too. `reduced` halves the channels of the
+    last stage (MobileNetV3 paper, section 6.3).
+    """
+    channels, stages, half = make_divisible(32 * width, divisor), 0, 0.5 if reduced else 1.0
+    layers: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
+    for t, c, n, s in TABLE_2:
+        stages += s == 2
+        outputs = make_divisible(c * width * (half if stages == LAST_STAGE else 1.0), divisor)
+        for repeat in range(deepened(n, depth)):
+            stride = s if repeat == 0 else 1
+            layers.append(InvertedResidual(channels, channels * t, outputs, 3, stride, convention, nn.ReLU6))
+            channels = outputs
+    last = make_divisible(1280 * half * (last_width or width), divisor)
+    layers.append(ConvNormActivation(channels, last, 1, convention, nn.ReLU6))
+    return nn.Sequential(*layers)
 
 
 def mobilenet_v2(
@@ -50,19 +82,7 @@ def mobilenet_v2(
 ) -> Classifier:
     """Build MobileNetV2 for (N, 3, H, W) images, H and W at least 32.
 
-    Channels are make_divisible(c * width); the last convolution keeps its 1280 for width < 1 (paper, section 4).
-    Every row, also those with n = 1, is repeated ceil(n * depth) times (EfficientNet, arXiv:1905.11946, Table 3).
+    The last convolution keeps its 1280 for width < 1 (paper, section 4).
     """
-    convention = Convention(padding, batch_norm_epsilon)
-    channels = make_divisible(32 * width)
-    features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
-    for t, c, n, s in TABLE_2:
-        outputs = make_divisible(c * width)
-        for repeat in range(deepened(n, depth)):
-            stride = s if repeat == 0 else 1
-            features.append(InvertedResidual(channels, channels * t, outputs, 3, stride, convention, nn.ReLU6))
-            channels = outputs
-    last = make_divisible(1280 * max(1.0, width))
-    features.append(ConvNormActivation(channels, last, 1, convention, nn.ReLU6))
-    classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(last, classes))
-    return Classifier(nn.Sequential(*features), classifier)
+    layers = features(width, Convention(padding, batch_norm_epsilon), depth=depth, last_width=max(1.0, width))
+    return Classifier(layers, nn.Sequential(nn.Dropout(0.2), nn.Linear(output_channels(layers), classes)))

@@ -18,7 +18,9 @@ from edgekit.models.blocks import (
     InvertedResidual,
     Nonlinearity,
     Padding,
+    Reduced,
     make_divisible,
+    output_channels,
 )
 
 
@@ -74,6 +76,37 @@ def _minimalistic(table: tuple[Row, ...]) -> tuple[Row, ...]:
     return tuple(row._replace(kernel=3, se=False, nl="RE") for row in table)
 
 
+def _features(
+    table: tuple[Row, ...], nl: str, last_conv: int, width: float, convention: Convention, reduced: Reduced = False
+) -> nn.Sequential:
+    nonlinearity, half = NONLINEARITIES[nl], 0.5 if reduced else 1.0
+    channels = make_divisible(16 * width)
+    layers: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nonlinearity, stride=2)]
+    unscaled = 16
+    last_stage = max(index for index, row in enumerate(table) if row.s == 2)
+    for index, row in enumerate(table):
+        # The expansion is a ratio to the block's scaled input (Slim, timm), not a scaled size (torchvision's width_mult).
+        entry = half if index == last_stage and reduced == "with entry" else 1.0
+        expanded = make_divisible(channels * row.expanded / unscaled * entry)
+        outputs = make_divisible(row.out * width * (half if index >= last_stage else 1.0))
+        layers.append(
+            InvertedResidual(channels, expanded, outputs, row.kernel, row.s, convention, NONLINEARITIES[row.nl], row.se)
+        )
+        channels, unscaled = outputs, row.out
+    layers.append(ConvNormActivation(channels, make_divisible(last_conv * width * half), 1, convention, nonlinearity))
+    return nn.Sequential(*layers)
+
+
+def features_large(width: float, convention: Convention, reduced: Reduced = False) -> nn.Sequential:
+    """Return the layers before pooling of Large; `reduced` halves the channels of the last stage (section 6.3)."""
+    return _features(TABLE_1_LARGE, "HS", 960, width, convention, reduced)
+
+
+def features_small(width: float, convention: Convention, reduced: Reduced = False) -> nn.Sequential:
+    """Return the layers before pooling of Small; `reduced` halves the channels of the last stage (section 6.3)."""
+    return _features(TABLE_2_SMALL, "HS", 576, width, convention, reduced)
+
+
 def _build(
     table: tuple[Row, ...],
     nl: str,
@@ -84,25 +117,16 @@ def _build(
     convention: Convention,
 ) -> Classifier:
     nonlinearity = NONLINEARITIES[nl]
-    channels = make_divisible(16 * width)
-    features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nonlinearity, stride=2)]
-    unscaled = 16
-    for row in table:
-        # The expansion is a ratio to the block's scaled input (Slim, timm), not a scaled size (torchvision's width_mult).
-        expanded, outputs = make_divisible(channels * row.expanded / unscaled), make_divisible(row.out * width)
-        features.append(
-            InvertedResidual(channels, expanded, outputs, row.kernel, row.s, convention, NONLINEARITIES[row.nl], row.se)
-        )
-        channels, unscaled = outputs, row.out
-    last = make_divisible(last_conv * width)
-    features.append(ConvNormActivation(channels, last, 1, convention, nonlinearity))
+    layers = _features(table, nl, last_conv, width, convention)
     classifier = nn.Sequential(
-        nn.Linear(last, after_pooling),  # the paper's 1x1 convolution without batch norm, on the pooled 1x1 map
+        nn.Linear(
+            output_channels(layers), after_pooling
+        ),  # the paper's 1x1 convolution without batch norm, on the pooled 1x1 map
         nonlinearity(),
         nn.Dropout(0.2),
         nn.Linear(after_pooling, classes),
     )
-    return Classifier(nn.Sequential(*features), classifier)
+    return Classifier(layers, classifier)
 
 
 def mobilenet_v3_large(

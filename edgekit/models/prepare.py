@@ -1,4 +1,4 @@
-"""From a recipe to a model with weights: the contract is checked, the weights loaded, PyTorch's logits on photos computed.
+"""From a recipe to a model with weights: the contract is checked, the weights loaded, PyTorch's outputs on photos computed.
 
 The result is a folder that every target compiles from, so that all of them start from the same numbers. :func:`prepare` runs in a
 process of its own (:mod:`edgekit.worker`); nothing else here imports torch.
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 CROPS = {"settle": (32, 0), "calibration": (32, 1), "parity": (16, 2)}
 """Purpose -> (how many crops, their seed). Parity photos are never calibration photos."""
+LARGE = 512 * 512
+"""Pixels of an input beyond which there are fewer crops, at least two, so that all of them together do not grow."""
 
 
 class Prepared(BaseModel):
-    """A model that is ready to be compiled; `folder` holds state.safetensors, calibration.npy, parity.npy, reference.npy."""
+    """A model that is ready to be compiled; `folder` holds state.safetensors, calibration.npy, parity.npy, reference.npz."""
 
     folder: Path
     key: str
@@ -86,29 +88,36 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
     import torch
     from safetensors.torch import save_file
 
+    from edgekit.models.outputs import named_outputs
+
     recipe = Recipe.model_validate(job["recipe"])
     facts = check_contract(recipe)
     photos = PhotoSet(tuple(Path(path) for path in job["photos"]), "")
     images = {
-        purpose: crops(photos, recipe.preprocessing, recipe.model.resolution, count, seed)
+        purpose: crops(photos, recipe.preprocessing, recipe.model.size, crop_count(count, recipe.model.size), seed)
         for purpose, (count, seed) in CROPS.items()
     }
     model = build_model(recipe, job["checkpoint"], job["seed"], images["settle"])
-    with torch.no_grad():
-        reference = model(torch.from_numpy(images["parity"])).numpy()
+    reference = [named_outputs(model, torch.from_numpy(image[None])) for image in images["parity"]]
     folder = Path(job["folder"])
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "state.safetensors")
     np.save(folder / "calibration.npy", images["calibration"])
     np.save(folder / "parity.npy", images["parity"])
-    np.save(folder / "reference.npy", reference)
+    outputs: dict[str, Any] = {name: np.concatenate([one[name].numpy() for one in reference]) for name in reference[0]}
+    np.savez(folder / "reference.npz", **outputs)
     return facts
+
+
+def crop_count(count: int, size: tuple[int, int]) -> int:
+    """Return how many of `count` crops there are at (height, width)."""
+    return min(count, max(2, count * LARGE // (size[0] * size[1])))
 
 
 def check_contract(recipe: Recipe) -> dict[str, Any]:
     """Count the recipe's model and compare with what it expects; EdgekitError (``contract``) where they differ."""
     from edgekit.models.cost import cost
 
-    counted = cost(recipe.architecture, recipe.model.resolution, **recipe.model.architecture_arguments())
+    counted = cost(recipe.architecture, recipe.model.size, **recipe.model.architecture_arguments())
     expected = recipe.expectation
     if expected and (counted.parameters, counted.multiply_adds) != (expected.parameters, expected.multiply_adds):
         raise EdgekitError(

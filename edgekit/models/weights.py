@@ -113,11 +113,11 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
     """
     if weights.random is not None:
         return Resolved(None, weights.random)
-    assert weights.url and weights.sha256  # the schema's promise
+    assert weights.sha256  # the schema's promise
     if found := _cached(weights.sha256):
         return Resolved(found, weights.new_head)
-    address = urlsplit(weights.url)
-    name = PurePosixPath(address.fragment or address.path).name or "checkpoint"
+    address = urlsplit(weights.url or "")
+    name = weights.file or PurePosixPath(address.fragment or address.path).name or "checkpoint"
     reasons = []
     for url in weights.urls:
         try:
@@ -128,12 +128,13 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
             ImportError,
         ) as error:  # ImportError: a SOCKS proxy without its package
             reasons.append(f"{urlsplit(url).netloc}: {_reason(error)}")
-    missing = (
-        f"The weights {name} (SHA-256 {weights.sha256}) are not in {weights_folder()} "
-        f"and could not be downloaded ({'; '.join(reasons)})."
+    missing = f"The weights {name} (SHA-256 {weights.sha256}) are not in {weights_folder()}" + (
+        f" and could not be downloaded ({'; '.join(reasons)})." if reasons else " and have no address."
     )
     if weights.fallback is None:
         hint = f"Bring the file here and run: edgekit weights import {name} (in a checkout: `make weights`, for MobileNetV2)."
+        if weights.file:
+            hint = "The recipe's comment says what it is converted from; in a checkout: `make imported-weights`."
         raise EdgekitError(FailureKind.weights_missing, "weights", missing, hint, retriable=True)
     seed = weights.fallback.random
     return Resolved(None, seed, f"{missing} Random weights (seed {seed}) stand in: latencies hold, accuracy does not.")

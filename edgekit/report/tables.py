@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgekit.backends.parity import agreement
 from edgekit.published import PHONES, Figure
 from edgekit.report.document import RatioEntry
 from edgekit.report.rows import Row
@@ -147,7 +148,7 @@ def parity(row: Row) -> str:
     if not row.manifest:
         return DASH
     result = row.manifest["parity"]
-    same = f"{round(result['top1_agreement'] * result['photos'])}/{result['photos']}"
+    same = agreement(result["top1_agreement"], result["photos"], result.get("decisions"))
     return f"{result['snr_db']:.0f} dB, {same}" + (" (derived)" if result["kind"] == "derived" else "")
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from edgekit.errors import EdgekitError, FailureKind
 PYTHON_RUNNER = Path(__file__).with_name("python_runner.py")
 
 
-def infer(artifact: Path, images: NDArray[np.float32], timeout: float = 300) -> NDArray[np.float32]:
+def infer(artifact: Path, images: NDArray[np.float32], timeout: float = 300) -> tuple[NDArray[np.float32], ...]:
     """Run each image (in the artifact's own layout) through the artifact in the runner that also times it.
 
-    Returns float32 (images, classes). EdgekitError (``crashed``, ``timed_out``) with the runner's last words.
+    Returns one float32 array per output of the artifact, in its order and layout, images first. EdgekitError (``crashed``,
+    ``timed_out``) with the runner's last words.
     """
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         question, answer = Path(folder) / "input.bin", Path(folder) / "output.bin"
@@ -47,7 +49,15 @@ def infer(artifact: Path, images: NDArray[np.float32], timeout: float = 300) -> 
                 "run",
                 f"{artifact.name} did not run: {last_words(finished.stdout, finished.stderr)}",
             )
-        return np.fromfile(answer, dtype=np.float32).reshape(len(images), -1)
+        (load,) = (event for event in read_events(finished.stdout) if event["event"] == "load")
+        return split_outputs(np.fromfile(answer, dtype=np.float32), len(images), load["output_shapes"])
+
+
+def split_outputs(values: NDArray[np.float32], images: int, shapes: list[list[int]]) -> tuple[NDArray[np.float32], ...]:
+    """Take a runner's output file apart: one array (images, ...) per output of the given `shapes`, which begin with 1."""
+    sizes = [prod(shape) for shape in shapes]
+    columns = np.split(values.reshape(images, sum(sizes)), np.cumsum(sizes)[:-1], axis=1)
+    return tuple(column.reshape(images, *shape[1:]) for column, shape in zip(columns, shapes, strict=True))
 
 
 def read_events(stdout: str) -> list[dict[str, Any]]:

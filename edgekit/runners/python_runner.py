@@ -1,7 +1,9 @@
 """Runs ON the device: loads one artifact (.tflite or .pte), times it, prints JSON lines. Imports nothing of edgekit.
 
-The input file holds one or more float32 inputs back to back; all are run once for the output file, the first is timed. Lines are
-objects with an `event`: environment, load, first, samples, done, error; times are integers in nanoseconds.
+The input file holds one or more float32 inputs back to back; all are run once for the output file, the first is timed. The output
+file holds float32 values: image after image, of each image all outputs one after another in the order of the `output_shapes`
+that the load line tells. Lines are objects with an `event`: environment, load, first, samples, done, error; times are integers
+in nanoseconds.
 """
 
 import argparse
@@ -37,7 +39,8 @@ class TFLite:
         self.interpreter.allocate_tensors()
         self.load_ns = time.perf_counter_ns() - start
         self.input = self.interpreter.get_input_details()[0]
-        self.output = self.interpreter.get_output_details()[0]
+        self.outputs = self.interpreter.get_output_details()
+        self.output_shapes = [[int(side) for side in output["shape"]] for output in self.outputs]
         self.input_shape = tuple(self.input["shape"])
         self.run = self.interpreter.invoke
         # tflite-runtime lists the operators as they were before any delegate took them: nothing can be told from it.
@@ -48,8 +51,8 @@ class TFLite:
     def set_input(self, image: Any) -> None:
         self.interpreter.set_tensor(self.input["index"], image)
 
-    def get_output(self) -> Any:
-        return self.interpreter.get_tensor(self.output["index"])
+    def get_outputs(self) -> List[Any]:
+        return [self.interpreter.get_tensor(output["index"]) for output in self.outputs]
 
 
 class ExecuTorch:
@@ -71,7 +74,9 @@ class ExecuTorch:
         self.program = Runtime.get().load_program(path)
         self.method = self.program.load_method("forward")
         self.load_ns = time.perf_counter_ns() - start
-        self.input_shape = tuple(self.method.metadata.input_tensor_meta(0).sizes())
+        meta = self.method.metadata
+        self.input_shape = tuple(meta.input_tensor_meta(0).sizes())
+        self.output_shapes = [list(meta.output_tensor_meta(index).sizes()) for index in range(meta.num_outputs())]
         self.facts: Dict[str, Any] = {}
 
     def set_input(self, image: Any) -> None:
@@ -80,8 +85,8 @@ class ExecuTorch:
     def run(self) -> None:
         self.outputs = self.method.execute(self.arguments)
 
-    def get_output(self) -> Any:
-        return self.outputs[0].numpy()
+    def get_outputs(self) -> List[Any]:
+        return [output.numpy() for output in self.outputs]
 
 
 def proc_stat_cpu() -> Optional[int]:
@@ -178,17 +183,17 @@ def main(argv: List[str]) -> None:
         numpy=np.__version__,
         process_context="shell",
     )
-    emit("load", ns=session.load_ns, **session.facts)
+    emit("load", ns=session.load_ns, output_shapes=session.output_shapes, **session.facts)
     images = np.fromfile(arguments.input, dtype=np.float32).reshape(-1, *session.input_shape)
     session.set_input(images[0])
     facts = measure(session, arguments) if arguments.iterations else {}
     if arguments.output:
-        outputs = []
-        for image in images:
-            session.set_input(image)
-            session.run()
-            outputs.append(np.array(session.get_output(), dtype=np.float32))
-        np.stack(outputs).tofile(arguments.output)
+        with open(arguments.output, "wb") as file:
+            for image in images:
+                session.set_input(image)
+                session.run()
+                for output in session.get_outputs():
+                    np.asarray(output, dtype=np.float32).tofile(file)
     emit("done", max_rss_kb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **facts)
 
 

@@ -234,7 +234,7 @@ def _changed(base: Recipe, arguments: dict[str, float]) -> Recipe:
 
 def _cost(base: Recipe, arguments: dict[str, float]) -> Cost:
     model = _changed(base, arguments).model
-    return cost(base.architecture, model.resolution, **model.architecture_arguments())
+    return cost(base.architecture, model.size, **model.architecture_arguments())
 
 
 def _counted(base: Recipe, phi: float, arguments: dict[str, float], name: str = "") -> Scaled:

@@ -34,7 +34,7 @@ def test_fp32_artifacts_give_pytorchs_top1_on_all_labelled_photos_and_int8_is_re
     assert sum(label in np.argsort(-row)[:5] for row, label in zip(reference, labels, strict=True)) == 20
     agreement = {}
     for target, artifact in artifacts.items():
-        logits = backend_of(artifact.target).execute(artifact.path, images)
+        (logits,) = backend_of(artifact.target).execute(artifact.path, images)
         agreement[target] = int((logits.argmax(1) == reference.argmax(1)).sum())
     with capsys.disabled():
         print(f"\nMobileNetV2, top-1 equal to PyTorch's of 20 labelled photos: {agreement}")

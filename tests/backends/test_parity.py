@@ -9,7 +9,8 @@ REFERENCE = RANDOM.normal(0, 3, (16, 100)).astype(np.float32)
 
 
 def judge(artifact, precision="fp32", trained=True):
-    return compare(REFERENCE, artifact.astype(np.float32), precision, ParityLimits(), kind="measured", trained=trained)
+    named = {"logits": artifact.astype(np.float32)}
+    return compare({"logits": REFERENCE}, named, precision, ParityLimits(), kind="measured", trained=trained)
 
 
 def test_equality_passes_at_every_precision():

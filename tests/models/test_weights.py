@@ -325,7 +325,7 @@ def test_a_wrong_hash_is_told_and_no_mirror_asked(files):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_fetch_shows_progress_on_a_terminal_only(files, tmp_path, terminal):
     recipe = tmp_path / "net.yaml"
-    text = Path("recipes/v1.yaml").read_text()
+    text = Path("recipes/v3_large_minimalistic.yaml").read_text()
     before, after = text.split("weights:")[0], text.split("preprocessing:")[1]
     weights = f"weights: {{url: {files.url!r}, sha256: {LARGE_SHA256}}}\n"
     recipe.write_text(f"{before}{weights}preprocessing:{after}")

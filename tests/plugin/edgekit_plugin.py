@@ -31,7 +31,7 @@ class TorchScript:
     def execute(self, artifact, images):
         program = torch.jit.load(str(artifact))
         with torch.no_grad():
-            return np.concatenate([program(torch.from_numpy(image[None])).numpy() for image in images])
+            return (np.concatenate([program(torch.from_numpy(image[None])).numpy() for image in images]),)
 
 
 class Neighbour(Host):
