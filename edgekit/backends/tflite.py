@@ -33,15 +33,15 @@ class TFLite:
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
-        if target == INT8:
-            from edgekit.backends.rewrite import decompose
+        from edgekit.backends.rewrite import decompose
 
+        if target == INT8:
             with tempfile.TemporaryDirectory() as folder:
                 unquantised = Path(folder) / "float.tflite"
-                _convert(decompose(model, hard_swish=True, hard_sigmoid=True), calibration, unquantised)
+                _convert(decompose(model, hard_swish=True, hard_sigmoid=True, max_pool=True), calibration, unquantised)
                 _quantise(unquantised, calibration, output)
         else:
-            _convert(model, calibration, output)
+            _convert(decompose(model, max_pool=True), calibration, output)
         return _describe(output)
 
     def execute(self, artifact: Path, images: Images) -> Logits:
