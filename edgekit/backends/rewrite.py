@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekit.models.blocks import MaxPool2dSame
+from edgekit.models.blocks import AveragePool, MaxPool2dSame, StandaloneReLU
 
 
 class DecomposedHardswish(nn.Module):
@@ -76,14 +76,50 @@ class BorderedMaxPool2d(nn.Module):
         return torch.cat(copies, axis) if len(copies) > 1 else input
 
 
+class DepthwiseAverage(nn.Module):
+    """An average pooling that counts its padding, as a depthwise convolution: XNNPACK has no average pooling in int8."""
+
+    def __init__(self, pool: AveragePool) -> None:
+        super().__init__()
+        self.stride, self.padding, self.channels = pool.stride, pool.kernel // 2, pool.channels
+        self.register_buffer("weight", torch.full((pool.channels, 1, pool.kernel, pool.kernel), pool.kernel**-2.0))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H / stride, W / stride)."""
+        weight = self.get_buffer("weight")
+        return functional.conv2d(input, weight, None, self.stride, self.padding, groups=self.channels)
+
+
+class DepthwiseReLU(nn.Module):
+    """A ReLU after a depthwise 1x1 convolution with ones, into which it is fused: in int8 XNNPACK has no ReLU by itself."""
+
+    def __init__(self, relu: StandaloneReLU) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.ones(relu.channels, 1, 1, 1))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        weight = self.get_buffer("weight")
+        return functional.relu(functional.conv2d(input, weight, groups=len(weight)))
+
+
 def _side(value: int | tuple[int, ...], axis: int) -> int:
     return value if isinstance(value, int) else value[axis - 2]
 
 
 def decompose(
-    model: nn.Module, *, hard_swish: bool = False, hard_sigmoid: bool = False, max_pool: bool = False
+    model: nn.Module,
+    *,
+    hard_swish: bool = False,
+    hard_sigmoid: bool = False,
+    max_pool: bool = False,
+    average_pool: bool = False,
+    standalone_relu: bool = False,
 ) -> nn.Module:
-    """Return a copy of `model` with h-swish, h-sigmoid and max pooling modules in their decomposed form."""
+    """Return a copy of `model` with modules of the kinds named in their equivalent form.
+
+    Average poolings that leave padding out of the mean stay.
+    """
     replacements: dict[type[nn.Module], Callable[[Any], nn.Module]] = {}
     if hard_swish:
         replacements[nn.Hardswish] = lambda _: DecomposedHardswish()
@@ -91,6 +127,10 @@ def decompose(
         replacements[nn.Hardsigmoid] = lambda _: DecomposedHardsigmoid()
     if max_pool:
         replacements |= {nn.MaxPool2d: BorderedMaxPool2d, MaxPool2dSame: BorderedMaxPool2d}
+    if standalone_relu:
+        replacements[StandaloneReLU] = DepthwiseReLU
+    if average_pool:
+        replacements[AveragePool] = lambda pool: DepthwiseAverage(pool) if pool.counts_padding else pool
     model = copy.deepcopy(model)
     for parent in list(model.modules()):
         for name, child in parent.named_children():
