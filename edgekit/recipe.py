@@ -264,8 +264,8 @@ class Recipe(Strict):
     def _architecture_takes(self) -> Recipe:
         known = ARCHITECTURES[self.architecture]
         for option in self.model.options:
-            if option not in known.options:
-                takes = ", ".join(known.options) or "none"
+            if option not in known.takes:
+                takes = ", ".join(known.takes) or "none"
                 raise ValueError(f"{self.architecture} takes no `{option}` under model; its options: {takes}")
         if self.weights.new_head is not None and known.task != "classification":
             raise ValueError(f"weights.new_head is for classifiers; {self.architecture} is made for {known.task}")

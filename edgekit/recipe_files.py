@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Literal
@@ -140,8 +139,8 @@ def _starting_text(name: str, architecture: str) -> str:
     from edgekit.models.cost import cost
 
     known = ARCHITECTURES[architecture]
-    function = getattr(import_module(known.module), known.function or architecture)
-    default = {key: parameter.default for key, parameter in inspect.signature(function).parameters.items()}
+    parameters = inspect.signature(known.load(architecture)).parameters
+    default = {key: parameter.default for key, parameter in parameters.items()}
     counted = cost(architecture, RESOLUTION)
     arguments = {key: default[key] for key in ("classes", "padding", "batch_norm_epsilon")}
     model = ModelArguments.model_validate({"resolution": RESOLUTION, **arguments})
@@ -150,7 +149,7 @@ def _starting_text(name: str, architecture: str) -> str:
         name=name if isinstance(YAML(typ="safe").load(name), str) else f'"{name}"',  # such as 2024 or true
         architecture=architecture,
         architectures=", ".join(ARCHITECTURES),
-        width="  width: 1.0 # width multiplier\n" if "width" in known.options else "",
+        width="  width: 1.0 # width multiplier\n" if "width" in known.takes else "",
         resolution=RESOLUTION,
         variant=model.variant,
         classes=default["classes"],

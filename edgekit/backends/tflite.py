@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FP32 = Target("tflite", "xnnpack", "fp32")
 INT8 = Target("tflite", "xnnpack", "int8")
+FP32_FORMS = {"max_pool": True}
+INT8_FORMS = dict.fromkeys(("hard_swish", "hard_sigmoid", "max_pool", "average_pool", "standalone_relu"), True)
+"""What is written in its equivalent form (:mod:`edgekit.backends.rewrite`) so that the graph stays in one delegate."""
 
 
 class TFLite:
@@ -35,15 +38,19 @@ class TFLite:
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
-        if target == INT8:
-            from edgekit.backends.rewrite import decompose
+        from edgekit.backends.rewrite import decompose
 
+        if target == INT8:
             with tempfile.TemporaryDirectory() as folder:
                 unquantised = Path(folder) / "float.tflite"
-                _convert(decompose(model, hard_swish=True, hard_sigmoid=True), calibration, unquantised)
+                _convert(
+                    decompose(model, **INT8_FORMS),
+                    calibration,
+                    unquantised,
+                )
                 _quantise(unquantised, calibration, output)
         else:
-            _convert(model, calibration, output)
+            _convert(decompose(model, **FP32_FORMS), calibration, output)
         return _describe(output, _output_shapes(model, calibration))
 
     def execute(self, artifact: Path, images: Images) -> Outputs:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import signature
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -28,20 +30,24 @@ def sides(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
+EVERY = ("classes", "padding", "batch_norm_epsilon")
+"""The arguments that every architecture's function has."""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What is known of an architecture without importing torch.
 
     `module` holds the function that builds it, `function` is that function's name where it is not the architecture's own, and
-    `fixed` are the arguments that the architecture's name stands for. `options` are the arguments of the function, beyond
-    classes, padding and batch_norm_epsilon, that a recipe may set. `smallest` is the smallest side of an input, in pixels;
+    `fixed` are the arguments that the name stands for. `options` are the arguments of the function, beyond those of
+    :data:`EVERY`, that a recipe may set; None asks its signature. `smallest` is the smallest side of an input, in pixels;
     `step` tells which larger ones are taken: smallest + any multiple of it.
     """
 
     module: str
     function: str = ""
     fixed: Mapping[str, object] = field(default_factory=dict)
-    options: tuple[str, ...] = ("width",)
+    options: tuple[str, ...] | None = ("width",)
     smallest: int = 32
     step: int = 1
     task: Task = "classification"
@@ -55,6 +61,18 @@ class Architecture:
             if nearest != side:
                 return f"takes no input of {side} pixels; the nearest are {nearest} and {nearest + self.step}"
         return ""
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The options; imports the module, and with it torch, where only the function's signature tells them."""
+        if self.options is not None:
+            return self.options
+        return tuple(name for name in signature(self.load(self.function)).parameters if name not in EVERY)
+
+    def load(self, name: str) -> Callable[..., nn.Module]:
+        """Return the function that builds the architecture called `name`; imports torch."""
+        function: Callable[..., nn.Module] = getattr(import_module(self.module), self.function or name)
+        return function
 
 
 def _detector(backbone: str, **fixed: object) -> Architecture:
@@ -118,7 +136,12 @@ ARCHITECTURES = {
     "lraspp_mobilenet_v3_large": _segmenter("lraspp", "mobilenet_v3_large"),
     "lraspp_mobilenet_v3_small": _segmenter("lraspp", "mobilenet_v3_small"),
 }
-"""Name of an architecture -> where it is built and what it takes."""
+"""Name of an architecture -> where it is built and what it takes; those of other packages by entry points."""
+
+ARCHITECTURES |= {
+    entry.name: Architecture(entry.module, entry.attr, options=None)
+    for entry in entry_points(group="edgekit.architectures")
+}
 
 
 def build(architecture: str, **arguments: object) -> nn.Module:
@@ -128,6 +151,4 @@ def build(architecture: str, **arguments: object) -> nn.Module:
     an unknown architecture.
     """
     known = ARCHITECTURES[architecture]
-    function = getattr(import_module(known.module), known.function or architecture)
-    model: nn.Module = function(**known.fixed, **arguments)
-    return model.eval()
+    return known.load(architecture)(**known.fixed, **arguments).eval()

@@ -125,6 +125,38 @@ def max_pool(kernel: int, stride: int, convention: Convention) -> nn.MaxPool2d:
     return nn.MaxPool2d(kernel, stride, 0 if convention.padding == "valid" else kernel // 2)
 
 
+class StandaloneReLU(nn.ReLU):
+    """A ReLU that follows no convolution, so that no runtime fuses it; it knows its channels, as :class:`AveragePool` does."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+
+class AveragePool(nn.Module):
+    """A square average pooling; TensorFlow's ``same`` leaves padding out of the mean, PyTorch counts its zeros.
+
+    It knows its channels, so that a backend can write it as a depthwise convolution.
+    """
+
+    def __init__(self, channels: int, kernel: int, stride: int, convention: Convention) -> None:
+        super().__init__()
+        self.channels, self.kernel, self.stride = channels, kernel, stride
+        self.counts_padding = convention.padding != "same"
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, channels, H, W) -> (N, channels, H / stride, W / stride)."""
+        if self.counts_padding:  # padded first, because XNNPACK leaves its own padding out of the mean
+            return functional.avg_pool2d(functional.pad(input, (self.kernel // 2,) * 4), self.kernel, self.stride)
+        (top, bottom), (left, right) = (_same_pads(size, self.kernel, self.stride) for size in input.shape[2:])
+        if (top, left) == (bottom, right):
+            pads = (top, left)
+            return functional.avg_pool2d(input, self.kernel, self.stride, pads, count_include_pad=False)
+        both = torch.cat([input, torch.ones_like(input)])
+        means = functional.avg_pool2d(functional.pad(both, (left, right, top, bottom)), self.kernel, self.stride)
+        return means[: len(input)] / means[len(input) :]
+
+
 class ConvNormActivation(nn.Sequential):
     """Convolution (0), batch normalisation (1) and, unless `nonlinearity` is None, the nonlinearity (2)."""
 
@@ -308,6 +340,18 @@ class Classifier(nn.Module):
         pooled = self.features(images).mean((2, 3), keepdim=True).flatten(1)
         logits: Tensor = self.classifier(pooled)
         return logits
+
+
+def initialise_without_norm(model: nn.Module) -> None:
+    """Draw the weights of a model that has no batch normalisation so that activations keep their size (arXiv:1502.01852).
+
+    With PyTorch's own initialisation they vanish, and int8 scales with them.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def settle_batch_norm(model: nn.Module, images: Tensor, batch_size: int = 8) -> None:

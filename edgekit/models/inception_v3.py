@@ -7,27 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from edgekit.models.blocks import Branches, Classifier, Convention, ConvNormActivation, Kernel, Padding
-
-
-class AveragePool(nn.Module):
-    """A 3x3 average pooling with stride 1 that keeps the size.
-
-    TensorFlow's ``same`` leaves the padding out of the mean, PyTorch counts its zeros.
-    """
-
-    def __init__(self, count_padding: bool) -> None:
-        super().__init__()
-        self.count_padding = count_padding
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
-        if self.count_padding:  # padded first, because XNNPACK's own padding is left out of the mean
-            return functional.avg_pool2d(functional.pad(input, (1, 1, 1, 1)), 3, 1)
-        return functional.avg_pool2d(input, 3, 1, 1, count_include_pad=False)
+from edgekit.models.blocks import AveragePool, Branches, Classifier, Convention, ConvNormActivation, Kernel, Padding
 
 
 class Modules:
@@ -55,7 +37,7 @@ class Modules:
 
     def pooled(self, inputs: int, outputs: int) -> nn.Sequential:
         """Return an average pooling and a 1x1 convolution."""
-        return nn.Sequential(AveragePool(self.convention.padding != "same"), self.conv(inputs, outputs, 1))
+        return nn.Sequential(AveragePool(inputs, 3, 1, self.convention), self.conv(inputs, outputs, 1))
 
     def figure_5(self, inputs: int, pool: int) -> Branches:
         """5x5 and two 3x3 convolutions; 224 + `pool` channels."""

@@ -10,14 +10,16 @@ import hashlib
 import json
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel
 
-from edgekit.cache import cached_folder
+from edgekit.cache import cached_folder, file_sha256
 from edgekit.errors import EdgekitError, FailureKind, missing_converters
+from edgekit.models import ARCHITECTURES
 from edgekit.models.weights import Resolved
 from edgekit.photos import PhotoSet, crops
 from edgekit.places import cache_folder
@@ -54,13 +56,23 @@ def source_hash(*packages: str) -> str:
     return total.hexdigest()
 
 
+def plugged_source_hash(architecture: str) -> str:
+    """Return the SHA-256 of the module of another package's architecture; empty for edgekit's own."""
+    module = ARCHITECTURES[architecture].module
+    if module.startswith("edgekit."):
+        return ""
+    spec = find_spec(module)
+    return file_sha256(Path(spec.origin)) if spec and spec.origin else ""
+
+
 def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: Path) -> Prepared:
     """Return the prepared model, from the cache or from a fresh process; errors as :func:`prepare`."""
     try:
         tools = [version("torch"), version("pillow")]
     except PackageNotFoundError as error:
         raise missing_converters(error) from error
-    parts = [recipe.build_hash, resolved.identity, photos.sha256, *tools, source_hash("models", "photos.py")]
+    sources = [source_hash("models", "photos.py"), plugged_source_hash(recipe.architecture)]
+    parts = [recipe.build_hash, resolved.identity, photos.sha256, *tools, *sources]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     job = {
         "stage": "model",

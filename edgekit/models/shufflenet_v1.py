@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import UsageError
 from edgekit.models.blocks import (
+    AveragePool,
     Classifier,
     Convention,
     ConvNormActivation,
@@ -45,16 +46,16 @@ class Unit(nn.Module):
             ConvNormActivation(within, within, 3, convention, None, stride, groups=within),
             ConvNormActivation(within, filtered, 1, convention, None, groups=groups),
         )
-        counted = convention.padding != "same"  # TensorFlow leaves padding out of the mean
-        self.pool = nn.AvgPool2d(3, 2, 1, count_include_pad=counted) if stride == 2 else None
+        self.pool = AveragePool(inputs, 3, 2, convention) if stride == 2 else None
         self.relu = nn.ReLU()
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
         filtered = self.conv(input)
-        output: Tensor = self.relu(
-            filtered + input if self.pool is None else torch.cat([self.pool(input), filtered], 1)
-        )
+        if self.pool is None:
+            output: Tensor = self.relu(filtered + input)
+        else:  # what is pooled is a ReLU's output, so it needs none
+            output = torch.cat([self.pool(input), self.relu(filtered)], 1)
         return output
 
 

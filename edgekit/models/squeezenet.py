@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekit.models.blocks import Convention, MaxPool2dSame, Padding, conv2d
+from edgekit.models.blocks import Convention, MaxPool2dSame, Padding, conv2d, initialise_without_norm
 
 
 class Fire(NamedTuple):
@@ -67,7 +67,7 @@ class FireModule(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, e1x1 + e3x3, H, W)."""
         squeezed = functional.relu(self.squeeze(input))
-        return functional.relu(torch.cat([self.expand1x1(squeezed), self.expand3x3(squeezed)], 1))
+        return torch.cat([functional.relu(self.expand1x1(squeezed)), functional.relu(self.expand3x3(squeezed))], 1)
 
 
 class SqueezeNet(nn.Module):
@@ -86,6 +86,7 @@ class SqueezeNet(nn.Module):
                 features.append(nn.MaxPool2d(3, 2, ceil_mode=True) if padding == "torch" else MaxPool2dSame(3, 2))
         self.features = nn.Sequential(*features)
         self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(channels, classes, 1), nn.ReLU())
+        initialise_without_norm(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) preprocessed images -> (N, classes) logits; they are means after ReLU, so none is negative."""

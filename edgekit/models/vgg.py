@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from edgekit.models.blocks import Convention, Padding, conv2d, max_pool
+from edgekit.models.blocks import Convention, Padding, conv2d, initialise_without_norm, max_pool
 
 TABLE_1_D = (
     # output channels of the 3x3 convolutions    input
@@ -33,6 +33,7 @@ class VGG(nn.Module):
             nn.Dropout(0.5),
             nn.Linear(4096, classes),
         )
+        initialise_without_norm(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) preprocessed images -> (N, classes) logits."""

@@ -132,9 +132,9 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
         f" and could not be downloaded ({'; '.join(reasons)})." if reasons else " and have no address."
     )
     if weights.fallback is None:
-        hint = f"Bring the file here and run: edgekit weights import {name} (in a checkout: `make weights`, for MobileNetV2)."
+        hint = f"Bring the file here and run: edgekit weights import {name} (in a checkout, for some: `make weights`)."
         if weights.file:
-            hint = "The recipe's comment says what it is converted from; in a checkout: `make imported-weights`."
+            hint = "The recipe's comment says what it is converted from; in a checkout: `make weights`."
         raise EdgekitError(FailureKind.weights_missing, "weights", missing, hint, retriable=True)
     seed = weights.fallback.random
     return Resolved(None, seed, f"{missing} Random weights (seed {seed}) stand in: latencies hold, accuracy does not.")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from edgekit.models.blocks import Classifier, Convention, ConvNormActivation, Padding, conv2d, max_pool
+from edgekit.models.blocks import Classifier, Convention, ConvNormActivation, Padding, StandaloneReLU, conv2d, max_pool
 
 
 class Row(NamedTuple):
@@ -50,7 +50,7 @@ class Block(nn.Module):
         channels = inputs
         for index, outputs in enumerate(row.outs):
             if index or relu_first:
-                layers.append(nn.ReLU())
+                layers.append(nn.ReLU() if index else StandaloneReLU(channels))
             layers += _separable(channels, outputs, convention)
             channels = outputs
         if row.stride > 1:

@@ -196,9 +196,9 @@ def _near_doubling() -> Iterator[Coefficients]:
 
 
 def _check(base: Recipe) -> None:
-    lacking = [option for option in ("width", "depth") if option not in ARCHITECTURES[base.architecture].options]
+    lacking = [option for option in ("width", "depth") if option not in ARCHITECTURES[base.architecture].takes]
     if lacking:
-        scalable = [name for name, known in ARCHITECTURES.items() if {"width", "depth"} <= set(known.options)]
+        scalable = [name for name, known in ARCHITECTURES.items() if {"width", "depth"} <= set(known.options or ())]
         raise UsageError(
             f"{base.name} cannot be scaled: {base.architecture} has no {' and no '.join(lacking)}.",
             f"What can: {', '.join(scalable)}.",

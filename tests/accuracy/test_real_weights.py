@@ -5,7 +5,7 @@ import pytest
 
 from edgekit.accuracy.classify import class_names
 from edgekit.backends.base import backend_of
-from edgekit.models.prepare import load_prepared
+from edgekit.models.prepare import build_model, load_prepared
 from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifacts
 from edgekit.recipe import load_recipe
@@ -40,6 +40,26 @@ def test_fp32_artifacts_give_pytorchs_top1_on_all_labelled_photos_and_int8_is_re
         print(f"\nMobileNetV2, top-1 equal to PyTorch's of 20 labelled photos: {agreement}")
     assert agreement["tflite/xnnpack/fp32"] == agreement["executorch/xnnpack/fp32"] == 20
     assert set(agreement) == set(TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "top1", "top5"),
+    [("efficientnet_lite0", 18, 19), ("efficientnet_lite1", 18, 20), ("efficientnet_lite2", 18, 20)],
+)
+def test_efficientnet_lite_with_its_real_weights_sees_what_is_on_the_labelled_photos(
+    name, top1, top5, lite_checkpoints, labelled_photos
+):
+    import torch
+
+    recipe = load_recipe(name)
+    model = build_model(recipe, str(lite_checkpoints[name]), None, np.empty(0))
+    size = recipe.model.resolution
+    images = np.stack([preprocess(open_photo(path), recipe.preprocessing, size) for path, _ in labelled_photos])
+    labels = torch.tensor([label for _, label in labelled_photos])
+    with torch.no_grad():
+        logits = model(torch.from_numpy(images))
+    assert (logits.argmax(1) == labels).sum() >= top1
+    assert (logits.topk(5).indices == labels[:, None]).any(1).sum() >= top5
 
 
 @pytest.mark.parametrize("target", [None, "tflite/xnnpack/fp32"])

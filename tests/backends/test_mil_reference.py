@@ -241,6 +241,11 @@ OPERATORS = {
         lambda x: torch.cat([x, tensor(OTHER)], 2),
         (2, 3, 4, 5),
     ),
+    "concat, interleaved": (
+        lambda x: mb.concat(values=[x, mb.relu(x=x)], axis=1, interleave=True),
+        lambda x: torch.stack([x, x.relu()], 2).reshape(2, 6, 4, 5),
+        (2, 3, 4, 5),
+    ),
     "reduce_mean": (
         lambda x: mb.reduce_mean(x=x, axes=[-1, 2], keep_dims=True),
         lambda x: x.mean((2, 3), keepdim=True),
@@ -254,6 +259,63 @@ OPERATORS = {
     "reduce_mean, rank reduced": (lambda x: mb.reduce_mean(x=x, axes=[1]), lambda x: x.mean(1), (2, 3, 4, 5)),
     "reshape": (lambda x: mb.reshape(x=x, shape=[4, -1]), lambda x: x.reshape(4, -1), (2, 3, 4, 5)),
     "reshape, inherited": (lambda x: mb.reshape(x=x, shape=[0, 3, 0, -1]), lambda x: x, (2, 3, 4, 5)),
+    "sigmoid": (lambda x: mb.sigmoid(x=x), torch.sigmoid, (2, 3, 4, 5)),
+    "silu": (lambda x: mb.silu(x=x), functional.silu, (2, 3, 4, 5)),
+    "softmax": (lambda x: mb.softmax(x=x, axis=1), lambda x: x.softmax(1), (2, 3, 4, 5)),
+    "transpose": (lambda x: mb.transpose(x=x, perm=[0, 2, 1, 3]), lambda x: x.transpose(1, 2), (2, 3, 4, 5)),
+    "slice_by_index": (
+        lambda x: mb.slice_by_index(
+            x=x,
+            begin=[0, 1, 0, 1],
+            end=[0, 3, 4, 5],
+            stride=[1, 1, 2, 3],
+            begin_mask=[True] + [False] * 3,
+            end_mask=[True] + [False] * 3,
+        ),
+        lambda x: x[:, 1:3, ::2, 1::3],
+        (2, 3, 4, 5),
+    ),
+    "slice_by_index, squeezed": (
+        lambda x: mb.slice_by_index(
+            x=x, begin=[0, 1, 0, 0], end=[2, 2, 4, 5], squeeze_mask=[False, True, False, False]
+        ),
+        lambda x: x[:, 1],
+        (2, 3, 4, 5),
+    ),
+    "max_pool": (
+        lambda x: mb.max_pool(x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1]),
+        lambda x: functional.max_pool2d(x - 9, 3, 2, 1) + 9,
+        (1, 3, 7, 8),
+    ),
+    "max_pool, valid": (
+        lambda x: mb.max_pool(x=x, kernel_sizes=[2, 3], strides=[2, 1], pad_type="valid"),
+        lambda x: functional.max_pool2d(x, (2, 3), (2, 1)),
+        (1, 3, 7, 8),
+    ),
+    "max_pool, same": (
+        lambda x: mb.max_pool(x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type="same"),
+        lambda x: functional.max_pool2d(functional.pad(x, (0, 1, 1, 1), value=-99.0), 3, 2),
+        (1, 3, 7, 8),
+    ),
+    "max_pool, rounded up": (
+        lambda x: mb.max_pool(
+            x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[0, 0, 0, 0], ceil_mode=True
+        ),
+        lambda x: functional.max_pool2d(x, 3, 2, ceil_mode=True),
+        (1, 3, 8, 8),
+    ),
+    "avg_pool": (
+        lambda x: mb.avg_pool(x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[1, 1, 1, 1]),
+        lambda x: functional.avg_pool2d(x, 3, 2, 1),
+        (1, 3, 7, 8),
+    ),
+    "avg_pool without its padding": (
+        lambda x: mb.avg_pool(
+            x=x, kernel_sizes=[3, 3], strides=[1, 1], pad_type="same", exclude_padding_from_average=True
+        ),
+        lambda x: functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False),
+        (1, 3, 7, 8),
+    ),
     "squeeze": (lambda x: mb.squeeze(x=x, axes=[-1]), lambda x: x.squeeze(-1), (1, 3, 4, 1)),
     "squeeze all": (lambda x: mb.squeeze(x=x), lambda x: x.squeeze(), (1, 3, 4, 1)),
     "expand_dims": (lambda x: mb.expand_dims(x=x, axes=[3, -3]), lambda x: x[:, None, :, None], (3, 4)),
@@ -274,12 +336,6 @@ OPERATORS = {
     ),
     "pad of the last dimension": (lambda x: mb.pad(x=x, pad=[0, 2]), lambda x: functional.pad(x, (0, 2)), (2, 3, 4, 5)),
     "identity": (lambda x: mb.identity(x=x), lambda x: x, (2, 3, 4, 5)),
-    "sigmoid": (lambda x: mb.sigmoid(x=x), torch.sigmoid, (2, 3, 4, 5)),
-    "avg_pool": (
-        lambda x: mb.avg_pool(x=x, kernel_sizes=[3, 2], strides=[1, 2], pad_type="valid"),
-        lambda x: functional.avg_pool2d(x, (3, 2), (1, 2)),
-        (2, 3, 4, 5),
-    ),
     "upsample_bilinear": (
         lambda x: mb.upsample_bilinear(x=x, scale_factor_height=2.0, scale_factor_width=257 / 33, align_corners=True),
         lambda x: functional.interpolate(x, (8, 257), mode="bilinear", align_corners=True),
@@ -311,7 +367,16 @@ def test_unknown_operators_are_all_named_when_loading(package: Path) -> None:
     ("body", "named"),
     [
         (lambda x: mb.pad(x=x, pad=[1, 1, 1, 1], mode="reflect"), "pad with mode reflect"),
-        (lambda x: mb.concat(values=[x, x], axis=1, interleave=True), "concat with interleave"),
+        (
+            lambda x: mb.avg_pool(
+                x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type="custom", pad=[0] * 4, ceil_mode=True
+            ),
+            "avg_pool with ceil_mode",
+        ),
+        (
+            lambda x: mb.slice_by_index(x=x, begin=[0, 2, 0, 0], end=[1, 0, 4, 5], stride=[1, -1, 1, 1]),
+            "slice_by_index with a negative stride",
+        ),
     ],
 )
 def test_unknown_attribute_is_named(body: Callable, named: str, package: Path) -> None:

