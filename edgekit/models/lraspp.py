@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from edgekit.models import OUTPUTS
@@ -30,11 +31,25 @@ class LRASPPSegmenter(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, classes, H, W) logits."""
         fine, coarse = self.backbone(images)
-        window = tuple(min(POOLED, side) for side in coarse.shape[2:])
-        strides = tuple(min(pair) for pair in zip(POOL_STRIDES, window, strict=True))  # XNNPACK takes no larger ones
-        gate = self.gate(nn.functional.avg_pool2d(coarse, window, strides))
+        gate = self.gate(pool_windows(coarse))
         gated = self.pointwise(coarse) * upsample(gate, coarse)
         return upsample(self.coarse_classifier(upsample(gated, fine)) + self.fine_classifier(fine), images)
+
+
+def pool_windows(features: Tensor) -> Tensor:
+    """Return the mean of each window of (N, C, H, W): an average pooling, written so that XNNPACK takes it in int8, too.
+
+    It has no int8 average pooling, nor one whose strides exceed its window, but slices and means.
+    """
+    tops, lefts = (
+        range(0, max(side - POOLED, 0) + 1, stride)
+        for side, stride in zip(features.shape[2:], POOL_STRIDES, strict=True)
+    )
+    rows = [features[:, :, top : top + POOLED] for top in tops]
+    means = [
+        torch.cat([row[..., left : left + POOLED].mean((2, 3), keepdim=True) for left in lefts], 3) for row in rows
+    ]
+    return torch.cat(means, 2)
 
 
 def lraspp(

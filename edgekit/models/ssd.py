@@ -50,7 +50,7 @@ class Detector(nn.Module):
             maps.append(extra(maps[-1]))
         logits = [_flat(head(one), self.classes) for head, one in zip(self.class_heads, maps, strict=True)]
         codes = [_flat(head(one), 4) for head, one in zip(self.box_heads, maps, strict=True)]
-        return torch.cat(logits, 1), torch.cat(codes, 1)
+        return _joined(logits), _joined(codes)
 
 
 def ssd(
@@ -92,6 +92,12 @@ def _predictor(inputs: int, outputs: int, lite: bool, convention: Convention) ->
     return nn.Sequential(
         ConvNormActivation(inputs, inputs, 3, convention, nn.ReLU6, groups=inputs), nn.Conv2d(inputs, outputs, 1)
     )
+
+
+def _joined(maps: list[Tensor]) -> Tensor:
+    """Concatenate (N, anchors, size) in two steps: XNNPACK concatenates at most five tensors at once."""
+    half = len(maps) // 2
+    return torch.cat([torch.cat(maps[:half], 1), torch.cat(maps[half:], 1)], 1)
 
 
 def _flat(predictions: Tensor, size: int) -> Tensor:
