@@ -45,11 +45,19 @@ def pool_windows(features: Tensor) -> Tensor:
         range(0, max(side - POOLED, 0) + 1, stride)
         for side, stride in zip(features.shape[2:], POOL_STRIDES, strict=True)
     )
-    rows = [features[:, :, top : top + POOLED] for top in tops]
+    rows = [_window(features, 2, top) for top in tops]
     means = [
-        torch.cat([row[..., left : left + POOLED].mean((2, 3), keepdim=True) for left in lefts], 3) for row in rows
+        torch.cat([_window(row, 3, left).mean((2, 3), keepdim=True) for left in lefts], 3)
+        if len(lefts) > 1
+        else _window(row, 3, 0).mean((2, 3), keepdim=True)
+        for row in rows
     ]
-    return torch.cat(means, 2)
+    return torch.cat(means, 2) if len(means) > 1 else means[0]
+
+
+def _window(features: Tensor, axis: int, start: int) -> Tensor:
+    # A slice of everything becomes an alias, which Core ML's converter refuses and ExecuTorch leaves outside its delegate.
+    return features if features.shape[axis] <= POOLED else features.narrow(axis, start, POOLED)
 
 
 def lraspp(
