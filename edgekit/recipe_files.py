@@ -12,19 +12,26 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
 from edgekit.errors import FailureKind, UsageError, did_you_mean
-from edgekit.models import ARCHITECTURES
+from edgekit.models import ARCHITECTURES, Task
 from edgekit.recipe import NAME, ModelArguments, Recipe, Weights, known_recipes, load_recipe
 from edgekit.target import KNOWN_TARGETS
 
-RESOLUTION = 224  # pixels: what ImageNet networks are published at
+RESOLUTIONS: dict[Task, int] = {"classification": 224, "detection": 320, "segmentation": 512}
+"""Task -> pixels of the input that its networks are published at."""
+FITS: dict[Task, tuple[str, float]] = {
+    "classification": ("crop", 0.875),
+    "detection": ("stretch", 1.0),
+    "segmentation": ("stretch", 1.0),
+}
+"""Task -> how photos become inputs: the fit and the crop fraction."""
 
 TEMPLATE = """\
 # `edgekit inspect` shows what this recipe's model costs, `edgekit deploy` builds and times it.
 name: {name}
-description: {architecture} 1.0/{resolution} # one line for `edgekit recipes`
+description: {architecture} {variant} # one line for `edgekit recipes`
 architecture: {architecture} # known: {architectures}
 model:
-{width}  resolution: {resolution} # side of the square input, in pixels
+{width}  resolution: {resolution} # side of the square input, in pixels; its height where input_width is given
   classes: {classes}
   padding: {padding} # same (as TensorFlow: depends on the input's size) or torch (kernel // 2 on both sides)
   batch_norm_epsilon: {batch_norm_epsilon} # 0.001 in TensorFlow Slim, 0.00001 in PyTorch
@@ -35,7 +42,8 @@ weights: # random ones are seeded: latencies hold, accuracy does not. For a chec
   # key_map: torchvision_mobilenet_v3_large # where the checkpoint's keys are not ours
   # fallback: {{random: 0}} # what stands in, with a warning, where the file cannot be had
 preprocessing: # what the weights were trained with
-  crop_fraction: 0.875 # the shorter side becomes resolution / crop_fraction, then the centre is cropped
+  fit: {fit} # crop: shorter side to resolution / crop_fraction, then the centre; stretch: the whole photo
+  crop_fraction: {crop_fraction}
   interpolation: bilinear # or bicubic
   mean: {mean} # per channel, of pixels from 0 to 1
   std: {std}
@@ -80,8 +88,8 @@ def list_recipes() -> RecipesDocument:
 def new_recipe(name: str, architecture: str, output: Path | None = None) -> Path:
     """Write a commented recipe to `output`, else to ``recipes/NAME.yaml`` of the current folder, and return its path.
 
-    The model is the architecture's published one at 1.0/224 with random weights, and its counts are the contract. UsageError for
-    a name or architecture that cannot be, and where a file is in the way or cannot be written.
+    The model is the architecture's published one at width 1.0 with random weights, and its counts are the contract. UsageError
+    for a name or architecture that cannot be, and where a file is in the way or cannot be written.
     """
     if not re.fullmatch(NAME, name) or name.endswith((".yaml", ".yml")):
         hint = "Use a-z, 0-9 and, after the first of these, _ . - too; a path goes to --output."
@@ -141,17 +149,20 @@ def _starting_text(name: str, architecture: str) -> str:
     known = ARCHITECTURES[architecture]
     parameters = inspect.signature(known.load(architecture)).parameters
     default = {key: parameter.default for key, parameter in parameters.items()}
-    counted = cost(architecture, RESOLUTION)
-    arguments = {key: default[key] for key in ("classes", "padding", "batch_norm_epsilon")}
-    model = ModelArguments.model_validate({"resolution": RESOLUTION, **arguments})
+    resolution, (fit, crop_fraction) = RESOLUTIONS[known.task], FITS[known.task]
+    counted = cost(architecture, resolution)
     mean, std = PIXEL_RANGES[default["padding"]]
+    built = ("classes", "padding", "batch_norm_epsilon")
+    variant = ModelArguments(resolution=resolution, **{key: default[key] for key in built}).variant
     return TEMPLATE.format(
         name=name if isinstance(YAML(typ="safe").load(name), str) else f'"{name}"',  # such as 2024 or true
         architecture=architecture,
         architectures=", ".join(ARCHITECTURES),
         width="  width: 1.0 # width multiplier\n" if "width" in known.takes else "",
-        resolution=RESOLUTION,
-        variant=model.variant,
+        resolution=resolution,
+        variant=variant,
+        fit=fit,
+        crop_fraction=crop_fraction,
         classes=default["classes"],
         padding=default["padding"],
         batch_norm_epsilon=f"{default['batch_norm_epsilon']:.10f}".rstrip("0"),

@@ -65,3 +65,21 @@ def test_crops_are_seeded_and_differ_by_seed():
     assert one.dtype == np.float32
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
+
+
+def test_a_rectangular_input_is_covered_and_keeps_its_aspect_ratio():
+    photo = Image.new("RGB", (300, 200), (255, 0, 127))
+    photo.paste((0, 0, 0), (0, 0, 20, 200))  # beyond the crop: 200 rows become 100, so 150 columns, of which 120 stay
+    whole = PREPROCESSING.model_copy(update={"crop_fraction": 1.0})
+    image = preprocess(photo, whole, (100, 120))
+    assert image.shape == (3, 100, 120)
+    assert image[0].min() > 2
+    assert crops(photo_set(), PREPROCESSING, (64, 128), 3, 0).shape == (3, 3, 64, 128)
+
+
+def test_stretching_shows_the_whole_photo():
+    photo = Image.new("RGB", (300, 200))
+    photo.paste((255, 255, 255), (150, 0, 300, 200))
+    image = preprocess(photo, PREPROCESSING.model_copy(update={"fit": "stretch"}), (64, 64))
+    assert image[0, :, :30].max() < -2
+    assert image[0, :, 34:].min() > 2

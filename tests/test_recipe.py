@@ -162,3 +162,57 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cannot be read"):
         load_recipe(str(path))
+
+
+def test_a_rectangular_variant_is_height_x_width_and_options_follow(write):
+    text = RECIPE.replace("mobilenet_v1", "lraspp_mobilenet_v2").replace(
+        "96,", "96, input_width: 160, classes: 19, reduced: false,"
+    )
+    recipe = load_recipe(write(text + "expect: {1/96x160/19/reduced=false: {parameters: 1, multiply_adds: 1}}\n"))
+    assert recipe.model.size == (96, 160)
+    assert recipe.model.variant == "1.0/96x160/19/reduced=false"
+    assert recipe.expectation is not None
+
+
+def test_a_square_written_as_a_rectangle_is_the_square(write):
+    text = RECIPE.replace("resolution: 96", "resolution: 96, input_width: 96")
+    recipe = load_recipe(write(text + "expect: {1.0/96x96: {parameters: 1, multiply_adds: 1}}\n"))
+    assert recipe.model.variant == "1.0/96"
+    assert recipe.expectation is not None
+
+
+def test_a_checkpoint_without_an_address_is_named_as_a_file(write):
+    weights = "{file: mine.safetensors, sha256: 0123abcd}"
+    recipe = load_recipe(write(RECIPE.replace("{random: 0}", weights)))
+    assert recipe.weights.urls == ()
+    with pytest.raises(UsageError, match="has real weights"):
+        load_recipe(write(RECIPE.replace("{random: 0}", weights)), ("model.width=0.5",))
+    with pytest.raises(UsageError, match="either url or file"):
+        load_recipe(write(RECIPE.replace("{random: 0}", weights.replace("{", "{url: 'https://a.b/c', "))))
+
+
+def test_a_missing_file_says_how_to_get_it(write, tmp_path, monkeypatch):
+    from edgekit.errors import EdgekitError
+    from edgekit.models.weights import resolve
+
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    with pytest.raises(EdgekitError, match="have no address") as error:
+        resolve(load_recipe(write(RECIPE.replace("{random: 0}", "{file: mine.bin, sha256: 0123abcd}"))).weights)
+    assert "make imported-weights" in error.value.failure.hint
+
+
+def test_a_new_head_is_for_classifiers(write):
+    text = RECIPE.replace("mobilenet_v1", "ssdlite_mobilenet_v2").replace(
+        "{random: 0}", "{file: mine.bin, sha256: 0123abcd, new_head: 0}"
+    )
+    with pytest.raises(UsageError, match="made for detection"):
+        load_recipe(write(text))
+
+
+def test_sizes_that_are_not_taken_name_those_that_are():
+    from edgekit.models import Architecture
+
+    stepped = Architecture("any", smallest=300, step=32)
+    assert stepped.problem(300) == stepped.problem((332, 364)) == ""
+    assert "the smallest is 300" in stepped.problem((332, 299))
+    assert "the nearest are 300 and 332" in stepped.problem(310)

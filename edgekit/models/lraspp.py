@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from edgekit.models import OUTPUTS
@@ -30,11 +31,33 @@ class LRASPPSegmenter(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, classes, H, W) logits."""
         fine, coarse = self.backbone(images)
-        window = tuple(min(POOLED, side) for side in coarse.shape[2:])
-        strides = tuple(min(pair) for pair in zip(POOL_STRIDES, window, strict=True))  # XNNPACK takes no larger ones
-        gate = self.gate(nn.functional.avg_pool2d(coarse, window, strides))
+        gate = self.gate(pool_windows(coarse))
         gated = self.pointwise(coarse) * upsample(gate, coarse)
         return upsample(self.coarse_classifier(upsample(gated, fine)) + self.fine_classifier(fine), images)
+
+
+def pool_windows(features: Tensor) -> Tensor:
+    """Return the mean of each window of (N, C, H, W): an average pooling, written so that XNNPACK takes it in int8, too.
+
+    It has no int8 average pooling, nor one whose strides exceed its window, but slices and means.
+    """
+    tops, lefts = (
+        range(0, max(side - POOLED, 0) + 1, stride)
+        for side, stride in zip(features.shape[2:], POOL_STRIDES, strict=True)
+    )
+    rows = [_window(features, 2, top) for top in tops]
+    means = [
+        torch.cat([_window(row, 3, left).mean((2, 3), keepdim=True) for left in lefts], 3)
+        if len(lefts) > 1
+        else _window(row, 3, 0).mean((2, 3), keepdim=True)
+        for row in rows
+    ]
+    return torch.cat(means, 2) if len(means) > 1 else means[0]
+
+
+def _window(features: Tensor, axis: int, start: int) -> Tensor:
+    # A slice of everything becomes an alias, which Core ML's converter refuses and ExecuTorch leaves outside its delegate.
+    return features if features.shape[axis] <= POOLED else features.narrow(axis, start, POOLED)
 
 
 def lraspp(

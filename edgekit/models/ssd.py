@@ -48,9 +48,9 @@ class Detector(nn.Module):
         maps = list(self.backbone(images))
         for extra in self.extras:
             maps.append(extra(maps[-1]))
-        logits = [_flat(head(one), self.classes) for head, one in zip(self.class_heads, maps, strict=True)]
-        codes = [_flat(head(one), 4) for head, one in zip(self.box_heads, maps, strict=True)]
-        return torch.cat(logits, 1), torch.cat(codes, 1)
+        logits = [head(one) for head, one in zip(self.class_heads, maps, strict=True)]
+        codes = [head(one) for head, one in zip(self.box_heads, maps, strict=True)]
+        return _joined(logits, self.classes), _joined(codes, 4)
 
 
 def ssd(
@@ -94,6 +94,13 @@ def _predictor(inputs: int, outputs: int, lite: bool, convention: Convention) ->
     )
 
 
-def _flat(predictions: Tensor, size: int) -> Tensor:
-    """(N, anchors * size, H, W) -> (N, H * W * anchors, size)."""
-    return predictions.permute(0, 2, 3, 1).reshape(predictions.shape[0], -1, size)
+def _joined(maps: list[Tensor], size: int) -> Tensor:
+    """Return (N, anchors, size) of maps (N, anchors here * size, H, W).
+
+    All maps but the first have equally many anchors at a place and are joined by places first: XNNPACK concatenates at most five
+    tensors at once, and without the reshape between them the TFLite converter makes one of two concatenations.
+    """
+    images = maps[0].shape[0]
+    finest, *coarser = (one.permute(0, 2, 3, 1) for one in maps)
+    places = torch.cat([one.reshape(images, -1, one.shape[3]) for one in coarser], 1)
+    return torch.cat([finest.reshape(images, -1, size), places.reshape(images, -1, size)], 1)

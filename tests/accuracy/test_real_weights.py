@@ -84,3 +84,14 @@ def test_classify_of_something_that_is_no_imagenet_classifier_is_refused(edgekit
     done = edgekit("classify", "v1", tmp_path / "red.png", "--set", "model.classes=10")
     assert done.returncode == 2
     assert "10 classes" in done.stderr
+
+
+@pytest.mark.parametrize(("recipe", "task"), [("ssdlite_v2", "detection"), ("lraspp_v2", "segmentation")])
+def test_classify_with_what_is_no_classifier_is_refused(edgekit, tmp_path, recipe, task):
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(tmp_path / "red.png")
+    done = edgekit("classify", recipe, tmp_path / "red.png")
+    assert done.returncode == 2
+    assert f"{recipe} is no classifier" in done.stderr
+    assert task in done.stderr

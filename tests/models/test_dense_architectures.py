@@ -7,6 +7,7 @@ from edgekit.models import ARCHITECTURES, OUTPUTS, build
 from edgekit.models.backbone import BACKBONES, Backbone, dilate, first_beyond
 from edgekit.models.blocks import Convention
 from edgekit.models.cost import cost
+from edgekit.models.lraspp import pool_windows
 from edgekit.models.outputs import named_outputs
 
 DETECTORS = sorted(name for name, known in ARCHITECTURES.items() if known.task == "detection")
@@ -124,3 +125,15 @@ def test_every_detector_and_segmenter_has_a_recipe():
     from edgekit.recipe import known_recipes, load_recipe
 
     assert {load_recipe(name).architecture for name in known_recipes()} >= {*DETECTORS, *SEGMENTERS}
+
+
+@pytest.mark.parametrize("size", [(64, 128), (49, 49), (70, 90)])
+def test_windows_are_pooled_as_by_average_pooling(size):
+    features = torch.rand(1, 3, *size)
+    expected = torch.nn.functional.avg_pool2d(features, 49, (16, 20))
+    torch.testing.assert_close(pool_windows(features), expected)
+
+
+def test_a_map_below_the_window_is_pooled_whole():
+    features = torch.rand(1, 3, 8, 30)
+    torch.testing.assert_close(pool_windows(features), features.mean((2, 3), keepdim=True))
