@@ -75,10 +75,9 @@ class Architecture:
         return function
 
 
-def _detector(backbone: str, **fixed: object) -> Architecture:
-    return Architecture(
-        "edgekit.models.ssd", "ssd", {"backbone": backbone, **fixed}, ("width", "reduced"), task="detection"
-    )
+def _detector(backbone: str, *options: str, **fixed: object) -> Architecture:
+    taken = ("width", *options)
+    return Architecture("edgekit.models.ssd", "ssd", {"backbone": backbone, **fixed}, taken, task="detection")
 
 
 def _segmenter(module: str, backbone: str, *options: str, **fixed: object) -> Architecture:
@@ -122,11 +121,12 @@ ARCHITECTURES = {
     "squeezenet1_1": Architecture("edgekit.models.squeezenet", options=()),
     "shufflenet_v1": Architecture("edgekit.models.shufflenet_v1", options=("width", "groups")),
     "shufflenet_v2": Architecture("edgekit.models.shufflenet_v2"),
-    "ssdlite_mobilenet_v1": _detector("mobilenet_v1"),
-    "ssdlite_mobilenet_v2": _detector("mobilenet_v2"),
-    "ssdlite_mobilenet_v3_large": _detector("mobilenet_v3_large"),
-    "ssdlite_mobilenet_v3_small": _detector("mobilenet_v3_small"),
-    "ssd_mobilenet_v2": _detector("mobilenet_v2", lite=False),
+    "ssdlite_mobilenet_v1": _detector("mobilenet_v1", "reduced"),
+    "ssdlite_mobilenet_v2": _detector("mobilenet_v2", "reduced"),
+    "ssdlite_mobilenet_v3_large": _detector("mobilenet_v3_large", "reduced"),
+    "ssdlite_mobilenet_v3_small": _detector("mobilenet_v3_small", "reduced"),
+    "ssdlite_mnasnet_a1": _detector("mnasnet_a1"),
+    "ssd_mobilenet_v2": _detector("mobilenet_v2", "reduced", lite=False),
     "deeplabv3_mobilenet_v1": _segmenter("deeplabv3", "mobilenet_v1", "aspp"),
     "deeplabv3_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", "aspp", "divisor"),
     "raspp_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", aspp=False),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from edgekit.models import mobilenet_v1, mobilenet_v2, mobilenet_v3
+from edgekit.models import mnasnet, mobilenet_v1, mobilenet_v2, mobilenet_v3
 from edgekit.models.blocks import Conv2dSame, Convention, InvertedResidual, Reduced, output_channels
 
 Features = Callable[[float, Convention, Reduced], nn.Sequential]
@@ -16,6 +16,7 @@ BACKBONES: dict[str, Features] = {
     "mobilenet_v2": mobilenet_v2.features,
     "mobilenet_v3_large": mobilenet_v3.features_large,
     "mobilenet_v3_small": mobilenet_v3.features_small,
+    "mnasnet_a1": mnasnet.features_a1,
 }
 """Name -> what builds the layers before pooling from width multiplier, convention and how the last stage is reduced."""
 

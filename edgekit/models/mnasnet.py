@@ -15,8 +15,10 @@ from edgekit.models.blocks import (
     ConvNormActivation,
     InvertedResidual,
     Padding,
+    Reduced,
     SqueezeExcite,
     make_divisible,
+    output_channels,
 )
 
 
@@ -65,9 +67,9 @@ SMALL = (
 )
 
 
-def _build(table: tuple[Row, ...], first: int, width: float, classes: int, convention: Convention) -> Classifier:
+def _stages(table: tuple[Row, ...], first: int, width: float, convention: Convention) -> list[nn.Sequential]:
     channels = make_divisible(first * width)
-    features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU, stride=2)]
+    stages: list[nn.Sequential] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU, stride=2)]
     for row in table:
         stage: list[nn.Module] = []
         outputs = make_divisible(row.out * width)
@@ -78,9 +80,27 @@ def _build(table: tuple[Row, ...], first: int, width: float, classes: int, conve
                 InvertedResidual(channels, expanded, outputs, row.kernel, stride, convention, nn.ReLU, squeeze_excite)
             )
             channels = outputs
-        features.append(nn.Sequential(*stage))
-    features.append(ConvNormActivation(channels, 1280, 1, convention, nn.ReLU))
-    return Classifier(nn.Sequential(*features), nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes)))
+        stages.append(nn.Sequential(*stage))
+    return stages
+
+
+def features_a1(width: float, convention: Convention, reduced: Reduced = False) -> nn.Sequential:
+    """Return MnasNet-A1's layers before pooling, one after the other, for heads; the last convolution's 1280 are scaled, too.
+
+    ValueError for `reduced`: no paper halves MnasNet's last stage.
+    """
+    if reduced:
+        raise ValueError("MnasNet's last stage is not reduced in any paper")
+    first, *stages = _stages(FIGURE_7_A1, 32, width, convention)
+    layers = [first, *(layer for stage in stages for layer in stage)]
+    last = make_divisible(1280 * width)
+    return nn.Sequential(*layers, ConvNormActivation(output_channels(layers[-1]), last, 1, convention, nn.ReLU))
+
+
+def _build(table: tuple[Row, ...], first: int, width: float, classes: int, convention: Convention) -> Classifier:
+    stages = _stages(table, first, width, convention)
+    last = ConvNormActivation(output_channels(stages[-1]), 1280, 1, convention, nn.ReLU)
+    return Classifier(nn.Sequential(*stages, last), nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes)))
 
 
 def mnasnet_a1(
