@@ -30,7 +30,7 @@ def built(recipe, target, tmp_path):
 def test_each_recipe_compiles_small_and_computes_what_pytorch_does(name, target, tmp_path):
     known = ARCHITECTURES[load_recipe(name).architecture]
     width = ("model.width=0.5",) if "width" in known.takes else ()
-    small = (*width, f"model.resolution={max(64, known.smallest)}", "weights={random: 0}")
+    small = (*width, f"model.resolution={2 * known.smallest}", "weights={random: 0}")
     manifest = built(load_recipe(name, small), target, tmp_path)
     assert manifest.parity.passed
     if manifest.delegation:
