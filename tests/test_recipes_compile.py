@@ -23,7 +23,7 @@ def built(recipe, target, tmp_path):
 def test_each_family_compiles_small_and_computes_what_pytorch_does(name, target, tmp_path):
     recipe = load_recipe(name)
     known = ARCHITECTURES[recipe.architecture]
-    small = [f"model.resolution={max(64, known.smallest)}", "weights={random: 0}"]
+    small = [f"model.resolution={2 * known.smallest}", "weights={random: 0}"]
     small += ["model.width=0.5"] if "width" in known.takes else []
     small += ["model.input_width=96"] if recipe.model.input_width else []
     manifest = built(load_recipe(name, tuple(small)), target, tmp_path)

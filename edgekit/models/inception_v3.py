@@ -9,7 +9,16 @@ from collections import OrderedDict
 
 from torch import nn
 
-from edgekit.models.blocks import AveragePool, Branches, Classifier, Convention, ConvNormActivation, Kernel, Padding
+from edgekit.models.blocks import (
+    AveragePool,
+    Branches,
+    Classifier,
+    Convention,
+    ConvNormActivation,
+    Kernel,
+    Padding,
+    StandaloneReLU,
+)
 
 
 class Modules:
@@ -87,14 +96,20 @@ class Modules:
         return Branches(
             [
                 self.conv(inputs, 320, 1),
-                self.chain(inputs, (384, 1)).append(self._spread()),
-                self.chain(inputs, (448, 1), (384, 3)).append(self._spread()),
+                self._spread(self.chain(inputs, (384, 1))),
+                self._spread(self.chain(inputs, (448, 1), (384, 3))),
                 self.pooled(inputs, 192),
             ]
         )
 
-    def _spread(self) -> Branches:
-        return Branches([self.conv(384, 384, (1, 3)), self.conv(384, 384, (3, 1))])
+    def _spread(self, chain: nn.Sequential) -> nn.Sequential:
+        """Append 1x3 and 3x1 convolutions side by side.
+
+        Their ReLU comes after the concatenation, which keeps converters from merging it with the outer one: XNNPACK concatenates
+        at most five tensors.
+        """
+        sides = [ConvNormActivation(384, 384, kernel, self.convention, None) for kernel in ((1, 3), (3, 1))]
+        return chain.append(Branches(sides)).append(StandaloneReLU(768))
 
 
 def inception_v3(classes: int = 1000, padding: Padding = "torch", batch_norm_epsilon: float = 1e-3) -> Classifier:
