@@ -284,6 +284,11 @@ def _reshape(x: Tensor, shape: list[int]) -> Tensor:
 
 
 @_operator
+def _transpose(x: Tensor, perm: list[int]) -> Tensor:
+    return x.permute(perm)
+
+
+@_operator
 def _squeeze(x: Tensor, axes: list[int] | None = None) -> Tensor:
     return x.squeeze() if axes is None else x.squeeze(axes)
 

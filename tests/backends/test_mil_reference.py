@@ -274,6 +274,7 @@ OPERATORS = {
     ),
     "pad of the last dimension": (lambda x: mb.pad(x=x, pad=[0, 2]), lambda x: functional.pad(x, (0, 2)), (2, 3, 4, 5)),
     "identity": (lambda x: mb.identity(x=x), lambda x: x, (2, 3, 4, 5)),
+    "transpose": (lambda x: mb.transpose(x=x, perm=[0, 2, 3, 1]), lambda x: x.permute(0, 2, 3, 1), (2, 3, 4, 5)),
     "sigmoid": (lambda x: mb.sigmoid(x=x), torch.sigmoid, (2, 3, 4, 5)),
     "avg_pool": (
         lambda x: mb.avg_pool(x=x, kernel_sizes=[3, 2], strides=[1, 2], pad_type="valid"),
