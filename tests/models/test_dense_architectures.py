@@ -76,7 +76,7 @@ def test_mobilenet_v3s_table_7_is_met_in_parameters_and_to_4_percent_in_multiply
 ):
     counted = cost(architecture, (1025, 2049), classes=19, **options)
     assert f"{counted.parameters / 1e6:.2f}" == parameters
-    assert counted.multiply_adds / 1e9 == pytest.approx(multiply_adds, rel=0.045)
+    assert counted.multiply_adds / 1e9 == pytest.approx(multiply_adds, rel=0.04)
 
 
 @pytest.mark.parametrize(("architecture", "options", "parameters"), [
