@@ -7,6 +7,7 @@ TensorFlow object detection API, with which the papers' detectors were trained (
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, sqrt
 
 import numpy as np
@@ -24,6 +25,9 @@ RATIOS = (1.0, 2.0, 0.5, 3.0, 0.3333)
 CODE_SCALES = np.array((10, 10, 5, 5), np.float32)
 """What the codes of y, x, height and width are multiplied with."""
 FINEST_STRIDE = 16
+SSD300_MAPS = ((38, 8, (2,)), (19, 16, (2, 3)), (10, 32, (2, 3)), (5, 64, (2, 3)), (3, 100, (2,)), (1, 300, (2,)))
+"""Of each map of SSD300: places along a side, pixels from one to the next, aspect ratios."""
+SSD300_SCALES = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)  # COCO's (section 3.4), with the one beyond the last map
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,24 @@ def ssd_anchors(size: Size) -> Array:
             for one, ratio in (specs if index else FIRST_MAP)
         ]
         y, x = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")
+        centres = np.repeat(np.stack([y, x], -1).reshape(-1, 1, 2), len(shapes), 1)
+        anchors.append(np.concatenate([centres, np.broadcast_to(shapes, centres.shape)], -1).reshape(-1, 4))
+    return np.concatenate(anchors).astype(np.float32)
+
+
+def ssd300_anchors() -> Array:
+    """Return the 8732 anchors of SSD300 (arXiv:1512.02325, section 2.2 and Figure 2), in the order of its outputs.
+
+    At a place: a square of the map's scale, one of the geometric mean with the next map's, then each ratio wide and high.
+    """
+    anchors = []
+    for (side, step, ratios), (scale, next_scale) in zip(SSD300_MAPS, pairwise(SSD300_SCALES), strict=True):
+        shapes = [(scale, scale), (sqrt(scale * next_scale),) * 2]
+        for ratio in ratios:
+            wide, high = scale * sqrt(ratio), scale / sqrt(ratio)
+            shapes += [(high, wide), (wide, high)]
+        places = (np.arange(side) + 0.5) * step / 300
+        y, x = np.meshgrid(places, places, indexing="ij")
         centres = np.repeat(np.stack([y, x], -1).reshape(-1, 1, 2), len(shapes), 1)
         anchors.append(np.concatenate([centres, np.broadcast_to(shapes, centres.shape)], -1).reshape(-1, 4))
     return np.concatenate(anchors).astype(np.float32)

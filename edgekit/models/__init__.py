@@ -126,6 +126,7 @@ ARCHITECTURES = {
     "ssdlite_mobilenet_v3_large": _detector("mobilenet_v3_large", "reduced"),
     "ssdlite_mobilenet_v3_small": _detector("mobilenet_v3_small", "reduced"),
     "ssdlite_mnasnet_a1": _detector("mnasnet_a1"),
+    "ssd300_vgg16": Architecture("edgekit.models.ssd_vgg", options=(), smallest=300, task="detection"),
     "ssd_mobilenet_v2": _detector("mobilenet_v2", "reduced", lite=False),
     "deeplabv3_mobilenet_v1": _segmenter("deeplabv3", "mobilenet_v1", "aspp"),
     "deeplabv3_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", "aspp", "divisor"),

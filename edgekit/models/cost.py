@@ -59,7 +59,6 @@ class Cost:
 def count(model: nn.Module, size: Size) -> Cost:
     """Count `model` for one 3 x height x width image; the model may be on the meta device."""
     import torch
-    from torch import nn
 
     layers: list[LayerCost] = []
 
@@ -71,7 +70,7 @@ def count(model: nn.Module, size: Size) -> Cost:
 
     handles: list[torch.utils.hooks.RemovableHandle] = []
     for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d):
+        if any(True for _ in module.parameters(recurse=False)):
             visit(name, module)
     device = next(model.parameters()).device
     try:
@@ -103,5 +102,5 @@ def _layer(name: str, module: nn.Module, input: Shape, output: Shape) -> LayerCo
     elif isinstance(module, nn.Linear):
         operator, multiply_adds = "linear", module.weight.numel() * prod(output[:-1])
     else:
-        operator, multiply_adds = "batch norm", 0
+        operator, multiply_adds = "batch norm" if isinstance(module, nn.BatchNorm2d) else "scale", 0
     return LayerCost(name, operator, input, output, parameters, multiply_adds)

@@ -8,6 +8,9 @@ non-maximum suppression; anchors, decoding and suppression are in :mod:`edgekit.
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 import torch
 from torch import Tensor, nn
 
@@ -23,21 +26,32 @@ FEWEST_CHANNELS = 16
 
 
 class Detector(nn.Module):
-    """`backbone` with two maps, `extras` with one more each, and a class and a box predictor for every map."""
+    """`backbone` with two maps of `channels`, `extras` with one more each, and a class and a box predictor for every map.
+
+    `anchors` are those at each place of the maps.
+    """
 
     outputs = OUTPUTS["detection"]
 
     def __init__(
-        self, backbone: Backbone, extras: nn.ModuleList, classes: int, lite: bool, convention: Convention
+        self,
+        backbone: nn.Module,
+        channels: tuple[int, int],
+        extras: nn.ModuleList,
+        classes: int,
+        lite: bool,
+        convention: Convention,
+        anchors: tuple[int, ...] = ANCHORS,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.extras = extras
         self.classes = classes
-        channels = [*backbone.channels, *(output_channels(extra) for extra in extras)]
-        places = list(zip(channels, ANCHORS, strict=True))
-        self.class_heads = nn.ModuleList(_predictor(c, anchors * classes, lite, convention) for c, anchors in places)
-        self.box_heads = nn.ModuleList(_predictor(c, anchors * 4, lite, convention) for c, anchors in places)
+        self.anchors = anchors
+        every = [*channels, *(output_channels(extra) for extra in extras)]
+        places = list(zip(every, anchors, strict=True))
+        self.class_heads = nn.ModuleList(_predictor(c, count * classes, lite, convention) for c, count in places)
+        self.box_heads = nn.ModuleList(_predictor(c, count * 4, lite, convention) for c, count in places)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, H, W) -> class logits (N, anchors, classes), box codes (N, anchors, 4).
@@ -50,7 +64,19 @@ class Detector(nn.Module):
             maps.append(extra(maps[-1]))
         logits = [head(one) for head, one in zip(self.class_heads, maps, strict=True)]
         codes = [head(one) for head, one in zip(self.box_heads, maps, strict=True)]
-        return _joined(logits, self.classes), _joined(codes, 4)
+        return self._joined(logits, self.classes), self._joined(codes, 4)
+
+    def _joined(self, maps: list[Tensor], size: int) -> Tensor:
+        """Return (N, anchors, size) of maps (N, anchors here * size, H, W).
+
+        Successive maps with equally many anchors at a place are joined by places first: XNNPACK concatenates at most five tensors
+        at once, and without the reshape between them the TFLite converter makes one of two concatenations.
+        """
+        images, joined = maps[0].shape[0], []
+        for count, group in groupby(zip(self.anchors, maps, strict=True), key=itemgetter(0)):
+            places = [one.permute(0, 2, 3, 1).reshape(images, -1, count * size) for _, one in group]
+            joined.append((torch.cat(places, 1) if len(places) > 1 else places[0]).reshape(images, -1, size))
+        return torch.cat(joined, 1)
 
 
 def ssd(
@@ -74,7 +100,7 @@ def ssd(
         outputs, between = (max(int(count * width), FEWEST_CHANNELS) for count in (unscaled, unscaled // 2))
         extras.append(_extra(channels, between, outputs, convention))
         channels = outputs
-    return Detector(tapped, extras, classes, lite, convention)
+    return Detector(tapped, tapped.channels, extras, classes, lite, convention)
 
 
 def _extra(inputs: int, between: int, outputs: int, convention: Convention) -> nn.Sequential:
@@ -92,15 +118,3 @@ def _predictor(inputs: int, outputs: int, lite: bool, convention: Convention) ->
     return nn.Sequential(
         ConvNormActivation(inputs, inputs, 3, convention, nn.ReLU6, groups=inputs), nn.Conv2d(inputs, outputs, 1)
     )
-
-
-def _joined(maps: list[Tensor], size: int) -> Tensor:
-    """Return (N, anchors, size) of maps (N, anchors here * size, H, W).
-
-    All maps but the first have equally many anchors at a place and are joined by places first: XNNPACK concatenates at most five
-    tensors at once, and without the reshape between them the TFLite converter makes one of two concatenations.
-    """
-    images = maps[0].shape[0]
-    finest, *coarser = (one.permute(0, 2, 3, 1) for one in maps)
-    places = torch.cat([one.reshape(images, -1, one.shape[3]) for one in coarser], 1)
-    return torch.cat([finest.reshape(images, -1, size), places.reshape(images, -1, size)], 1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.accuracy.detection import decode, detect, encode, overlaps, ssd_anchors, suppress
+from edgekit.accuracy.detection import decode, detect, encode, overlaps, ssd300_anchors, ssd_anchors, suppress
 from edgekit.accuracy.segmentation import class_overlap
 from edgekit.models import build
 
@@ -22,6 +22,18 @@ def test_anchors_are_those_of_the_object_detection_api():
     np.testing.assert_allclose(anchors[1], [0.5 / 19, 0.5 / 19, 0.2 / 2**0.5, 0.2 * 2**0.5], rtol=1e-5)
     np.testing.assert_allclose(anchors[-6], [0.5, 0.5, 0.95, 0.95], rtol=1e-5)
     np.testing.assert_allclose(anchors[-1], [0.5, 0.5, 0.95**0.5, 0.95**0.5], rtol=1e-5)
+
+
+def test_ssd300_has_the_papers_8732_anchors_one_for_each_output():
+    anchors = ssd300_anchors()
+    assert anchors.shape == (8732, 4)
+    np.testing.assert_allclose(anchors[0], [4 / 300, 4 / 300, 0.07, 0.07], rtol=1e-5)
+    np.testing.assert_allclose(anchors[3], [4 / 300, 4 / 300, 0.07 / 2**0.5, 0.07 * 2**0.5], rtol=1e-5)
+    np.testing.assert_allclose(anchors[-4], [0.5, 0.5, 0.87, 0.87], rtol=1e-5)
+    with torch.device("meta"):
+        class_logits, box_codes = build("ssd300_vgg16", classes=3)(torch.zeros(1, 3, 300, 300))
+    assert class_logits.shape == (1, 8732, 3)
+    assert box_codes.shape == (1, 8732, 4)
 
 
 def test_anchors_of_a_wide_image_are_square_in_pixels():
