@@ -34,7 +34,7 @@ class ExecuTorch:
         from edgekit.models.outputs import named_outputs
 
         example = (torch.from_numpy(calibration[:1]),)
-        exported = torch.export.export(decompose(model, hard_sigmoid=True), example)
+        exported = torch.export.export(decompose(model, hard_sigmoid=True, average_pool=target == INT8), example)
         if target == INT8:
             exported = torch.export.export(_quantise(exported, calibration), example)
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
