@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
 
 from edgekit.document import Strict, load_document
-from edgekit.errors import FailureKind, UsageError, did_you_mean
+from edgekit.errors import Failure, FailureKind, UsageError, did_you_mean
 from edgekit.models import ARCHITECTURES
 from edgekit.places import find_document, known_documents
 from edgekit.published.figures import figures
@@ -45,6 +46,7 @@ class ModelArguments(Strict):
     aspp: bool | None = None
     reduced: bool | None = None
     divisor: Annotated[int, Field(ge=1, le=16)] | None = None
+    scale_last: bool | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -275,7 +277,7 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _sweep_has_weights(self) -> Recipe:
-        if self.sweep and self.weights.url and self.sweep.weights is None:
+        if self.sweep and self.weights.random is None and self.sweep.weights is None:
             raise ValueError("the weights fit no other variant; give sweep.weights, for example {random: 0}")
         return self
 
@@ -336,10 +338,20 @@ def _ask_backends(target: Target) -> None:
 
 
 def _canonical_variant(variant: str) -> str:
-    """Write ``1/224``, ``1.0/224x224`` and ``1.0/224/1000`` as ``1.0/224``, as :attr:`ModelArguments.variant` does."""
-    width, resolution, *classes = variant.split("/")
-    pixels = dict.fromkeys(side.lstrip("0") for side in resolution.split("x"))
-    return "/".join([str(float(width)), "x".join(pixels), *(count for count in classes if count != "1000")])
+    """Write ``1/224`` and ``1.0/224x224/1000`` as ``1.0/224``, and options as :attr:`ModelArguments.variant` does."""
+    width, resolution, *rest = variant.split("/")
+    height, _, input_width = resolution.partition("x")
+    options = {
+        name: YAML(typ="safe").load(value.lower()) for name, value in (one.split("=") for one in rest if "=" in one)
+    }
+    classes = next((part for part in rest if part.isdigit()), 1000)
+    sides = {"resolution": height, "input_width": input_width or None}
+    any_ = {"padding": "torch", "batch_norm_epsilon": 1e-5}
+    try:
+        return ModelArguments.model_validate({"width": width, **sides, "classes": classes, **any_, **options}).variant
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ValueError(f"{variant!r} is no variant: {problem['loc'][0]}: {problem['msg']}") from error
 
 
 def _canonical_hash(content: dict[str, Any]) -> str:
@@ -371,6 +383,17 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
                 FailureKind.recipe,
             )
     return recipe
+
+
+def load_known(overrides: tuple[str, ...] = ()) -> tuple[list[Recipe], dict[str, Failure]]:
+    """Load every recipe that is found by name; of those that cannot be loaded return the failures by name."""
+    recipes, failures = [], {}
+    for name, path in sorted(known_recipes().items()):
+        try:
+            recipes.append(load_recipe(str(path), overrides))
+        except UsageError as error:
+            failures[name] = error.failure
+    return recipes, failures
 
 
 def known_recipes() -> dict[str, Path]:

@@ -17,7 +17,7 @@ from edgekit.recipe import NAME, ModelArguments, Recipe, Weights, known_recipes,
 from edgekit.target import KNOWN_TARGETS
 
 RESOLUTIONS: dict[Task, int] = {"classification": 224, "detection": 320, "segmentation": 512}
-"""Task -> pixels of the input that its networks are published at."""
+"""Task -> pixels of the input that most of its networks are published at."""
 FITS: dict[Task, tuple[str, float]] = {
     "classification": ("crop", 0.875),
     "detection": ("stretch", 1.0),

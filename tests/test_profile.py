@@ -64,6 +64,28 @@ def test_every_cell_is_one_run_and_a_broken_one_ends_nothing(edgekit, recipes, l
     assert [failure.id for failure in ledger.failures()] == before
 
 
+def test_compile_resumes_only_what_is_missing(edgekit, recipes, ledger, tmp_path):
+    recipes(one="", two="")
+    names = [str(tmp_path / f"{name}.yaml") for name in ("one", "two")]
+    assert edgekit("compile", *names, "--json").returncode == 0
+    (run,) = ledger.runs()
+    again = edgekit("compile", "--resume")
+    assert again.returncode == 0
+    assert "[1/" not in again.stderr
+    assert [one.id for one in ledger.runs()] == [run.id]
+    assert edgekit("compile", "--resume", "nothing").returncode == 2
+
+
+def test_a_recipe_of_all_that_cannot_be_loaded_is_a_failure_of_its_own(tmp_path, monkeypatch):
+    from edgekit.recipe import load_known
+
+    (tmp_path / "broken.yaml").write_text("name: broken\n")
+    monkeypatch.setenv("EDGEKIT_RECIPES", str(tmp_path))
+    loaded, unreadable = load_known()
+    assert list(unreadable) == ["broken"]
+    assert {"v1", "v2"} < {recipe.name for recipe in loaded}
+
+
 def test_a_sweep_measures_every_variant_that_its_recipe_names(edgekit, recipes):
     chosen = recipes(one="sweep: {grids: [{resolution: [32, 64]}]}")
     done = edgekit(*profile(*chosen, "--sweep"), "--json")

@@ -1,7 +1,7 @@
 import pytest
 
 from edgekit.errors import FailureKind, UsageError
-from edgekit.recipe import known_recipes, load_recipe
+from edgekit.recipe import Recipe, known_recipes, load_recipe
 
 RECIPE = """\
 name: mine
@@ -209,10 +209,23 @@ def test_a_new_head_is_for_classifiers(write):
         load_recipe(write(text))
 
 
-def test_sizes_that_are_not_taken_name_those_that_are():
+def test_a_size_that_is_not_taken_names_the_smallest():
     from edgekit.models import Architecture
 
-    stepped = Architecture("any", smallest=300, step=32)
-    assert stepped.problem(300) == stepped.problem((332, 364)) == ""
-    assert "the smallest is 300" in stepped.problem((332, 299))
-    assert "the nearest are 300 and 332" in stepped.problem(310)
+    known = Architecture("any", smallest=300)
+    assert known.problem(300) == known.problem((332, 364)) == ""
+    assert "the smallest is 300" in known.problem((332, 299))
+
+
+@pytest.mark.parametrize(
+    "written", ["1/513/21/aspp=false/output_stride=8", "1.0/513x513/21/output_stride=8/aspp=False"]
+)
+def test_options_of_a_contract_are_found_in_any_order_and_spelling(written):
+    recipe = load_recipe("deeplabv3_v2", ("model.aspp=false", "model.output_stride=8"))
+    assert recipe.expectation
+    assert Recipe.model_validate({**recipe.model_dump(), "expect": {written: recipe.expectation}}).expectation
+
+
+def test_an_option_that_a_contract_cannot_have_is_told(write):
+    with pytest.raises(UsageError, match=r"'1.0/224/deep=2' is no variant: deep"):
+        load_recipe(write(RECIPE + "expect: {1.0/224/deep=2: {parameters: 1, multiply_adds: 1}}\n"))

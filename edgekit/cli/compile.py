@@ -37,7 +37,7 @@ def command(
     from edgekit.ledger import Ledger
     from edgekit.photos import photo_set
     from edgekit.pipeline import Sweep, compile_run, resume_run
-    from edgekit.recipe import known_recipes, load_recipe
+    from edgekit.recipe import load_known, load_recipe
 
     if (bool(recipes), every, resume is not None).count(True) != 1:
         raise UsageError("Name recipes, or say --all, or --resume.", "For example: edgekit compile recipes/v2.yaml")
@@ -47,8 +47,10 @@ def command(
         if resume is not None:
             run = resume_run("compile", opened, tell, resume or None)
             return print_run(opened, run, f"run {run}, compiled", as_json, strict=False)
-        loaded = [load_recipe(name, overrides) for name in recipes or sorted(known_recipes())]
-        sweep = Sweep.of(loaded, parts(targets), (), None, photo_set(photos), photos)
+        loaded, unreadable = (
+            load_known(overrides) if every else ([load_recipe(name, overrides) for name in recipes], {})
+        )
+        sweep = Sweep.of(loaded, parts(targets), (), None, photo_set(photos), photos, unreadable)
         run = compile_run(sweep, opened, tell)
         title = loaded[0].name if len(loaded) == 1 else f"{len(loaded)} recipes"
         return print_run(opened, run, f"{title}, compiled", as_json, strict=False)

@@ -51,7 +51,7 @@ def command(
     from edgekit.inspection import InspectDocument, exit_code, inspect_all, inspect_closely, sweep
     from edgekit.inspection.roofline import machine_of
     from edgekit.inspection.tables import listing, markdown, page, terminal
-    from edgekit.recipe import known_recipes, load_recipe
+    from edgekit.recipe import load_recipe
 
     machine = machine_of(peak_gflops, bandwidth_gbs)
     # An option takes one value only, so what follows it arrives with the recipe.
@@ -67,7 +67,7 @@ def command(
     if every:
         if swept:
             raise UsageError("A sweep is made of one recipe.", "For example: edgekit inspect v1 --sweep width=1.0,0.5")
-        document = inspect_all(known_recipes(), overrides)
+        document = inspect_all(overrides)
     else:
         recipe = load_recipe(names[0], overrides)
         document = InspectDocument(recipes=sweep(recipe, settings) if swept else [inspect_closely(recipe, machine)])

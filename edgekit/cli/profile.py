@@ -74,12 +74,13 @@ def _sweep(
     from edgekit.measure.protocol import protocol_named
     from edgekit.photos import photo_set
     from edgekit.pipeline import Sweep
-    from edgekit.recipe import known_recipes, load_recipe
+    from edgekit.recipe import load_known, load_recipe
 
     chosen = protocol_named(protocol)
-    loaded = [load_recipe(name) for name in (parts(recipes) or sorted(known_recipes()))]
+    named = parts(recipes)
+    loaded, unreadable = ([load_recipe(name) for name in named], {}) if named else load_known()
     built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
-    return Sweep.of(built, parts(targets), _profiles(parts(devices)), chosen, photo_set(photos), photos)
+    return Sweep.of(built, parts(targets), _profiles(parts(devices)), chosen, photo_set(photos), photos, unreadable)
 
 
 def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:

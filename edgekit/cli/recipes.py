@@ -10,7 +10,7 @@ from edgekit.cli.options import console, json_option
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """List the recipes that are found by name, a line each.
+    """List the recipes that are found by name, a line each; --json tells architectures and variants as well.
 
     Example: edgekit recipes
     """
@@ -24,9 +24,9 @@ def command(as_json: bool) -> None:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
         return
     table = Table()
-    for column in ("recipe", "description", "architecture", "variant", "weights", "file"):
-        table.add_column(column, overflow="fold", no_wrap=column not in {"description", "file"})
+    for column in ("recipe", "description", "weights", "file"):
+        table.add_column(column, no_wrap=True)
     for one in document.recipes:
         described = f"[red]{escape(one.problem)}" if one.problem else escape(one.description)
-        table.add_row(one.name, described, one.architecture, one.variant, one.weights, one.file)
+        table.add_row(one.name, described, one.weights, escape(one.file))
     console().print(table)

@@ -12,7 +12,7 @@ from edgekit.cli.options import console, json_option, set_option
 if TYPE_CHECKING:
     from edgekit.search.compound_scaling import Candidate, Coefficients, Scaled
 
-MOST_STEPS = 64
+LARGEST_PHI = 30
 
 
 @click.command()
@@ -61,6 +61,10 @@ def command(
     if sum((phis is not None, budget is not None, grid)) != 1:
         raise UsageError("Say one of --phi, --budget and --grid.", "For example: --phi 1..7, or --budget 600e6")
     base = load_recipe(recipe, overrides)
+    if grid and (output or alpha or beta or gamma):
+        raise UsageError(
+            "--grid looks for coefficients and writes no recipe.", "Scale with those that you choose by --phi."
+        )
     given = {key: value for key, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)) if value is not None}
     coefficients = Coefficients(**given) if given else None
     document = ScaleDocument(base=base.name)
@@ -88,16 +92,16 @@ def _phis(text: str) -> list[float]:
 
     first, dots, last = text.partition("..")
     try:
-        if not dots:
-            return [float(first)]
-        start, end = int(first), int(last)
+        start, end = (int(first), int(last)) if dots else (float(first), float(first))
     except ValueError as error:
         raise UsageError(
             f"--phi {text}: write a number, or FIRST..LAST of whole numbers.", "For example: 1..7"
         ) from error
-    if not 0 <= end - start < MOST_STEPS:
-        raise UsageError(f"--phi {text}: the last is to be after the first, and at most {MOST_STEPS} of them.")
-    return [float(phi) for phi in range(start, end + 1)]
+    if not max(abs(start), abs(end)) <= LARGEST_PHI:
+        raise UsageError(f"--phi {text}: beyond {LARGEST_PHI} nothing can be built.")
+    if end < start:
+        raise UsageError(f"--phi {text}: the last is to be after the first.")
+    return [start + step for step in range(int(end - start) + 1)]
 
 
 def _show_scaled(base: str, scaled: list[Scaled], coefficients: Coefficients | None) -> None:

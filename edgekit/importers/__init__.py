@@ -54,6 +54,8 @@ def convert(source: Path, key_map: str, output: Path) -> None:
     rows = read_key_map(key_map)
     if not source.is_file():
         raise UsageError(f"There is no file at {source}.")
+    if output.suffix != ".safetensors" or not output.parent.is_dir():
+        raise UsageError(f"{output} is to be a .safetensors file in a folder that exists.")
     found = readers[source.suffix](source)
     missing = sorted({row["source"] for row in rows} - found.keys())
     if missing:
@@ -61,7 +63,9 @@ def convert(source: Path, key_map: str, output: Path) -> None:
         raise EdgekitError(FailureKind.recipe, "weights", f"{message} ({len(missing)} tensors are missing).")
     made = {row["edgekit"]: np.ascontiguousarray(RULES[row["rule"]](found[row["source"]])) for row in rows}
     counters = [key.replace("running_mean", "num_batches_tracked") for key in made if key.endswith("running_mean")]
-    save_file({**made, **{key: np.zeros((), np.int64) for key in counters}}, output)
+    unfinished = output.with_suffix(".part")
+    save_file({**made, **{key: np.zeros((), np.int64) for key in counters}}, unfinished)
+    unfinished.replace(output)
 
 
 def key_maps() -> list[str]:
@@ -80,13 +84,17 @@ def read_key_map(name: str) -> list[dict[str, str]]:
 def read_graph_def(path: Path) -> dict[str, Array]:
     """Return name -> float32 constant of a frozen TensorFlow graph; EdgekitError (``missing_extra``) without tensorboard."""
     try:
+        from google.protobuf.message import DecodeError
         from tensorboard.compat.proto.graph_pb2 import GraphDef
         from tensorboard.compat.proto.types_pb2 import DT_FLOAT
     except ImportError as error:
         message = "Reading a TensorFlow graph needs the package tensorboard, which is not installed."
         raise EdgekitError(FailureKind.missing_extra, "weights", message, "pip install 'edgekit[import]'") from error
     graph = GraphDef()
-    graph.ParseFromString(path.read_bytes())
+    try:
+        graph.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise _damaged(path, error) from error
     constants = {}
     for node in graph.node:
         tensor = node.attr["value"].tensor
@@ -99,6 +107,11 @@ def read_graph_def(path: Path) -> dict[str, Array]:
     return constants
 
 
+def _damaged(path: Path, error: Exception) -> EdgekitError:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return EdgekitError(FailureKind.recipe, "weights", f"{path} is damaged or no {path.suffix} file: {first}.")
+
+
 def read_tflite(path: Path) -> dict[str, Array]:
     """Return name -> float32 constant of a TFLite file; EdgekitError (``missing_extra``) without LiteRT."""
     try:
@@ -107,7 +120,10 @@ def read_tflite(path: Path) -> dict[str, Array]:
         message = "Reading a TFLite file needs the package ai-edge-litert, which is not installed."
         raise EdgekitError(FailureKind.missing_extra, "weights", message, "pip install 'edgekit[convert]'") from error
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
+    try:
+        interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
+    except ValueError as error:
+        raise _damaged(path, error) from error
     constants = {}
     for detail in interpreter.get_tensor_details():
         try:

@@ -5,9 +5,8 @@ Nothing here is measured: counts and bytes are derived from the architecture, ti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import product
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,7 +16,7 @@ from edgekit.inspection.full_convolutions import with_full_convolutions
 from edgekit.inspection.memory import Peak, peak_activations
 from edgekit.inspection.roofline import Machine, Roofline, roofline
 from edgekit.models.cost import Cost, LayerCost, cost
-from edgekit.recipe import Expectation, Grid, Recipe, load_recipe
+from edgekit.recipe import Expectation, Grid, Recipe, load_known
 
 Contract = Literal["met", "broken", "no contract"]
 SWEPT = tuple(Grid.model_fields)
@@ -71,7 +70,6 @@ class Problem(BaseModel):
     """A recipe file that cannot be loaded, and why."""
 
     name: str
-    file: str
     message: str
 
 
@@ -109,15 +107,11 @@ def inspect_closely(recipe: Recipe, machine: Machine | None = None) -> RecipeEnt
     )
 
 
-def inspect_all(paths: Mapping[str, Path], overrides: tuple[str, ...] = ()) -> InspectDocument:
-    """Inspect the recipes at `paths` by name; one that cannot be loaded is told and hides none of the others."""
-    document = InspectDocument(recipes=[])
-    for name, path in sorted(paths.items()):
-        try:
-            document.recipes.append(inspect(load_recipe(str(path), overrides)))
-        except UsageError as error:
-            document.problems.append(Problem(name=name, file=str(path), message=error.failure.message))
-    return document
+def inspect_all(overrides: tuple[str, ...] = ()) -> InspectDocument:
+    """Inspect every recipe that is found by name; one that cannot be loaded is told and hides none of the others."""
+    recipes, failures = load_known(overrides)
+    problems = [Problem(name=name, message=failure.message) for name, failure in failures.items()]
+    return InspectDocument(recipes=[inspect(recipe) for recipe in recipes], problems=problems)
 
 
 def sweep(recipe: Recipe, settings: Iterable[str]) -> list[RecipeEntry]:

@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 from inspect import signature
 from typing import TYPE_CHECKING, Literal
 
+from edgekit.errors import UsageError
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -40,8 +42,7 @@ class Architecture:
 
     `module` holds the function that builds it, `function` is that function's name where it is not the architecture's own, and
     `fixed` are the arguments that the name stands for. `options` are the arguments of the function, beyond those of
-    :data:`EVERY`, that a recipe may set; None asks its signature. `smallest` is the smallest side of an input, in pixels;
-    `step` tells which larger ones are taken: smallest + any multiple of it.
+    :data:`EVERY`, that a recipe may set; None asks its signature. `smallest` is the smallest side of an input, in pixels.
     """
 
     module: str
@@ -49,18 +50,12 @@ class Architecture:
     fixed: Mapping[str, object] = field(default_factory=dict)
     options: tuple[str, ...] | None = ("width",)
     smallest: int = 32
-    step: int = 1
     task: Task = "classification"
 
     def problem(self, size: Size) -> str:
-        """Say why an input of `size` is not taken, and which one is; empty where it is taken."""
-        for side in sides(size):
-            nearest = max(self.smallest, side - (side - self.smallest) % self.step)
-            if side < self.smallest:
-                return f"takes no input of {side} pixels; the smallest is {self.smallest}"
-            if nearest != side:
-                return f"takes no input of {side} pixels; the nearest are {nearest} and {nearest + self.step}"
-        return ""
+        """Say why an input of `size` is not taken; empty where it is taken."""
+        shorter = min(sides(size))
+        return f"takes no input of {shorter} pixels; the smallest is {self.smallest}" if shorter < self.smallest else ""
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -97,7 +92,7 @@ ARCHITECTURES = {
     "mobilenet_v3_small": Architecture("edgekit.models.mobilenet_v3"),
     "mobilenet_v3_large_minimalistic": Architecture("edgekit.models.mobilenet_v3"),
     "mobilenet_v3_small_minimalistic": Architecture("edgekit.models.mobilenet_v3"),
-    "mobilenet_edgetpu": Architecture("edgekit.models.mobilenet_edgetpu"),
+    "mobilenet_edgetpu": Architecture("edgekit.models.mobilenet_edgetpu", options=("width", "scale_last")),
     **{
         f"mobilenet_edgetpu_v2_{size}": Architecture(
             "edgekit.models.mobilenet_edgetpu", "mobilenet_edgetpu_v2", {"size": size}, options=()
@@ -139,10 +134,13 @@ ARCHITECTURES = {
 }
 """Name of an architecture -> where it is built and what it takes; those of other packages by entry points."""
 
-ARCHITECTURES |= {
-    entry.name: Architecture(entry.module, entry.attr, options=None)
-    for entry in entry_points(group="edgekit.architectures")
-}
+for _entry in entry_points(group="edgekit.architectures"):
+    if _entry.name in ARCHITECTURES:
+        raise UsageError(
+            f"The package of {_entry.value} provides an architecture named {_entry.name}, which edgekit has itself.",
+            "Uninstall that package, or have it renamed.",
+        )
+    ARCHITECTURES[_entry.name] = Architecture(_entry.module, _entry.attr, options=None)
 
 
 def build(architecture: str, **arguments: object) -> nn.Module:

@@ -367,7 +367,8 @@ def settle_batch_norm(model: nn.Module, images: Tensor, batch_size: int = 8) -> 
         norm.momentum = None  # cumulative average
     model.train()
     with torch.no_grad():
-        for batch in torch.split(images, batch_size):
+        # Batches of about the same size: one image alone has no variance where a map is a single place.
+        for batch in images.tensor_split(-(-len(images) // batch_size)):
             model(batch)
     model.eval()
     for norm, momentum in zip(norms, momenta, strict=True):

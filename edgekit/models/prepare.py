@@ -47,22 +47,25 @@ class Prepared(BaseModel):
 
 
 def source_hash(*packages: str) -> str:
-    """Return the SHA-256 over the sources of sub-packages or modules of edgekit, for build keys."""
+    """Return the SHA-256 over the sources and key maps of sub-packages or modules of edgekit, for build keys."""
     total = hashlib.sha256()
     for package in packages:
         root = Path(str(files("edgekit"))) / package
-        for file in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+        found = (file for file in root.rglob("*") if file.suffix in {".py", ".csv"})
+        for file in sorted(found) if root.is_dir() else [root]:
             total.update(file.relative_to(root.parent).as_posix().encode() + b"\0" + file.read_bytes())
     return total.hexdigest()
 
 
 def plugged_source_hash(architecture: str) -> str:
-    """Return the SHA-256 of the module of another package's architecture; empty for edgekit's own."""
-    module = ARCHITECTURES[architecture].module
-    if module.startswith("edgekit."):
+    """Return the SHA-256 over all sources of the package that provides an architecture; empty for edgekit's own."""
+    package = ARCHITECTURES[architecture].module.partition(".")[0]
+    spec = find_spec(package)
+    if package == "edgekit" or spec is None or spec.origin is None:
         return ""
-    spec = find_spec(module)
-    return file_sha256(Path(spec.origin)) if spec and spec.origin else ""
+    folders = spec.submodule_search_locations
+    sources = [file for folder in folders for file in Path(folder).rglob("*.py")] if folders else [Path(spec.origin)]
+    return hashlib.sha256("\n".join(sorted(map(file_sha256, sources))).encode()).hexdigest()
 
 
 def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: Path) -> Prepared:

@@ -171,7 +171,7 @@ def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None, new
         shown = "; ".join(problems[:10]) + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
         other_classes = any(key in state and state[key].shape != value.shape for key, value in head.items())
         hint = (
-            "For another number of classes, `weights.new_head: SEED` draws the last layer anew."
+            "For another number of classes of a classifier, `weights.new_head: SEED` draws the last layer anew."
             if other_classes
             else ""
         )
@@ -248,10 +248,10 @@ def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Ch
         if found := _cached(sha256):
             return found
         _receive(url, part, version, progress)
+        version.unlink(missing_ok=True)  # before the archive becomes what was in it: that is no beginning of a download
         if member := urlsplit(url).fragment:
             _take_out(part, member)
         digest = file_sha256(part)
-        version.unlink(missing_ok=True)
         try:
             _check_hash(name, digest, sha256)
         except EdgekitError:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from edgekit.backends.base import backend_of
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import UsageError
+from edgekit.errors import Failure, UsageError
 from edgekit.measure.protocol import Protocol
 from edgekit.photos import PhotoSet, photo_set
 from edgekit.recipe import Recipe
@@ -47,13 +49,15 @@ class Plan:
 class Sweep:
     """Every plan on every device: what ``profile`` does, and what the ledger keeps so that it can be resumed.
 
-    Without devices and protocol everything is only compiled.
+    Without devices and protocol everything is only compiled. `unreadable` are recipes, by name, that were asked for and cannot
+    be loaded.
     """
 
     plans: tuple[Plan, ...]
     profiles: tuple[DeviceProfile, ...]
     protocol: Protocol | None
     photos: Path | None
+    unreadable: Mapping[str, Failure] = field(default_factory=dict)
 
     @staticmethod
     def of(
@@ -63,10 +67,11 @@ class Sweep:
         protocol: Protocol | None,
         photos: PhotoSet,
         folder: Path | None,
+        unreadable: Mapping[str, Failure] | None = None,
     ) -> Sweep:
         """Plan all `recipes` for `targets` (each recipe's own where none is named) with the `photos` of `folder`."""
         plans = tuple(Plan.of(recipe, targets or recipe.targets, photos) for recipe in recipes)
-        return Sweep(plans, tuple(profiles), protocol, folder)
+        return Sweep(plans, tuple(profiles), protocol, folder, unreadable or {})
 
     def written(self) -> dict[str, Any]:
         """Return the sweep as JSON; whole recipes and profiles, so that a resumed run does what was planned."""
@@ -85,7 +90,20 @@ class Sweep:
 
     @staticmethod
     def read(written: dict[str, Any]) -> Sweep:
-        """Return the sweep that :meth:`written` made; UsageError where its photos have changed."""
+        """Return the sweep that :meth:`written` made.
+
+        UsageError where its photos have changed, where a plug-in that it needs is gone, and for a plan of an older edgekit.
+        """
+        try:
+            return Sweep._read(written)
+        except (KeyError, TypeError, ValidationError) as error:
+            message = f"That run's plan cannot be read: {str(error).splitlines()[0]}."
+            raise UsageError(
+                message, "It was made by another edgekit, or with a plug-in that is gone; start anew."
+            ) from error
+
+    @staticmethod
+    def _read(written: dict[str, Any]) -> Sweep:
         folder = Path(written["photos"]["folder"]) if written["photos"]["folder"] else None
         photos = photo_set(folder)
         if photos.sha256 != written["photos"]["sha256"]:

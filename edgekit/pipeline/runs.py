@@ -73,6 +73,9 @@ def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
 
 def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     """Build what is needed for the cells that are not settled, then time them, recipe by recipe on each device."""
+    for name, failure in sweep.unreadable.items():
+        run.ledger.record_failure(run.id, failure, recipe=name, variant="")
+        run.tell(told(name, failure))
     plans = [_open_part(plan, sweep, settled) for plan in sweep.plans]
     compilations = Remaining(sum(len(plan.targets) for plan in plans))
     ready = [one for plan in plans for one in build(run, plan, compilations)]

@@ -20,7 +20,8 @@ class Figure:
     """What one source prints of one model: an accuracy, a latency, or both.
 
     `width` is None where the model is published in one width, `resolution` is as in ``224`` or ``1024x2048``. `metric` is
-    ``top-1 %``, ``mAP`` or ``mIOU %``. `latency_ms` is of one thread on one large CPU core of `device`.
+    ``top-1 %``, ``mAP`` or ``mIOU %``. `latency_ms` is of `device`: of a Pixel phone one thread on one large CPU core; detection
+    and segmentation were also timed on other processors, which `device` names.
     """
 
     model: str
@@ -100,7 +101,8 @@ def _of_width(model: str) -> tuple[str, float]:
 def _detections() -> Iterator[Figure]:
     for row in _rows("detection"):
         if row["mAP"] and row["resolution"]:
-            model, width = _of_width(row["model"].removesuffix(DAGGER))
+            name, width = _of_width(row["model"].removesuffix(DAGGER))
+            model = "MnasNet-A1" if name == "MnasNet" else name  # the papers' tables shorten it where they name a width
             variant = "reduced" if row["model"].endswith(DAGGER) else ""
             yield _figure(row, model=model, width=width, variant=variant, metric="mAP", accuracy=_number(row["mAP"]))
 

@@ -145,9 +145,11 @@ def p90(row: Row) -> str:
 
 def parity(row: Row) -> str:
     """Return how near the artifact's logits are to PyTorch's: signal-to-noise ratio, top-1 agreement, kind if derived."""
-    if not row.manifest:
-        return DASH
-    result = row.manifest["parity"]
+    return told_parity(row.manifest["parity"]) if row.manifest else DASH
+
+
+def told_parity(result: dict[str, Any]) -> str:
+    """Return a manifest's parity as the cell of a table."""
     same = agreement(result["top1_agreement"], result["photos"], result.get("decisions"))
     return f"{result['snr_db']:.0f} dB, {same}" + (" (derived)" if result["kind"] == "derived" else "")
 

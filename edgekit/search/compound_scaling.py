@@ -125,16 +125,18 @@ def within(base: Recipe, budget: float, coefficients: Coefficients | None = None
     """
     _check(base)
     chosen = coefficients or Coefficients()
+    if chosen.product == 1:
+        raise UsageError("With alpha, beta and gamma of 1 nothing grows.", "Leave them out for the paper's.")
 
     def excess(phi: float) -> float:
         return _cost(base, _by_formula(base, phi, chosen)).multiply_adds - budget - 0.5
 
     low, high = _bracket(base, budget, excess)
     # The cost is a staircase: what bisection ends at lies within its tolerance of a step, so the side below is taken.
-    phi = low if high is None else float(bisect(excess, low, high, xtol=PHI_TOLERANCE))
+    phi = low if high is None else round(float(bisect(excess, low, high, xtol=PHI_TOLERANCE)), 3)
     while excess(phi) > 0:
-        phi -= PHI_TOLERANCE
-    return scale(base, round(phi, 4), chosen)
+        phi = round(phi - PHI_TOLERANCE, 3)
+    return scale(base, phi, chosen)
 
 
 def _bracket(base: Recipe, budget: float, excess: Callable[[float], float]) -> tuple[float, float | None]:
@@ -174,7 +176,8 @@ def grid_search(base: Recipe, tolerance: float = 0.05) -> list[Candidate]:
 def recipe_of(base: Recipe, scaled: Scaled) -> Recipe:
     """Return the recipe of a scaled model: random weights, and the counted cost as its contract."""
     described = scaled.released or f"{base.name} scaled by phi {scaled.phi:g}"
-    name = f"{base.name}_phi{scaled.phi:g}".replace("-", "minus")
+    phi = f"{scaled.phi:g}".replace("-", "minus")
+    name = f"{base.name}_phi{phi}"
     changed = _changed(base, {"depth": scaled.depth, "width": scaled.width, "resolution": scaled.resolution})
     contract = {"parameters": scaled.parameters, "multiply_adds": scaled.multiply_adds}
     return Recipe.model_validate(
@@ -196,6 +199,8 @@ def _near_doubling() -> Iterator[Coefficients]:
 
 
 def _check(base: Recipe) -> None:
+    if base.model.input_width not in {None, base.model.resolution}:
+        raise UsageError(f"{base.name} has an input that is no square: only squares are scaled.")
     lacking = [option for option in ("width", "depth") if option not in ARCHITECTURES[base.architecture].takes]
     if lacking:
         scalable = [name for name, known in ARCHITECTURES.items() if {"width", "depth"} <= set(known.options or ())]
@@ -215,6 +220,8 @@ def _member(base: Recipe, phi: float) -> Released | None:
 
 def _by_formula(base: Recipe, phi: float, coefficients: Coefficients) -> dict[str, float]:
     model = base.model
+    if phi == 0:
+        return {"depth": model.depth or 1.0, "width": model.width, "resolution": model.resolution}
     return {
         "depth": round((model.depth or 1.0) * coefficients.alpha**phi, 3),
         "width": round(model.width * coefficients.beta**phi, 3),

@@ -28,7 +28,7 @@ def test_ssd300_has_the_papers_8732_anchors_one_for_each_output():
     anchors = ssd300_anchors()
     assert anchors.shape == (8732, 4)
     np.testing.assert_allclose(anchors[0], [4 / 300, 4 / 300, 0.07, 0.07], rtol=1e-5)
-    np.testing.assert_allclose(anchors[3], [4 / 300, 4 / 300, 0.07 / 2**0.5, 0.07 * 2**0.5], rtol=1e-5)
+    np.testing.assert_allclose(anchors[2], [4 / 300, 4 / 300, 0.07 / 2**0.5, 0.07 * 2**0.5], rtol=1e-5)
     np.testing.assert_allclose(anchors[-4], [0.5, 0.5, 0.87, 0.87], rtol=1e-5)
     with torch.device("meta"):
         class_logits, box_codes = build("ssd300_vgg16", classes=3)(torch.zeros(1, 3, 300, 300))

@@ -38,6 +38,9 @@ def test_recipes_are_written_and_can_be_inspected(run, tmp_path):
         (("--phi", "1", "--budget", "1e9"), "Say one of"),
         (("--phi", "big"), "write a number"),
         (("--phi", "3..1"), "the last is to be after the first"),
+        (("--phi", "nan"), "nothing can be built"),
+        (("--phi", "1..5000"), "nothing can be built"),
+        (("--grid", "--output", "somewhere"), "writes no recipe"),
     ],
 )
 def test_what_makes_no_sense_is_told(run, arguments, said):

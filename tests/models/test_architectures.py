@@ -158,6 +158,12 @@ def test_settling_gives_plausible_activations_and_leaves_eval_mode():
     assert all(module.momentum == 0.1 for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
 
 
+def test_one_image_is_never_settled_alone():
+    model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.BatchNorm2d(3))  # alone it has no variance
+    settle_batch_norm(model, torch.randn(9, 3, 4, 4), batch_size=8)
+    assert not model.training
+
+
 def test_key_maps_are_csv_of_names_or_of_rules():
     from importlib.resources import files
 

@@ -40,5 +40,27 @@ def test_every_planned_cell_says_what_became_of_it(ledger):
     assert "executorch/xnnpack/int8: out of memory: The process ended with signal 9." in text
 
 
+def test_the_newest_counts_and_what_befell_a_device_is_no_matter_of_support(ledger):
+    recipe = load_recipe("v1")
+    plan = {"recipes": [{"recipe": recipe.model_dump(mode="json"), "targets": TARGETS[2:]}]}
+    run = ledger.begin_run("compile", 0, {}, plan)
+    broken = Failure(FailureKind.contract, "model", "It counts something else.")
+    ledger.record_failure(run, broken, recipe="v1", variant="1.0/224")
+    assert "contract broken" in support_matrix(ledger)
+    ledger.record_artifact(run, manifest(recipe, TARGETS[2]))
+    offline = Failure(FailureKind.offline, "reach", "No phone.")
+    ledger.record_failure(run, offline, recipe="v1", variant="1.0/224", target=TARGETS[2], device="pixel")
+    text = support_matrix(ledger)
+    assert "17.0 MB" in text
+    assert "offline" not in text
+    ledger.record_failure(run, broken, recipe="v1", variant="1.0/224")
+    assert "contract broken" in support_matrix(ledger)
+
+
+def test_plans_of_the_first_edgekit_are_passed_over(ledger):
+    ledger.begin_run("compile", 0, {}, {"recipes": [load_recipe("v1").model_dump(mode="json")], "targets": TARGETS})
+    assert "edgekit compile --all" in support_matrix(ledger)
+
+
 def test_an_empty_ledger_says_how_to_fill_it(ledger):
     assert "edgekit compile --all" in support_matrix(ledger)

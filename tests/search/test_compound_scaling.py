@@ -43,12 +43,24 @@ def test_a_budget_is_kept_and_used():
     assert within(base, found.multiply_adds).multiply_adds == found.multiply_adds
 
 
+def test_coefficients_that_let_nothing_grow_are_refused():
+    with pytest.raises(UsageError, match="nothing grows"):
+        within(load_recipe("v2"), 400e6, Coefficients(alpha=1, beta=1, gamma=1))
+
+
+def test_phi_0_is_the_base_itself_and_rectangles_are_refused():
+    scaled = scale(load_recipe("efficientnet_b2"), 0, PAPER)
+    assert (scaled.depth, scaled.width, scaled.resolution) == (1.2, 1.1, 260)
+    with pytest.raises(UsageError, match="no square"):
+        scale(load_recipe("v2", ("model.input_width=448", "weights={random: 0}")), 1)
+
+
 def test_a_budget_below_the_smallest_model_says_so():
     with pytest.raises(UsageError, match=r"costs 1,000 multiply-adds or less; phi .* still costs"):
         within(load_recipe("v2"), 1000)
 
 
-def test_the_grid_keeps_what_really_doubles_the_cost_and_the_papers_choice_is_among_it():
+def test_the_grid_keeps_what_really_doubles_the_cost():
     found = grid_search(load_recipe("v1"), tolerance=0.05)
     assert all(1.9 <= one.counted_ratio <= 2.1 for one in found)
     assert [abs(one.counted_ratio - 2) for one in found] == sorted(abs(one.counted_ratio - 2) for one in found)
