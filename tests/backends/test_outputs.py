@@ -83,14 +83,17 @@ def test_agreement_is_a_count_of_photos_or_a_percentage():
     assert agreement(0.9981, 16, 32544) == "99.8 %"
 
 
-@pytest.mark.parametrize("target", KNOWN_TARGETS)
-@pytest.mark.parametrize(
-    ("name", "size", "outputs"),
-    [
-        ("ssdlite_v3_small", ("resolution=64", "input_width=96"), {"class_logits", "box_codes"}),
-        ("lraspp_v3_small", ("resolution=64", "input_width=96"), {"logits"}),
-    ],
-)
+DETECTOR = ("ssdlite_v3_small", ("resolution=64", "input_width=96"), {"class_logits", "box_codes"})
+SEGMENTER = ("lraspp_v3_small", ("resolution=64", "input_width=96"), {"logits"})
+FAST = {("ssdlite_v3_small", "tflite/xnnpack/fp32"), ("lraspp_v3_small", "coreml/-/fp16")}
+RECTANGLES = [
+    pytest.param(*case, target, marks=() if (case[0], target) in FAST else pytest.mark.slow)
+    for case in (DETECTOR, SEGMENTER)
+    for target in KNOWN_TARGETS
+]
+
+
+@pytest.mark.parametrize(("name", "size", "outputs", "target"), RECTANGLES)
 def test_each_target_compiles_a_rectangular_detector_and_segmenter(name, size, outputs, target, tmp_path):
     settings = [f"model.{one}" for one in ("width=0.35", *size)]
     plan = Plan.of(load_recipe(name, tuple(settings)), [target], photo_set())

@@ -48,7 +48,9 @@ TESTED_ELSEWHERE = {"v2", "v3_large", "v3_small"}
 
 
 def test_every_recipe_with_a_checkpoint_is_here():
-    with_checkpoint = {name for name in known_recipes() if load_recipe(name).weights.url}
+    with_checkpoint = {
+        name for name in known_recipes() if load_recipe(name).weights.url or load_recipe(name).weights.key_map
+    }
     assert with_checkpoint == set(CHECKPOINTS) | TESTED_ELSEWHERE
 
 

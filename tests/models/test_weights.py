@@ -302,13 +302,6 @@ def test_two_who_want_the_same_file_download_it_once(files):
     assert len(resolved) == len(files.asked) == 1
 
 
-def test_an_archive_that_does_not_have_the_checkpoint_is_another_file(files, content):
-    files.content = content
-    with pytest.raises(EdgekitError, match="not " + "1" * 8) as raised:
-        resolve(Weights(url=f"{files.url}#package/inner.pth", sha256="1" * 8))
-    assert raised.value.failure.kind == FailureKind.hash_mismatch
-
-
 def test_mirrors_are_asked_in_order_until_one_has_the_file(files):
     mirrors = [files.url.replace("net.pth", "none"), files.url.replace("net.pth", "other-name"), files.url]
     resolved = resolve(Weights(url=NOWHERE, mirrors=mirrors, sha256=LARGE_SHA256))
