@@ -11,6 +11,9 @@ import pytest
 
 from edgekit.ledger import Ledger
 
+# Two workers with as many threads each as there are cores take turns on them, which makes torch several times as slow.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / ".cache" / "packages"
 
