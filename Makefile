@@ -25,7 +25,7 @@ test: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the tests; timing tests run alone, s
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not timing"
 	$(BIN)/pytest -m "timing and not slow"
 
-coverage: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the same with line coverage, at least 85 %; tracing makes the converters two to three times as slow
+coverage: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the same with line coverage, at least 85 %; tracing slows the converters down
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not timing" --cov
 
 test-all: $(INSTALLED) $(WEIGHTS) $(PHOTOS) support-matrix  ## the slow ones, and every recipe x target, as well: hours
