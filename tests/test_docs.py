@@ -33,6 +33,7 @@ def folder(tmp_path, monkeypatch):
         recipe = (ROOT / f"recipes/{name}.yaml").read_text()
         recipe = re.sub(r"weights:.*?\n(?=preprocessing)", "weights: {random: 0}\n", recipe, flags=re.DOTALL)
         recipe = recipe.replace("width: 1.0, resolution: 224", "width: 0.35, resolution: 64")
+        recipe = re.sub(r"grids: \[.*", "grids: [{resolution: [32, 64]}]", recipe)
         recipe += "targets: [tflite/xnnpack/fp32, coreml/-/fp16]\n"
         recipe += "parity: {int8: {min_snr_db: 0, min_top1_agreement: 0}}\n"  # random, tiny and int8: commands are tested here
         (tmp_path / "recipes").mkdir(exist_ok=True)
