@@ -67,15 +67,17 @@ class Conv2dSame(nn.Conv2d):
 
         Padding that is equal on both sides is left to the convolution: converters do not fuse a separate pad.
         """
-        height, width = (self._total(input.shape[2 + axis], axis) for axis in (0, 1))
-        symmetric = (height // 2, width // 2) if height % 2 == width % 2 == 0 else (0, 0)
-        if symmetric == (0, 0) and (height or width):
-            input = functional.pad(input, (width // 2, width - width // 2, height // 2, height - height // 2))
-        return functional.conv2d(input, self.weight, self.bias, self.stride, symmetric, self.dilation, self.groups)
-
-    def _total(self, size: int, axis: int) -> int:
-        stride, kernel = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-        return max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        (top, bottom), (left, right) = (
+            _same_pads(size, dilation * (kernel - 1) + 1, stride)
+            for size, kernel, stride, dilation in zip(
+                input.shape[2:], self.kernel_size, self.stride, self.dilation, strict=True
+            )
+        )
+        symmetric = (top, left) == (bottom, right)
+        if not symmetric:
+            input = functional.pad(input, (left, right, top, bottom))
+        pads = (top, left) if symmetric else (0, 0)
+        return functional.conv2d(input, self.weight, self.bias, self.stride, pads, self.dilation, self.groups)
 
 
 def conv2d(
@@ -263,6 +265,31 @@ class InvertedResidual(nn.Module):
         for layer in rest:
             output = layer(output)
         return expansion, output
+
+
+def inverted_residual_stage(
+    inputs: int,
+    outputs: int,
+    expansion: int,
+    kernel: int,
+    layers: int,
+    stride: int,
+    convention: Convention,
+    nonlinearity: Nonlinearity,
+    squeeze_excite: Callable[[int, int], nn.Module] | None = None,
+) -> nn.Sequential:
+    """Return a stage of inverted residuals as MnasNet (arXiv:1807.11626) and EfficientNet (arXiv:1905.11946) stack them.
+
+    Only the first layer has the `stride`. `squeeze_excite` is given each block's expanded and its input channels.
+    """
+    stage = nn.Sequential()
+    for layer in range(layers):
+        expanded = inputs * expansion
+        gate = squeeze_excite(expanded, inputs) if squeeze_excite else False
+        first = stride if layer == 0 else 1
+        stage.append(InvertedResidual(inputs, expanded, outputs, kernel, first, convention, nonlinearity, gate))
+        inputs = outputs
+    return stage
 
 
 def output_channels(module: nn.Module) -> int:

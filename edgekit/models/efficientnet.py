@@ -20,6 +20,7 @@ from edgekit.models.blocks import (
     Padding,
     SqueezeExcite,
     deepened,
+    inverted_residual_stage,
     make_divisible,
 )
 
@@ -84,19 +85,17 @@ def efficientnet(
     channels = make_divisible(32 * width)
     features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.SiLU, stride=2)]
     for row in TABLE_1:
-        stage: list[nn.Module] = []
         outputs = make_divisible(row.out * width)
-        for layer in range(deepened(row.layers, depth)):
-            expanded, stride = channels * row.expansion, row.stride if layer == 0 else 1
-            squeeze_excite = SqueezeExcite(expanded, max(1, channels // 4), nn.SiLU, nn.Sigmoid)
-            stage.append(
-                InvertedResidual(channels, expanded, outputs, row.kernel, stride, convention, nn.SiLU, squeeze_excite)
-            )
-            channels = outputs
-        features.append(nn.Sequential(*stage))
+        shape = (row.expansion, row.kernel, deepened(row.layers, depth), row.stride)
+        features.append(inverted_residual_stage(channels, outputs, *shape, convention, nn.SiLU, _squeeze_excite))
+        channels = outputs
     last = make_divisible(1280 * width)
     features.append(ConvNormActivation(channels, last, 1, convention, nn.SiLU))
     return Classifier(nn.Sequential(*features), nn.Sequential(nn.Dropout(0.2), nn.Linear(last, classes)))
+
+
+def _squeeze_excite(expanded: int, inputs: int) -> SqueezeExcite:
+    return SqueezeExcite(expanded, max(1, inputs // 4), nn.SiLU, nn.Sigmoid)
 
 
 def efficientnet_lite(
@@ -115,14 +114,11 @@ def efficientnet_lite(
     channels, last = 32, 1280
     features: list[nn.Module] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU6, stride=2)]
     for row in TABLE_1:
-        stage: list[nn.Module] = []
         outputs = make_divisible(row.out * width)
         layers = row.layers if row in (TABLE_1[0], TABLE_1[-1]) else deepened(row.layers, depth)
-        for layer in range(layers):
-            expanded, stride = channels * row.expansion, row.stride if layer == 0 else 1
-            stage.append(InvertedResidual(channels, expanded, outputs, row.kernel, stride, convention, nn.ReLU6))
-            channels = outputs
-        features.append(nn.Sequential(*stage))
+        shape = (row.expansion, row.kernel, layers, row.stride)
+        features.append(inverted_residual_stage(channels, outputs, *shape, convention, nn.ReLU6))
+        channels = outputs
     features.append(ConvNormActivation(channels, last, 1, convention, nn.ReLU6))
     return Classifier(nn.Sequential(*features), nn.Sequential(nn.Dropout(0.2), nn.Linear(last, classes)))
 

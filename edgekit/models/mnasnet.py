@@ -13,10 +13,10 @@ from edgekit.models.blocks import (
     Classifier,
     Convention,
     ConvNormActivation,
-    InvertedResidual,
     Padding,
     Reduced,
     SqueezeExcite,
+    inverted_residual_stage,
     make_divisible,
     output_channels,
 )
@@ -71,17 +71,15 @@ def _stages(table: tuple[Row, ...], first: int, width: float, convention: Conven
     channels = make_divisible(first * width)
     stages: list[nn.Sequential] = [ConvNormActivation(3, channels, 3, convention, nn.ReLU, stride=2)]
     for row in table:
-        stage: list[nn.Module] = []
-        outputs = make_divisible(row.out * width)
-        for layer in range(row.layers):
-            expanded, stride = channels * row.expansion, row.stride if layer == 0 else 1
-            squeeze_excite = row.se and SqueezeExcite(expanded, channels // 4, nn.ReLU, nn.Sigmoid)
-            stage.append(
-                InvertedResidual(channels, expanded, outputs, row.kernel, stride, convention, nn.ReLU, squeeze_excite)
-            )
-            channels = outputs
-        stages.append(nn.Sequential(*stage))
+        outputs, gate = make_divisible(row.out * width), _squeeze_excite if row.se else None
+        shape = (row.expansion, row.kernel, row.layers, row.stride)
+        stages.append(inverted_residual_stage(channels, outputs, *shape, convention, nn.ReLU, gate))
+        channels = outputs
     return stages
+
+
+def _squeeze_excite(expanded: int, inputs: int) -> SqueezeExcite:
+    return SqueezeExcite(expanded, inputs // 4, nn.ReLU, nn.Sigmoid)
 
 
 def features_a1(width: float, convention: Convention, reduced: Reduced = False) -> nn.Sequential:
