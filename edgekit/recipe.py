@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from ruamel.yaml import YAML
 
 from edgekit.document import Strict, load_document
 from edgekit.errors import Failure, FailureKind, UsageError, did_you_mean
+from edgekit.key_maps import key_maps
 from edgekit.models import ARCHITECTURES
 from edgekit.places import find_document, known_documents
 from edgekit.published.figures import figures
@@ -104,7 +104,7 @@ class Weights(Strict):
     @field_validator("key_map")
     @classmethod
     def _known_key_map(cls, name: str | None) -> str | None:
-        known = [Path(file.name).stem for file in (files("edgekit.models") / "keymaps").iterdir()]
+        known = key_maps("edgekit.models")
         if name is not None and name not in known:
             raise ValueError(f"unknown key map {name}. {did_you_mean(name, known)}")
         return name
@@ -126,8 +126,10 @@ class Weights(Strict):
             )
         if self.random is None and not ((self.url or self.file) and self.sha256):
             raise ValueError("give url and sha256 (8 digits or more), or random: SEED")
-        if self.file and self.urls:
+        if self.file and self.url:
             raise ValueError("give either url or file, not both")
+        if self.file and self.mirrors:
+            raise ValueError("mirrors are those of a url; a file has none")
         for url in self.urls:
             if urlsplit(url).scheme not in {"http", "https"}:
                 raise ValueError(f"url is {url!r}; write the whole address, beginning with https://")

@@ -98,6 +98,7 @@ def test_mirrors_change_no_artifact_and_a_new_head_does():
         ("{random: 0, mirrors: ['https://example.org/net.pth']}", "not both"),
         ("{url: 'https://a.org/n', sha256: '00000000', mirrors: [n.pth]}", "url is 'n.pth'"),
         ("{url: 'https://[a/n', sha256: '00000000'}", "Invalid IPv6 URL"),
+        ("{file: n.pth, sha256: '00000000', mirrors: ['https://a.org/n']}", "a file has none"),
     ],
 )
 def test_weights_that_make_no_sense_are_told(weights, said):

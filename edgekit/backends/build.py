@@ -110,10 +110,9 @@ def build_targets(
         try:
             for done in as_completed(started):
                 yield done.result()
-        except BaseException:
+        finally:  # the pool waits for its threads, and they for their workers: both end here, however this ends
             pool.shutdown(wait=False, cancel_futures=True)
             workers.kill()
-            raise
 
 
 def _judge(built: Built) -> Built:

@@ -88,8 +88,12 @@ def _difference(reference: NDArray[np.float32], artifact: NDArray[np.float32]) -
     error = np.abs(artifact.astype(np.float64) - reference)
     signal = np.abs(reference.astype(np.float64))
     noise_power = float((error**2).mean())
-    snr_db = float(10 * np.log10((signal**2).mean() / noise_power)) if noise_power else float("inf")
-    return _Difference(float(error.max()), float(error.max()) / float(signal.max()), snr_db)
+    signal_power, largest_error, largest = float((signal**2).mean()), float(error.max()), float(signal.max())
+    if not noise_power:
+        return _Difference(largest_error, 0.0, float("inf"))
+    if not signal_power:  # PyTorch computed zeros only, and the artifact something else
+        return _Difference(largest_error, MAX_FLOAT, -EQUAL_DB)
+    return _Difference(largest_error, largest_error / largest, float(10 * np.log10(signal_power / noise_power)))
 
 
 def _top1(reference: NamedOutputs, artifact: NamedOutputs) -> tuple[float, int]:

@@ -40,18 +40,15 @@ class TFLite:
         """See :class:`edgekit.backends.base.Backend`."""
         from edgekit.backends.rewrite import decompose
 
+        shapes = _output_shapes(model, calibration)
         if target == INT8:
             with tempfile.TemporaryDirectory() as folder:
                 unquantised = Path(folder) / "float.tflite"
-                _convert(
-                    decompose(model, **INT8_FORMS),
-                    calibration,
-                    unquantised,
-                )
+                _convert(decompose(model, **INT8_FORMS), calibration, shapes, unquantised)
                 _quantise(unquantised, calibration, output)
         else:
-            _convert(decompose(model, **FP32_FORMS), calibration, output)
-        return _describe(output, _output_shapes(model, calibration))
+            _convert(decompose(model, **FP32_FORMS), calibration, shapes, output)
+        return _describe(output, shapes)
 
     def execute(self, artifact: Path, images: Images) -> Outputs:
         """See :class:`edgekit.backends.base.Backend`."""
@@ -60,12 +57,12 @@ class TFLite:
         return infer(artifact, np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
 
 
-def _convert(model: nn.Module, calibration: Images, output: Path) -> None:
+def _convert(model: nn.Module, calibration: Images, shapes: dict[str, tuple[int, ...]], output: Path) -> None:
     import litert_torch
     import torch
 
     example = torch.from_numpy(calibration[:1]).permute(0, 2, 3, 1).contiguous()
-    pixels = [index for index, shape in enumerate(_output_shapes(model, calibration).values()) if len(shape) == 4]
+    pixels = [index for index, shape in enumerate(shapes.values()) if len(shape) == 4]
     channels_last = litert_torch.to_channel_last_io(model, args=[0], outputs=pixels).eval()
     litert_torch.convert(channels_last, (example,)).export(str(output))
 

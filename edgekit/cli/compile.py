@@ -36,7 +36,7 @@ def command(
     from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
     from edgekit.photos import photo_set
-    from edgekit.pipeline import Sweep, compile_run, resume_run
+    from edgekit.pipeline import Sweep, resume_run, start_run
     from edgekit.recipe import load_known, load_recipe
 
     if (bool(recipes), every, resume is not None).count(True) != 1:
@@ -51,6 +51,6 @@ def command(
             load_known(overrides) if every else ([load_recipe(name, overrides) for name in recipes], {})
         )
         sweep = Sweep.of(loaded, parts(targets), (), None, photo_set(photos), photos, unreadable)
-        run = compile_run(sweep, opened, tell)
+        run = start_run("compile", sweep, opened, tell)
         title = loaded[0].name if len(loaded) == 1 else f"{len(loaded)} recipes"
         return print_run(opened, run, f"{title}, compiled", as_json, strict=False)

@@ -35,10 +35,10 @@ def command(
     from edgekit.devices.profile import load_profile
     from edgekit.ledger import Ledger
     from edgekit.measure.protocol import protocol_named
-    from edgekit.pipeline import deploy_run
+    from edgekit.pipeline import Sweep, start_run
 
     plan, profile = plan_of(recipe, overrides, targets, photos), load_profile(device)
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
-        run = deploy_run(plan, profile, chosen, opened, tell, seed)
+        run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, tell, seed)
         return print_run(opened, run, f"{plan.recipe.name} on {profile.name}, protocol {chosen.name}", as_json, strict)

@@ -52,7 +52,7 @@ def command(
     """
     from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
-    from edgekit.pipeline import profile_run, resume_run
+    from edgekit.pipeline import resume_run, start_run
 
     if resume is None and not (every or recipes or devices or targets):
         raise UsageError(
@@ -64,7 +64,8 @@ def command(
         if resume is not None:
             run = resume_run("profile", opened, tell, resume or None)
         else:
-            run = profile_run(_sweep(recipes, swept, targets, devices, protocol, photos), opened, tell, seed)
+            sweep = _sweep(recipes, swept, targets, devices, protocol, photos)
+            run = start_run("profile", sweep, opened, tell, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)
 
 

@@ -10,15 +10,14 @@ the addition of the folded bias: mean 0, variance 1, scale sqrt(1 + epsilon), so
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean
+from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.key_maps import read_key_map
 
 Array = NDArray[np.float32]
 
@@ -51,7 +50,7 @@ def convert(source: Path, key_map: str, output: Path) -> None:
     readers = {".pb": read_graph_def, ".tflite": read_tflite}
     if source.suffix not in readers:
         raise UsageError(f"{source.name} is neither a TensorFlow graph (.pb) nor a .tflite file.")
-    rows = read_key_map(key_map)
+    rows = read_key_map("edgekit.importers", key_map)
     if not source.is_file():
         raise UsageError(f"There is no file at {source}.")
     if output.suffix != ".safetensors" or not output.parent.is_dir():
@@ -66,19 +65,6 @@ def convert(source: Path, key_map: str, output: Path) -> None:
     unfinished = output.with_suffix(".part")
     save_file({**made, **{key: np.zeros((), np.int64) for key in counters}}, unfinished)
     unfinished.replace(output)
-
-
-def key_maps() -> list[str]:
-    """Return the names of the key maps."""
-    return sorted(Path(file.name).stem for file in (files("edgekit.importers") / "keymaps").iterdir())
-
-
-def read_key_map(name: str) -> list[dict[str, str]]:
-    """Return the rows of a key map: columns edgekit, rule, source; UsageError for an unknown one."""
-    if name not in key_maps():
-        raise UsageError(f"There is no key map named {name}.", did_you_mean(name, key_maps()))
-    file = files("edgekit.importers") / "keymaps" / f"{name}.csv"
-    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
 
 
 def read_graph_def(path: Path) -> dict[str, Array]:

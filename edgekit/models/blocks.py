@@ -88,13 +88,14 @@ def conv2d(
     groups: int,
     padding: Padding | Literal["valid"],
     bias: bool = False,
+    dilation: int = 1,
 ) -> nn.Conv2d:
     """Return a convolution, square or of (height, width), with the padding rule asked for."""
     height, width = kernel if isinstance(kernel, tuple) else (kernel, kernel)
     if padding == "same" and (height, width) != (1, 1):
-        return Conv2dSame(inputs, outputs, (height, width), stride, groups=groups, bias=bias)
-    pads = (0, 0) if padding == "valid" else (height // 2, width // 2)
-    return nn.Conv2d(inputs, outputs, (height, width), stride, pads, groups=groups, bias=bias)
+        return Conv2dSame(inputs, outputs, (height, width), stride, groups=groups, bias=bias, dilation=dilation)
+    pads = (0, 0) if padding == "valid" else (dilation * (height // 2), dilation * (width // 2))
+    return nn.Conv2d(inputs, outputs, (height, width), stride, pads, dilation, groups, bias)
 
 
 class MaxPool2dSame(nn.MaxPool2d):
@@ -171,9 +172,10 @@ class ConvNormActivation(nn.Sequential):
         nonlinearity: Nonlinearity | None,
         stride: int = 1,
         groups: int = 1,
+        dilation: int = 1,
     ) -> None:
         layers: list[nn.Module] = [
-            conv2d(inputs, outputs, kernel, stride, groups, convention.padding),
+            conv2d(inputs, outputs, kernel, stride, groups, convention.padding, dilation=dilation),
             nn.BatchNorm2d(outputs, eps=convention.batch_norm_epsilon),
         ]
         if nonlinearity is not None:

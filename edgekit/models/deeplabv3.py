@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from edgekit.models import OUTPUTS, mobilenet_v2
 from edgekit.models.backbone import BACKBONES, dilate
-from edgekit.models.blocks import Conv2dSame, Convention, ConvNormActivation, Padding, Reduced, output_channels
+from edgekit.models.blocks import Convention, ConvNormActivation, Padding, Reduced, output_channels
 
 RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 """Output stride -> dilations of the three atrous convolutions (paper, section 4.1; 32 goes on in the same way)."""
@@ -26,7 +26,9 @@ class Pyramid(nn.Module):
         super().__init__()
         self.pooled = ConvNormActivation(inputs, filters, 1, convention, nn.ReLU)
         self.pointwise = ConvNormActivation(inputs, filters, 1, convention, nn.ReLU)
-        self.atrous = nn.ModuleList(_atrous(inputs, filters, rate, convention) for rate in rates)
+        self.atrous = nn.ModuleList(
+            ConvNormActivation(inputs, filters, 3, convention, nn.ReLU, dilation=rate) for rate in rates
+        )
         self.project = ConvNormActivation(filters * (2 + len(rates)), filters, 1, convention, nn.ReLU)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -93,13 +95,3 @@ def deeplabv3(
     features = dilate(segmentation_features(backbone, width, convention, reduced, divisor), output_stride)
     head = Pyramid(output_channels(features), head_filters, RATES[output_stride] if aspp else (), convention)
     return Segmenter(features, head, head_filters, classes)
-
-
-def _atrous(inputs: int, filters: int, rate: int, convention: Convention) -> ConvNormActivation:
-    branch = ConvNormActivation(inputs, filters, 3, convention, nn.ReLU)
-    convolution = branch[0]
-    assert isinstance(convolution, nn.Conv2d)
-    convolution.dilation = (rate, rate)
-    if not isinstance(convolution, Conv2dSame):
-        convolution.padding = (rate, rate)
-    return branch

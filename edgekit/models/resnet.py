@@ -6,6 +6,7 @@ as in the paper (3.8 billion).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ TABLE_1 = (
 )
 
 
-class _Block(nn.Module):
+class _Block(nn.Module, ABC):
     """What both blocks share: the input, projected where its shape differs, is added before the last ReLU."""
 
     expansion: int
@@ -47,9 +48,9 @@ class _Block(nn.Module):
                 nn.BatchNorm2d(outputs, eps=convention.batch_norm_epsilon),
             )
 
+    @abstractmethod
     def residual(self, input: Tensor) -> Tensor:
         """Return what is added to the input."""
-        raise NotImplementedError
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, channels * expansion, H / stride, W / stride)."""

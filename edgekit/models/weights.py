@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import pickle
 import re
@@ -10,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,6 +18,7 @@ from filelock import FileLock
 
 from edgekit.cache import file_sha256
 from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.key_maps import read_key_map
 from edgekit.places import cache_folder
 from edgekit.recipe import Weights
 
@@ -177,25 +176,13 @@ def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None, new
     model.load_state_dict(state, strict=True)
 
 
-def read_key_map(name: str) -> list[dict[str, str]]:
-    """Return the rows of a key map, of one of two kinds.
-
-    A list of names has the columns torchvision, shape (``16x3x3x3``, empty for a scalar) and edgekit. Rules, which serve every
-    width and depth of an architecture, have the columns pattern and edgekit; :func:`rename_keys` applies them.
-    """
-    file = files("edgekit.models") / "keymaps" / f"{name}.csv"
-    if not file.is_file():
-        raise EdgekitError(FailureKind.recipe, "weights", f"There is no key map named {name}.")
-    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
-
-
 def rename_keys(key_map: str, keys: Iterable[str]) -> dict[str, str]:
     """Return each of a checkpoint's keys -> our name for it, empty for what the model does not have, as auxiliary heads.
 
     A list of names leaves keys alone that it does not have. The rules are applied one after the other: what a rule's pattern (a
     regular expression) finds in the key is replaced by its `edgekit`.
     """
-    rows = read_key_map(key_map)
+    rows = read_key_map("edgekit.models", key_map)
     if rows and "pattern" not in rows[0]:
         names = {row["torchvision"]: row["edgekit"] for row in rows}
         return {key: names.get(key, key) for key in keys}

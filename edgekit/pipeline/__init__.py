@@ -2,6 +2,6 @@
 
 from edgekit.pipeline.building import build_artifacts
 from edgekit.pipeline.plan import Plan, Sweep, Tell
-from edgekit.pipeline.runs import compile_run, deploy_run, profile_run, resume_run
+from edgekit.pipeline.runs import resume_run, start_run
 
-__all__ = ["Plan", "Sweep", "Tell", "build_artifacts", "compile_run", "deploy_run", "profile_run", "resume_run"]
+__all__ = ["Plan", "Sweep", "Tell", "build_artifacts", "resume_run", "start_run"]

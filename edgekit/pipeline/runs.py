@@ -22,27 +22,15 @@ Cell = tuple[str, str, str, str | None]
 """Recipe, variant, target, device name (None: not yet on a device)."""
 
 
-def compile_run(sweep: Sweep, ledger: Ledger, tell: Tell) -> str:
-    """Compile and verify, time nothing. One failed cell never ends it."""
-    with begun(ledger, "compile", sweep.written(), {}, 0, tell) as run:
-        _go(run, sweep, set())
-    return run.id
+def start_run(command: str, sweep: Sweep, ledger: Ledger, tell: Tell, seed: int | None = None) -> str:
+    """Compile and verify everything, then time everything: every plan on every device. One failed cell never ends it.
 
-
-def deploy_run(
-    plan: Plan, profile: DeviceProfile, protocol: Protocol, ledger: Ledger, tell: Tell, seed: int | None
-) -> str:
-    """Compile, verify, push, time and record one recipe on one device."""
-    sweep = Sweep((plan,), (profile,), protocol, None)
-    with begun(ledger, "deploy", sweep.written(), protocol.model_dump(), _seed(seed), tell) as run:
-        _go(run, sweep, set())
-    return run.id
-
-
-def profile_run(sweep: Sweep, ledger: Ledger, tell: Tell, seed: int | None) -> str:
-    """Compile everything, then time everything: every plan on every device. One failed cell never ends it."""
+    `command` is what the ledger calls it (``compile``, ``deploy``, ``profile``); a sweep without devices times nothing. `seed` is
+    that of the order of measurement, drawn where it is None.
+    """
     protocol = sweep.protocol.model_dump() if sweep.protocol else {}
-    with begun(ledger, "profile", sweep.written(), protocol, _seed(seed), tell) as run:
+    drawn = secrets.randbits(32) if seed is None else seed
+    with begun(ledger, command, sweep.written(), protocol, drawn, tell) as run:
         _go(run, sweep, set())
     return run.id
 
@@ -151,7 +139,3 @@ def _settled(sweep: Sweep, ledger: Ledger, run_id: str) -> set[Cell]:
 def _cell(ready: Ready, profile: DeviceProfile) -> Cell:
     manifest = ready.artifact.manifest
     return (manifest.recipe, manifest.variant, manifest.target, profile.name)
-
-
-def _seed(seed: int | None) -> int:
-    return secrets.randbits(32) if seed is None else seed

@@ -60,3 +60,12 @@ def test_what_is_not_finite_fails_and_can_be_written_as_json(value):
         assert not result.passed
         assert "NaN" not in result.model_dump_json()
         assert "null" not in result.model_dump_json()
+
+
+@pytest.mark.parametrize(("artifact", "passed"), [(0.0, True), (0.1, False)])
+def test_a_reference_of_zeros_only_has_no_scale_and_is_met_by_zeros_only(artifact, passed):
+    zeros = np.zeros((4, 10), np.float32)
+    named = {"logits": zeros + np.float32(artifact)}
+    for precision in ("fp32", "int8"):
+        result = compare({"logits": zeros}, named, precision, ParityLimits(), kind="measured", trained=False)
+        assert result.passed == passed

@@ -6,6 +6,7 @@ from torch import nn
 
 from edgekit import importers
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.key_maps import key_maps, read_key_map
 from edgekit.models import build
 
 MODELS = {
@@ -15,10 +16,10 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", importers.key_maps())
+@pytest.mark.parametrize("name", key_maps("edgekit.importers"))
 def test_a_key_map_makes_each_of_our_tensors_once_by_a_known_rule(name):
     architecture, arguments = MODELS[name]
-    rows = importers.read_key_map(name)
+    rows = read_key_map("edgekit.importers", name)
     ours = [key for key in build(architecture, **arguments).state_dict() if not key.endswith("num_batches_tracked")]
     assert sorted(row["edgekit"] for row in rows) == sorted(ours)
     assert {row["rule"] for row in rows} <= importers.RULES.keys()
@@ -62,7 +63,7 @@ def test_another_kind_of_file_and_another_key_map_are_refused(tmp_path):
     with pytest.raises(UsageError, match="neither"):
         importers.convert(tmp_path / "model.h5", "slim_mobilenet_v1", tmp_path / "out.safetensors")
     with pytest.raises(UsageError, match="no key map named slim"):
-        importers.read_key_map("slim")
+        read_key_map("edgekit.importers", "slim")
 
 
 def test_layouts_of_weights_become_pytorchs():
@@ -95,6 +96,6 @@ def test_a_tflite_files_constants_are_read_and_converted(tmp_path, monkeypatch):
     constants = importers.read_tflite(tmp_path / "net.tflite")
     (name,) = (name for name, values in constants.items() if values.shape == (4, 3, 3, 3))
     rows = [{"edgekit": "weight", "rule": "tflite_conv", "source": name}]
-    monkeypatch.setattr(importers, "read_key_map", lambda name: rows)
+    monkeypatch.setattr(importers, "read_key_map", lambda package, name: rows)
     importers.convert(tmp_path / "net.tflite", "any", tmp_path / "net.safetensors")
     np.testing.assert_array_equal(load_file(tmp_path / "net.safetensors")["weight"], convolution.weight.detach())

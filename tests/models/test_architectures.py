@@ -5,6 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from edgekit.errors import UsageError
+from edgekit.key_maps import read_key_map
 from edgekit.models import ARCHITECTURES, build
 from edgekit.models.blocks import (
     Conv2dSame,
@@ -16,7 +17,6 @@ from edgekit.models.blocks import (
     settle_batch_norm,
 )
 from edgekit.models.cost import cost
-from edgekit.models.weights import read_key_map
 from edgekit.recipe import Recipe, known_recipes, load_recipe
 
 LEAST_RESOLUTION = 32  # of every recipe
@@ -119,7 +119,7 @@ def test_make_divisible(channels, expected):
 
 @pytest.mark.parametrize("architecture", ["mobilenet_v3_large", "mobilenet_v3_small"])
 def test_torchvisions_v3_keys_and_shapes_map_onto_ours(architecture):
-    rows = read_key_map(f"torchvision_{architecture}")
+    rows = read_key_map("edgekit.models", f"torchvision_{architecture}")
     ours = {key: "x".join(map(str, value.shape)) for key, value in build(architecture).state_dict().items()}
     assert {row["edgekit"]: row["shape"] for row in rows} == ours
     assert len({row["torchvision"] for row in rows}) == len(rows)

@@ -133,11 +133,13 @@ def test_a_checkpoint_that_does_not_fit_lists_its_keys(tmp_path):
 
 def test_torchvisions_v3_checkpoints_load_through_the_key_map(tmp_path):
     """No V3 file is to be had offline; one with torchvision's names and shapes stands in for it."""
-    from edgekit.models.weights import read_key_map
+    from edgekit.key_maps import read_key_map
 
     torch.manual_seed(1)
     ours = build("mobilenet_v3_small")
-    names = {row["edgekit"]: row["torchvision"] for row in read_key_map("torchvision_mobilenet_v3_small")}
+    names = {
+        row["edgekit"]: row["torchvision"] for row in read_key_map("edgekit.models", "torchvision_mobilenet_v3_small")
+    }
     path = tmp_path / ("0" * 64 + "-v3.pth")
     torch.save({names[key]: value for key, value in ours.state_dict().items()}, path)
     other = build("mobilenet_v3_small")
