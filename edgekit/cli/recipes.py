@@ -24,8 +24,9 @@ def command(as_json: bool) -> None:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
         return
     table = Table()
-    for column in ("recipe", "description", "weights", "file"):
+    for column in ("recipe", "description", "weights"):
         table.add_column(column, no_wrap=True)
+    table.add_column("file", overflow="fold")
     for one in document.recipes:
         described = f"[red]{escape(one.problem)}" if one.problem else escape(one.description)
         table.add_row(one.name, described, one.weights, escape(one.file))

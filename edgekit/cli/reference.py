@@ -10,7 +10,7 @@ from edgekit.cli import cli
 def reference() -> str:
     """Return docs/cli.md: every command's help as the command line prints it."""
     page = ["# Command line\n\nGenerated from the commands by `make docs`; do not edit.\n"]
-    _add(page, cli, click.Context(cli, info_name="edgekit"))
+    _add(page, cli, click.Context(cli, info_name="edgekit", **cli.context_settings))
     return "\n".join(page)
 
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from edgekit.models.blocks import Convention, Padding, conv2d, initialise_without_norm, max_pool
 from edgekit.models.ssd import Detector
@@ -49,7 +48,8 @@ class L2Norm(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        return functional.normalize(input, dim=1) * self.weight.view(1, -1, 1, 1)
+        length = torch.linalg.vector_norm(input, dim=1, keepdim=True).clamp_min(1e-12)  # functional.normalize's
+        return input / length * self.weight.view(1, -1, 1, 1)
 
 
 class VGGBackbone(nn.Module):
