@@ -48,7 +48,7 @@ class L2Norm(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        length = torch.linalg.vector_norm(input, dim=1, keepdim=True).clamp_min(1e-12)  # functional.normalize's
+        length: Tensor = torch.linalg.vector_norm(input, dim=1, keepdim=True).clamp_min(1e-12)  # as in torch
         return input / length * self.weight.view(1, -1, 1, 1)
 
 
