@@ -19,7 +19,7 @@ from filelock import FileLock, ReadWriteLock, Timeout
 
 from edgekit.places import cache_folder
 
-KINDS = ("weights", "models", "artifacts", "logs")
+KINDS = ("weights", "models", "artifacts", "capsules", "logs")
 SECONDS_PER_DAY = 86_400
 
 

@@ -26,6 +26,14 @@ class FailureKind(StrEnum):
     parity = "parity"
     missing_extra = "missing_extra"
     offline = "offline"
+    unauthorized = "unauthorized"
+    no_permission = "no_permission"
+    untrusted_host = "untrusted_host"
+    several_devices = "several_devices"
+    device_busy = "device_busy"
+    link_lost = "link_lost"
+    rebooted = "rebooted"
+    thermal_gate_timeout = "thermal_gate_timeout"
     unsupported_device = "unsupported_device"
     unverified = "unverified"
     timed_out = "timed_out"
@@ -54,6 +62,14 @@ LABELS = {
     FailureKind.parity: "differs from PyTorch",
     FailureKind.missing_extra: "package missing",
     FailureKind.offline: "device offline",
+    FailureKind.unauthorized: "not authorised",
+    FailureKind.no_permission: "no permission",
+    FailureKind.untrusted_host: "host key not trusted",
+    FailureKind.several_devices: "several devices",
+    FailureKind.device_busy: "device busy",
+    FailureKind.link_lost: "connection lost",
+    FailureKind.rebooted: "device rebooted",
+    FailureKind.thermal_gate_timeout: "stayed too hot",
     FailureKind.unsupported_device: "device not supported",
     FailureKind.unverified: "conditions not met",
     FailureKind.timed_out: "timed out",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,6 +24,15 @@ def cache_folder() -> Path:
         shown = folder.encode(errors="backslashreplace").decode()
         raise UsageError(f"The cache's path {shown} is not UTF-8.", "Name another with EDGEKIT_CACHE.") from error
     return Path(folder)
+
+
+def runtime_folder() -> Path:
+    """Return the user's folder for what holds until the machine is switched off: who is at work on which device."""
+    with warnings.catch_warnings():
+        # A session without a login has no runtime folder of its own; platformdirs then takes one below /tmp, and warns.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        return platformdirs.user_runtime_path("edgekit")
 
 
 def find_document(noun: str, plural: str, environment: str, name: str) -> Path:

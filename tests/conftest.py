@@ -19,9 +19,15 @@ PACKAGES = ROOT / ".cache" / "packages"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache():
-    """No test touches the user's cache; compiled artifacts stay in the checkout's .cache between runs."""
+def cache(tmp_path_factory):
+    """No test touches the user's cache; compiled artifacts stay in the checkout's .cache between runs.
+
+    Turns are taken within a pytest worker only: no test compares times, but those marked `timing`, which run alone.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        runtime = tmp_path_factory.mktemp("runtime")
+        runtime.chmod(0o700)  # else it is not taken
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
         patch.setenv("EDGEKIT_CACHE", str(ROOT / ".cache" / "edgekit"))
         patch.delenv("EDGEKIT_RECIPES", raising=False)
         patch.delenv("EDGEKIT_PROFILES", raising=False)

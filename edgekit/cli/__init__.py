@@ -23,6 +23,7 @@ COMMANDS = (
     "recipe",
     "scale",
     "devices",
+    "capsule",
     "weights",
     "cache",
     "ledger",

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import build_options, plan_of, tell
+from edgekit.cli.options import build_options, device_set_option, plan_of, tell
 from edgekit.cli.printing import print_run
 
 
 @click.command()
 @build_options
 @click.option("--device", required=True, metavar="NAME", help="Device profile, e.g. host.")
+@device_set_option
 @click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: the device profile's.")
 @click.option("--seed", type=int, help="Seed of the order of measurement; default: random, recorded.")
 @click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
@@ -24,6 +25,7 @@ def command(
     ledger: str | None,
     as_json: bool,
     device: str,
+    device_overrides: tuple[str, ...],
     protocol: str | None,
     seed: int | None,
     strict: bool,
@@ -37,7 +39,7 @@ def command(
     from edgekit.measure.protocol import protocol_named
     from edgekit.pipeline import Sweep, start_run
 
-    plan, profile = plan_of(recipe, overrides, targets, photos), load_profile(device)
+    plan, profile = plan_of(recipe, overrides, targets, photos), load_profile(device, device_overrides)
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
         run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, tell, seed)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import click
 
-from edgekit.cli.options import console
+from edgekit.cli.options import console, device_set_option, tell
+
+if TYPE_CHECKING:
+    from edgekit.devices.base import Device
+    from edgekit.devices.remote import RemoteDevice
 
 
-@click.command()
-def command() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
     """List the device profiles: which are reachable, and what they can run.
 
     Example: edgekit devices
     """
+    if context.invoked_subcommand is None:
+        _list()
+
+
+def _list() -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -41,3 +55,99 @@ def command() -> None:
             state = Text("reachable", "green")
         table.add_row(Text(name), Text(description), state, Text(runs), Text(detail))
     console().print(table)
+
+
+@command.command()
+@click.argument("name")
+@device_set_option
+def check(name: str, device_overrides: tuple[str, ...]) -> int:
+    """Go the whole way to a device with a tiny model, and explain the first thing that fails.
+
+    Example: edgekit devices check pixel
+    """
+    from edgekit.devices.profile import load_profile
+    from edgekit.errors import EdgekitError, ExitCode
+    from edgekit.pipeline.checking import check_device
+
+    for step in check_device(load_profile(name, device_overrides), tell):
+        try:
+            click.echo(f"ok    {step.name}: {step.do()}")
+        except EdgekitError as error:
+            failure = error.failure
+            click.echo(f"FAIL  {step.name}: {failure.kind.label}: {failure.message} {failure.hint}".rstrip())
+            return ExitCode.failure
+    return ExitCode.done
+
+
+@command.command()
+@click.argument("name")
+@device_set_option
+def setup(name: str, device_overrides: tuple[str, ...]) -> None:
+    """Make a board's own Python environment with the TFLite runtime that it can take.
+
+    For profiles with `runner: python`. Example: edgekit devices setup raspberry-pi-5
+    """
+    from edgekit.devices.linux import LinuxBoard
+    from edgekit.errors import UsageError
+
+    with _opened(name, device_overrides) as device:
+        if not isinstance(device, LinuxBoard):
+            raise UsageError(f"{name} is no Linux board.", "Others need no setup.")
+        click.echo(device.setup().rstrip())
+
+
+@command.command()
+@click.argument("name")
+@device_set_option
+def restore(name: str, device_overrides: tuple[str, ...]) -> None:
+    """End what an edgekit that was killed left running on a device, and undo its preparation.
+
+    Example: edgekit devices restore pixel
+    """
+
+    def restore_and_tell(device: RemoteDevice) -> None:
+        was = device.restore()
+        click.echo(f"{name} is restored." if was else f"There was nothing to restore on {name}.")
+
+    _on_remote(name, device_overrides, restore_and_tell)
+
+
+@command.command()
+@click.argument("name")
+@device_set_option
+def clean(name: str, device_overrides: tuple[str, ...]) -> None:
+    """Remove everything of edgekit's from a device: runners, libraries, artifacts, inputs.
+
+    Example: edgekit devices clean pixel
+    """
+
+    def clean_and_tell(device: RemoteDevice) -> None:
+        device.clean()
+        click.echo(f"{device.root} is gone from {name}.")
+
+    _on_remote(name, device_overrides, clean_and_tell)
+
+
+def _on_remote(name: str, overrides: tuple[str, ...], do: Callable[[RemoteDevice], None]) -> None:
+    """Do something on a device that nobody else uses meanwhile."""
+    from edgekit.devices.remote import RemoteDevice
+    from edgekit.pipeline.turns import timing
+
+    with _opened(name, overrides) as device:
+        if isinstance(device, RemoteDevice):
+            with timing(device, tell):
+                do(device)
+        else:
+            click.echo(f"{name} keeps nothing of edgekit's.")
+
+
+@contextmanager
+def _opened(name: str, overrides: tuple[str, ...]) -> Iterator[Device]:
+    from edgekit.devices.base import open_device
+    from edgekit.devices.profile import load_profile
+
+    device = open_device(load_profile(name, overrides))
+    try:
+        yield device
+    finally:
+        device.release()

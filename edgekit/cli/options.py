@@ -33,6 +33,13 @@ photos_option = click.option(
 ledger_option = click.option(
     "--ledger", metavar="URL", help="Database; default: EDGEKIT_LEDGER, else a SQLite file in your data folder."
 )
+device_set_option = click.option(
+    "--device-set",
+    "device_overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the device profile, e.g. serial=8AEX0ABCD or host=10.0.0.7.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of a table.")
 
 

@@ -1,72 +1,134 @@
-"""Android phones over adb: found and reached, not yet measured on."""
+"""Android phones: who they are, how hot they are, and how they hold their clocks still. Reached over adb."""
 
 from __future__ import annotations
 
-from typing import TypeGuard
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
 
-from edgekit.devices.base import Device
+from edgekit.devices.adb import AdbLink
+from edgekit.devices.base import Identity
 from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.remote import RemoteDevice
 from edgekit.errors import EdgekitError, FailureKind
 
-CONNECT_SECONDS = 5.0
+ROOT = "/data/local/tmp/edgekit"
+PROPERTY = re.compile(r"^\[(?P<name>[^]]*)\]: \[(?P<value>[^]]*)\]$", re.MULTILINE)
+TEMPERATURE = re.compile(
+    r"Temperature\{mValue=(?P<celsius>[-\d.]+), mType=(?P<type>-?\d+), mName=(?P<name>[^,]*), mStatus=(?P<status>\d+)\}"
+)
+CHARGING = {"2": "charging", "3": "discharging", "4": "not charging", "5": "full"}
+"""BatteryManager's constants."""
+FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
 
-def connect(profile: DeviceProfile) -> Device:
-    """Reach the phone on USB (the profile's `serial` chooses among several) or, where it names a `host`, over TCP.
-
-    EdgekitError ``offline`` where no phone answers. This edgekit has no runner for Android, so a phone that does answer is an
-    error too (``unsupported_device``), and says so.
-    """
-    _reach(profile)
-    raise EdgekitError(
-        FailureKind.unsupported_device,
-        "reach",
-        f"{profile.name} is attached, but this version of edgekit has no runner for Android.",
-        "The artifacts are compiled and verified; time them with the runtime's own tool for now.",
-    )
-
-
-def _reach(profile: DeviceProfile) -> None:
-    from adb_shell import exceptions
-    from adb_shell.adb_device import AdbDeviceTcp, AdbDeviceUsb
-
-    # adb-shell's exceptions share no base class of their own.
-    others: tuple[type[Exception], ...] = (OSError, *filter(_is_error, vars(exceptions).values()), *_usb_errors())
-    where = f"TCP ({profile.host}:{profile.port})" if profile.host else f"USB ({profile.serial or 'any phone'})"
-    hint = "Attach the phone, switch on USB debugging, and stop a running adb server: adb kill-server"
-    if profile.host:
-        hint = "Check host and port, and that the phone listens: adb tcpip 5555"
+def connect(profile: DeviceProfile) -> Android:
+    """Reach the phone on USB, where `serial` (or ANDROID_SERIAL) chooses among several, or over TCP where there is a `host`."""
+    if profile.serial is None and (serial := os.environ.get("ANDROID_SERIAL")):
+        profile = profile.model_copy(update={"serial": serial})
+    link = AdbLink(profile)
+    link.connect()
     try:
-        if profile.host:
-            device = AdbDeviceTcp(profile.host, profile.port, default_transport_timeout_s=CONNECT_SECONDS)
-        else:
-            device = AdbDeviceUsb(profile.serial, default_transport_timeout_s=CONNECT_SECONDS)
-        try:
-            device.connect(rsa_keys=[], auth_timeout_s=CONNECT_SECONDS)
-        finally:
-            device.close()
-    except exceptions.DeviceAuthError:
-        return  # it answered, and asked who we are: it is there
-    except exceptions.InvalidTransportError as error:
-        hint = "Install USB support: pip install 'edgekit[usb]'"
-        raise _offline(profile, where, "USB support is not installed, so nobody looked", hint) from error
-    except others as error:
-        raise _offline(profile, where, str(error) or type(error).__name__, hint) from error
+        return Android(profile, link)
+    except BaseException:
+        link.close()
+        raise
 
 
-def _is_error(value: object) -> TypeGuard[type[Exception]]:
-    return isinstance(value, type) and issubclass(value, Exception)
+class Android(RemoteDevice):
+    """A phone, in the shell's user id: no root, no app."""
+
+    def __init__(self, profile: DeviceProfile, link: AdbLink) -> None:
+        super().__init__(profile, link, profile.folder or ROOT)
+        self.properties = {found["name"]: found["value"] for found in PROPERTY.finditer(self.check("getprop"))}
+        model = self.properties.get("ro.product.model", "unknown")
+        if profile.model and model != profile.model:
+            message = f"The phone at {link.where} is a {model}, and {profile.name} is for a {profile.model}."
+            raise EdgekitError(FailureKind.unsupported_device, "reach", message, "The profile `pixel` takes any phone.")
+
+    def identify(self) -> Identity:
+        """Return serial, model, build fingerprint, and SoC, Android version, CPUs and memory."""
+
+        def told(*names: str) -> str:
+            return next((self.properties[name] for name in names if self.properties.get(name)), "unknown")
+
+        speeds = self.speeds()
+        memory = self.check("grep MemTotal /proc/meminfo").split()
+        facts = {
+            "soc": told("ro.soc.model", "ro.board.platform", "ro.hardware"),
+            "cpus": len(speeds) or int(self.check("grep -c ^processor /proc/cpuinfo; true").strip() or 0) or "unknown",
+            "machine": self.machine,
+            "clusters": {str(cpu): speed for cpu, speed in speeds.items()} or "unknown",
+            "memory_kb": int(memory[1]),
+            "android": told("ro.build.version.release"),
+            "api_level": told("ro.build.version.sdk"),
+            "emulated": self.profile.emulated or told("ro.kernel.qemu", "ro.boot.qemu") == "1",
+        }
+        return Identity(
+            told("ro.serialno", "ro.boot.serialno"), told("ro.product.model"), told("ro.build.fingerprint"), facts
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return what every Linux tells, and thermal status, battery, and the rung that the clocks are on."""
+        state = super().state()
+        thermal = parse_thermal(self.check("dumpsys thermalservice 2> /dev/null; true"))
+        if thermal.hottest is not None:
+            state["temperature_c"] = thermal.hottest
+        state["thermal_status"] = "unknown" if thermal.status is None else thermal.status
+        state["battery"] = parse_battery(self.check("dumpsys battery 2> /dev/null; true"))
+        if self.fixed:
+            state["clock_rung"] = "fixed-performance"
+        return state
+
+    fixed = False
+    """Whether the phone has taken up its fixed-performance mode."""
+
+    def preparation(self) -> list[tuple[str, str]]:
+        """Return how to keep the phone awake, and how to hold its clocks: its fixed-performance mode, where it offers one."""
+        pairs = []
+        awake = self.check("settings get global stay_on_while_plugged_in 2> /dev/null; true").strip()
+        if awake.isdigit():
+            setting = "settings put global stay_on_while_plugged_in"
+            pairs.append((f"{setting} 7", f"{setting} {awake}"))
+        if "mWakefulness=Asleep" in self.check("dumpsys power 2> /dev/null; true"):
+            pairs.append(("input keyevent KEYCODE_WAKEUP", "input keyevent KEYCODE_SLEEP"))
+        pairs.append(
+            (f"{FIXED_PERFORMANCE} true > /dev/null 2>&1; true", f"{FIXED_PERFORMANCE} false > /dev/null 2>&1; true")
+        )
+        return pairs
+
+    def prepare(self) -> None:
+        """Prepare, and find out whether the phone took up its fixed-performance mode."""
+        super().prepare()
+        # A phone without the mode answers with an error status, one that has it but not for this build with a sentence.
+        answer = self.link.shell(f"{FIXED_PERFORMANCE} true", 15)
+        self.fixed = answer.exit_status == 0 and not answer.stdout.strip()
 
 
-def _usb_errors() -> tuple[type[Exception], ...]:
-    """Return what libusb raises (no permission, held by an adb server), where it is installed."""
-    try:
-        from usb1 import USBError
-    except (ImportError, OSError):
-        return ()
-    return (USBError,)
+@dataclass(frozen=True)
+class Thermal:
+    """What the thermal service says: status 0 (none) to 6 (shutdown), the hottest sensor in degrees; None where it is silent."""
+
+    status: int | None
+    hottest: float | None
 
 
-def _offline(profile: DeviceProfile, where: str, why: str, hint: str) -> EdgekitError:
-    message = f"{profile.name} cannot be reached over {where}: {why.rstrip('.')}."
-    return EdgekitError(FailureKind.offline, "reach", message, hint, retriable=True)
+def parse_thermal(text: str) -> Thermal:
+    """Read ``dumpsys thermalservice``: what the sensors report now where the phone tells that, else what they reported last."""
+    status = re.search(r"^Thermal Status: (\d+)$", text, re.MULTILINE)
+    cached, _, current = text.partition("Current temperatures from HAL:")
+    values = [float(found["celsius"]) for found in TEMPERATURE.finditer(current or cached)]
+    return Thermal(int(status[1]) if status else None, max(values, default=None))
+
+
+def parse_battery(text: str) -> dict[str, Any]:
+    """Read ``dumpsys battery``: level in percent, what it does, degrees Celsius; unknown where it is silent."""
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    plugged = [name for name in ("AC", "USB", "Wireless") if told.get(f"{name} powered") == "true"]
+    return {
+        "level": int(told["level"]) if told.get("level", "").isdigit() else "unknown",
+        "status": CHARGING.get(told.get("status", ""), "unknown"),
+        "plugged": ", ".join(plugged) or ("nothing" if told.get("status") else "unknown"),
+        "temperature_c": int(told["temperature"]) / 10 if told.get("temperature", "").isdigit() else "unknown",
+    }

@@ -6,6 +6,9 @@ class MyBoard:
     def push(self, local): ...        # returns the path on the device
     def run(self, arguments, timeout): ...
     ...
+
+docs/adding-a-device.md is such a class, whole. What can be reached by a shell and takes files is written faster as a
+:class:`edgekit.devices.link.Link` for :class:`edgekit.devices.remote.RemoteDevice`.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,7 +50,10 @@ class Identity:
 
 
 class Device(Protocol):
-    """Takes a file, runs a program, reports who it is. Measuring knows only this."""
+    """Takes a file, runs a program, reports who it is and how it is. Measuring knows only this.
+
+    Every method may raise EdgekitError: ``link_lost`` where the connection broke, ``rebooted`` where the device did.
+    """
 
     profile: DeviceProfile
 
@@ -59,12 +65,24 @@ class Device(Protocol):
         """Return the CPU to pin timed programs to: one of the fastest cluster; None where it cannot be told."""
         ...
 
-    def push(self, local: Path) -> str:
-        """Bring a file or folder to the device and return its path there."""
+    def prepare(self) -> None:
+        """Undo what a killed edgekit left, then bring the device into the state to measure in. Only who may use it calls this."""
         ...
 
-    def runner(self) -> Sequence[str]:
-        """Return the command that starts the runner on the device."""
+    def push(self, local: Path) -> str:
+        """Bring a file or folder to the device and return its path there; what is there already, by its hash, is not sent."""
+        ...
+
+    def pull(self, remote: str, local: Path) -> None:
+        """Bring a file from the device, and check its hash."""
+        ...
+
+    def scratch(self, name: str) -> str:
+        """Return a path on the device for a file that a program shall write; it is gone after :meth:`release`."""
+        ...
+
+    def runner(self, backend: str) -> Sequence[str]:
+        """Return the command that starts the runner for a backend's artifacts; brings the runner there where it is not yet."""
         ...
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
@@ -72,11 +90,15 @@ class Device(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return what changes while measuring, as it is now: load, temperature, clock rung; ``unknown`` is a value."""
+        """Return what changes while measuring, as it is now; ``unknown`` is a value.
+
+        `temperature_c` is the hottest sensor's, `clock_rung` how the clocks are held; load, memory and battery as the device has
+        them.
+        """
         ...
 
     def release(self) -> None:
-        """Leave the device as it was found."""
+        """Leave the device as it was found; files that are kept by their hash stay for the next time."""
         ...
 
 
@@ -85,10 +107,15 @@ def open_device(profile: DeviceProfile) -> Device:
 
     EdgekitError (``offline``, ``unsupported_device``, ...) says what to do; UsageError for a kind that nothing provides.
     """
+    device: Device = provider(profile).load()(profile)
+    return device
+
+
+def provider(profile: DeviceProfile) -> EntryPoint:
+    """Return what provides the profile's kind of device; UsageError names the known kinds where nothing does."""
     kinds = {entry.name: entry for entry in entry_points(group="edgekit.devices")}
     if profile.kind not in kinds:
         raise UsageError(
             f"Device profile {profile.name}: nothing provides the kind {profile.kind}.", f"Known: {', '.join(kinds)}."
         )
-    device: Device = kinds[profile.kind].load()(profile)
-    return device
+    return kinds[profile.kind]

@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edgekit.capsule import built_capsule, command
 from edgekit.devices.base import Completed, Identity
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
@@ -27,6 +29,7 @@ class Host:
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def identify(self) -> Identity:
         """Return this machine's id, product, CPU and kernel."""
@@ -45,12 +48,28 @@ class Host:
         """Return the last allowed CPU of the fastest cluster; of all CPUs where the machine does not tell their speeds."""
         return large_core(sorted(os.sched_getaffinity(0)), speeds(CPUS))
 
+    def prepare(self) -> None:
+        """Nothing to do: the clocks of the machine that people work on are theirs."""
+
     def push(self, local: Path) -> str:
         """Return the path itself."""
         return str(local)
 
-    def runner(self) -> Sequence[str]:
-        """Return the Python runner under this very interpreter."""
+    def pull(self, remote: str, local: Path) -> None:
+        """Copy the file."""
+        shutil.copyfile(remote, local)
+
+    def scratch(self, name: str) -> str:
+        """Return a path in a temporary folder."""
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="edgekit-")
+        return str(Path(self._scratch.name) / name)
+
+    def runner(self, backend: str) -> Sequence[str]:
+        """Return the native runner where `edgekit capsule build` has built it for this machine, else the Python runner."""
+        capsule = built_capsule(platform.machine())
+        if capsule is not None:
+            return command(str(capsule), platform.machine(), backend)
         return (sys.executable, "-P", str(PYTHON_RUNNER))
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
@@ -92,7 +111,9 @@ class Host:
         }
 
     def release(self) -> None:
-        """Nothing to do: programs are gone when :meth:`run` returns, files were never copied."""
+        """Remove what programs have written; the programs are gone when :meth:`run` returns."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
 
 def speeds(cpus: Path) -> dict[int, int]:

@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from edgekit.document import Strict, load_document
 from edgekit.places import find_document, known_documents
 
+ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts")
+"""What differs from desk to desk: keys that the environment may give as well."""
+
 
 class DeviceProfile(Strict):
-    """One device, or a family of them. `runs` are the backends whose artifacts it can time; others are compiled only."""
+    """One device, or a family of them. `runs` are the backends whose artifacts it can time; others are compiled only.
+
+    `model` is what the device must call itself, `published` the device of published latencies that it is compared with.
+    `port` is 5555 for adb and 22 for SSH where it is not given. `emulated` says that it is no real hardware: a condition.
+    `max_temperature_c` holds measuring until the hottest sensor is below. `runner` is what times artifacts: edgekit's own
+    ``capsule`` or the board's ``python``, which `edgekit devices setup` makes ready.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
     description: str = ""
     kind: str
     runs: tuple[str, ...]
     protocol: str = "1t-big"
+    model: str | None = None
+    published: str | None = None
+    connection: Literal["usb", "tcp"] = "usb"
     serial: str | None = None
     host: str | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] = 5555
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    user: str | None = None
+    key: str | None = None
+    known_hosts: str | None = None
+    folder: str | None = None
+    runner: Literal["capsule", "python"] = "capsule"
+    emulated: bool = False
+    max_temperature_c: float | None = None
+
+    @property
+    def environment(self) -> str:
+        """How variables that give this profile's address begin: ``EDGEKIT_PIXEL_``."""
+        return f"EDGEKIT_{re.sub('[^A-Z0-9]', '_', self.name.upper())}_"
 
 
-def load_profile(name: str) -> DeviceProfile:
-    """Load the device profile at a path or of a known name; UsageError where it is missing or wrong."""
-    return load_document(DeviceProfile, find_document("device profile", "device_profiles", "EDGEKIT_PROFILES", name))
+def load_profile(name: str, overrides: tuple[str, ...] = ()) -> DeviceProfile:
+    """Load the device profile at a path or of a known name; UsageError where it is missing or wrong.
+
+    `overrides` (``host=10.0.0.7``) win over the environment (``EDGEKIT_PIXEL_HOST``), and that over the file.
+    """
+    path = find_document("device profile", "device_profiles", "EDGEKIT_PROFILES", name)
+    prefix = load_document(DeviceProfile, path).environment
+    variables = [(key, os.environ.get(prefix + key.upper())) for key in ADDRESS]
+    given = tuple(f"{key}={value if key == 'port' else _quoted(value)}" for key, value in variables if value)
+    return load_document(DeviceProfile, path, given + overrides)
 
 
 def known_profiles() -> dict[str, Path]:
     """Return name -> file of every device profile that is found without a path."""
     return known_documents("device_profiles", "EDGEKIT_PROFILES")
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from edgekit.devices.base import Device
 from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.measure.gate import wait_until_cool
 from edgekit.measure.protocol import Protocol
 from edgekit.runners import last_words, read_events
 
@@ -32,23 +33,29 @@ class Session:
 
 @dataclass(frozen=True)
 class Subject:
-    """Something to measure on a device: a name for people, and its model and input files there."""
+    """Something to measure on a device: a name for people, and its runner's command, model and input files there.
+
+    `output` is where the first session shall write the model's outputs, for ``check`` to compare.
+    """
 
     name: str
+    runner: Sequence[str]
     model: str
     input: str
+    output: str
 
 
-def run_session(device: Device, subject: Subject, protocol: Protocol) -> Session:
-    """Time `subject` in one fresh process.
+def run_session(device: Device, subject: Subject, protocol: Protocol, *, with_output: bool = False) -> Session:
+    """Time `subject` in one fresh process, which writes the model's outputs after it where `with_output` asks for them.
 
     EdgekitError: ``timed_out``, ``crashed`` or ``out_of_memory`` with the runner's last words, ``unverified`` where the process
     did not stay on its CPU or the runtime used other than the protocol's threads.
     """
     cpu = device.timing_cpu()
     arguments = [
-        *device.runner(),
+        *subject.runner,
         *("--model", subject.model, "--input", subject.input),
+        *(("--output", subject.output) if with_output else ()),
         *("--threads", str(protocol.threads), "--iterations", str(protocol.iterations)),
         *("--min-seconds", str(protocol.min_seconds), "--warmup-seconds", str(protocol.warmup_seconds)),
         *(() if cpu is None else ("--cpu", str(cpu))),
@@ -72,22 +79,28 @@ def run_session(device: Device, subject: Subject, protocol: Protocol) -> Session
 
 def run_interleaved(
     device: Device,
-    subjects: Sequence[Subject],
+    subjects: Mapping[int, Subject],
     protocol: Protocol,
     seed: int,
+    check: Callable[[int], None],
     on_session: Callable[[int, int, Session], None],
     on_failure: Callable[[int, Failure], None],
 ) -> None:
     """Run every subject once per block, in an order shuffled anew for each block, so that drift hits all of them alike.
 
-    Calls ``on_session(index, block, session)`` after each, and ``on_failure(index, failure)`` once for a subject that fails: it
+    Before each session waits until the device is cool. After a subject's first session ``check(index)`` compares its outputs
+    and raises EdgekitError (``parity``) where they are wrong: before any latency of it is told. Calls
+    ``on_session(index, block, session)`` after each session, and ``on_failure(index, failure)`` once for a subject that fails: it
     takes no part in later blocks.
     """
-    random, alive = np.random.default_rng(seed), list(range(len(subjects)))
+    random, alive = np.random.default_rng(seed), list(subjects)
     for block in range(protocol.sessions):
         for index in random.permutation(alive).tolist():
             try:
-                session = run_session(device, subjects[index], protocol)
+                wait_until_cool(device)
+                session = run_session(device, subjects[index], protocol, with_output=block == 0)
+                if block == 0:
+                    check(index)
             except EdgekitError as error:
                 alive.remove(index)
                 on_failure(index, error.failure)

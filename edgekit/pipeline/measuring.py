@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.base import Artifact
+from edgekit.backends.base import Artifact, by_name
+from edgekit.backends.parity import compare, explain
 from edgekit.devices.base import Device
-from edgekit.errors import Failure
+from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
 from edgekit.measure.protocol import Protocol
 from edgekit.measure.session import Session, Subject, run_interleaved
@@ -22,10 +23,15 @@ from edgekit.measure.verdict import judge
 from edgekit.pipeline.building import Ready, told
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
+from edgekit.runners import split_outputs
 
 
 def measure(run: Run, device: Device, ready: Sequence[Ready], protocol: Protocol, remaining: Remaining) -> None:
-    """Time artifacts on a device in turns, and record sessions, results and failures as they come."""
+    """Time artifacts on a device in turns, and record sessions, results and failures as they come.
+
+    What is not the device's fault alone ends only its own cell. EdgekitError where the device is lost before the first session.
+    """
+    device.prepare()
     identity, before = device.identify(), device.state()
     described = {"model": identity.model, "os_build": identity.os_build, **identity.facts}
     run.ledger.record_device(identity.hash, device.profile.name, described)
@@ -58,18 +64,59 @@ def measure(run: Run, device: Device, ready: Sequence[Ready], protocol: Protocol
         run.fail(failure, ready[index].plan, targets[index], device.profile.name, ready[index].artifact.manifest.sha256)
         run.tell(told(names[index], failure))
 
+    parities: dict[int, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
-        subjects = [_push(device, one, Path(folder)) for one in ready]
+        subjects: dict[int, Subject] = {}
+        for index, one in enumerate(ready):
+            try:
+                subjects[index] = _push(device, one, Path(folder))
+            except EdgekitError as error:
+                on_failure(index, error.failure)
+
+        def check(index: int) -> None:
+            parities[index] = _compare(device, subjects[index], ready[index], Path(folder))
+
         remaining.begin()
-        run_interleaved(device, subjects, protocol, run.seed, on_session, on_failure)
-    conditions = {**described, "before": before, "after": device.state()}
+        run_interleaved(device, subjects, protocol, run.seed, check, on_session, on_failure)
+    conditions = {**described, "before": before, "after": _state_after(device)}
     for index, one in enumerate(ready):
         if index not in failed:
-            _finish(ids[index], sessions[index], one.artifact, conditions, run.ledger)
+            on_device = {"parity_on_device": parities[index]}
+            _finish(ids[index], sessions[index], one.artifact, {**conditions, **on_device}, run.ledger)
+
+
+def _state_after(device: Device) -> dict[str, Any]:
+    """Return the device's state; of a device that was lost at the very end nothing is known."""
+    try:
+        return device.state()
+    except EdgekitError as error:
+        return {"unknown": error.failure.message}
+
+
+def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> dict[str, float]:
+    """Compare what the runner wrote on the device with what PyTorch computed for the same photo, under the recipe's limits.
+
+    EdgekitError (``parity``): a fast wrong model is a failure.
+    """
+    manifest = ready.artifact.manifest
+    file = folder / "output.bin"
+    device.pull(subject.output, file)
+    values = np.fromfile(file, dtype=np.float32)
+    outputs = by_name(manifest.outputs, split_outputs(values, 1, [list(spec.shape) for spec in manifest.outputs]))
+    with np.load(ready.prepared.folder / "reference.npz") as saved:
+        reference = {name: array[:1] for name, array in saved.items()}
+    # One photo is no ground to judge top-1 on: that was judged on all photos when the artifact was built.
+    precision, limits = ready.artifact.target.precision, ready.plan.recipe.parity
+    found = compare(reference, outputs, precision, limits, kind="measured", trained=False)
+    if not found.passed:
+        message = f"{subject.name} computes something else on {device.profile.name} than PyTorch: {explain(found)}."
+        hint = "On this machine it was within its limits: suspect the runtime's build, or the device."
+        raise EdgekitError(FailureKind.parity, "measure", message, hint)
+    return {"max_absolute": found.max_absolute, "max_relative": found.max_relative, "snr_db": found.snr_db}
 
 
 def _push(device: Device, ready: Ready, folder: Path) -> Subject:
-    """Bring the artifact and one real photo, in its layout, to the device."""
+    """Bring the artifact, one real photo in its layout, and the runner to the device."""
     artifact = ready.artifact
     spec = artifact.manifest.inputs[0]
     image = np.load(ready.prepared.folder / "parity.npy")[:1]
@@ -77,7 +124,10 @@ def _push(device: Device, ready: Ready, folder: Path) -> Subject:
         image = image.transpose(0, 2, 3, 1)
     file = folder / f"{spec.layout}.bin"
     np.ascontiguousarray(image).tofile(file)
-    return Subject(artifact.manifest.target, device.push(artifact.path), device.push(file))
+    target = artifact.target
+    output = device.scratch(f"{target.backend}-{target.delegate}-{target.precision}.bin")
+    runner = device.runner(target.backend)
+    return Subject(artifact.manifest.target, runner, device.push(artifact.path), device.push(file), output)
 
 
 def _finish(id: int, sessions: list[Session], artifact: Artifact, device: dict[str, Any], ledger: Ledger) -> None:

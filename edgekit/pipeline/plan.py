@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from edgekit.backends.base import backend_of
+from edgekit.devices.base import provider
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import Failure, UsageError
 from edgekit.measure.protocol import Protocol
@@ -58,6 +59,10 @@ class Sweep:
     protocol: Protocol | None
     photos: Path | None
     unreadable: Mapping[str, Failure] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for profile in self.profiles:
+            provider(profile)  # a kind of device that nobody knows is told before hours of compilations
 
     @staticmethod
     def of(

@@ -8,7 +8,7 @@ from itertools import product
 
 from edgekit.devices.base import open_device
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.ledger import Ledger
 from edgekit.measure.protocol import Protocol
 from edgekit.pipeline.building import Ready, build, told
@@ -86,21 +86,22 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
 
 
 def _time(run: Run, profile: DeviceProfile, ready: Sequence[Ready], protocol: Protocol, remaining: Remaining) -> None:
-    """Time artifacts on a device that nobody else uses meanwhile; a device that cannot be reached fails them all."""
+    """Time artifacts on a device that nobody else uses meanwhile; a device that cannot be reached or prepared fails them all."""
     try:
         device = open_device(profile)
+        try:
+            with timing(device, run.tell):
+                measure(run, device, ready, protocol, remaining)
+        finally:
+            device.release()
     except EdgekitError as error:
+        if error.failure.kind is FailureKind.ledger:
+            raise
         remaining.give_up(protocol.sessions * len(ready))
         for one in ready:
             manifest = one.artifact.manifest
             run.fail(error.failure, one.plan, manifest.target, profile.name, manifest.sha256)
         run.tell(told(profile.name, error.failure))
-        return
-    try:
-        with timing(device, run.tell):
-            measure(run, device, ready, protocol, remaining)
-    finally:
-        device.release()
 
 
 def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:

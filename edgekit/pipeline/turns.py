@@ -9,7 +9,7 @@ from filelock import ReadWriteLock, Timeout
 
 from edgekit.devices.base import Device
 from edgekit.pipeline.plan import Tell
-from edgekit.places import cache_folder
+from edgekit.places import runtime_folder
 
 THIS_MACHINE = "this-machine"
 
@@ -31,7 +31,7 @@ def timing(device: Device, tell: Tell) -> Iterator[None]:
 
 
 def _lock(name: str) -> ReadWriteLock:
-    folder = cache_folder() / "locks"
+    folder = runtime_folder()
     folder.mkdir(parents=True, exist_ok=True)
     return ReadWriteLock(folder / f"{name}.db", is_singleton=False)
 

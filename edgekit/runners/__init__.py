@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgekit.errors import EdgekitError, FailureKind
 
 PYTHON_RUNNER = Path(__file__).with_name("python_runner.py")
+NATIVE_SOURCES = Path(__file__).with_name("native")
 
 
 def infer(artifact: Path, images: NDArray[np.float32], timeout: float = 300) -> tuple[NDArray[np.float32], ...]:

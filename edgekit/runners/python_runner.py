@@ -173,6 +173,7 @@ def main(argv: List[str]) -> None:
     session = (TFLite if arguments.model.endswith(".tflite") else ExecuTorch)(arguments.model, arguments.threads)
     emit(
         "environment",
+        runner="python",
         runtime=session.runtime,
         runtime_version=session.version,
         threads=session.threads,

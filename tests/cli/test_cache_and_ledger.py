@@ -31,6 +31,7 @@ def test_cache_list_counts_kinds_and_shows_artifacts(edgekit, cache):
         "weights": (0, 0),
         "models": (0, 0),
         "artifacts": (1, facts),
+        "capsules": (0, 0),
         "logs": (1, 0),
         "unfinished": (1, 100),
     }

@@ -40,7 +40,7 @@ def silent_port():
 
 
 def test_a_port_that_speaks_something_else_is_offline(chatty_port, monkeypatch):
-    monkeypatch.setattr("edgekit.devices.android.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("edgekit.devices.adb.CONNECT_SECONDS", 0.5)
     profile = load_profile("pixel").model_copy(update={"host": "127.0.0.1", "port": chatty_port})
     with pytest.raises(EdgekitError) as raised:
         connect(profile)
@@ -67,7 +67,7 @@ def test_a_refused_connection_is_offline():
 
 
 def test_a_daemon_that_says_nothing_is_offline_and_does_not_hang(silent_port, monkeypatch):
-    monkeypatch.setattr("edgekit.devices.android.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("edgekit.devices.adb.CONNECT_SECONDS", 0.5)
     profile = load_profile("pixel").model_copy(update={"host": "127.0.0.1", "port": silent_port})
     with pytest.raises(EdgekitError) as raised:
         connect(profile)

@@ -9,6 +9,7 @@ from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.protocol import PROTOCOLS, protocol_named
 from edgekit.measure.session import Subject, run_interleaved, run_session
 
+NO_CHECK = lambda index: None  # noqa: E731
 QUICK = PROTOCOLS["emulated"].model_copy(update={"sessions": 4})
 
 
@@ -20,8 +21,8 @@ class Scripted(Host):
         self._script = tmp_path / "runner.py"
         self._script.write_text(script)
 
-    def runner(self):
-        return (sys.executable, str(self._script))
+    def subject(self, name="tflite/xnnpack/fp32"):
+        return Subject(name, (sys.executable, str(self._script)), name, "input.bin", "output.bin")
 
 
 def events(cpu, **changes):
@@ -57,11 +58,9 @@ def cpu():
     device.release()
 
 
-SUBJECT = Subject("tflite/xnnpack/fp32", "model.tflite", "input.bin")
-
-
 def test_a_session_is_what_the_runner_reported(scripted, cpu):
-    session = run_session(scripted("print('a library says hello')\n" + events(cpu)), SUBJECT, QUICK)
+    device = scripted("print('a library says hello')\n" + events(cpu))
+    session = run_session(device, device.subject(), QUICK)
     assert (session.load_ns, session.first_ns, session.samples) == (5, 6, (1, 2, 3))
     assert session.environment["runtime"] == "scripted"
 
@@ -82,8 +81,9 @@ def test_a_session_is_what_the_runner_reported(scripted, cpu):
     ],
 )
 def test_a_runner_that_breaks_has_its_kind_and_its_last_words(scripted, script, kind, said):
+    device = scripted(script)
     with pytest.raises(EdgekitError) as raised:
-        run_session(scripted(script), SUBJECT, QUICK.model_copy(update={"session_timeout": 1}))
+        run_session(device, device.subject(), QUICK.model_copy(update={"session_timeout": 1}))
     assert raised.value.failure.kind == kind
     assert said in raised.value.failure.message
 
@@ -98,19 +98,22 @@ def test_a_runner_that_breaks_has_its_kind_and_its_last_words(scripted, script, 
     ],
 )
 def test_conditions_that_were_not_met_are_a_failure(scripted, cpu, changes, said):
+    device = scripted(events(cpu, **changes))
     with pytest.raises(EdgekitError) as raised:
-        run_session(scripted(events(cpu, **changes)), SUBJECT, QUICK)
+        run_session(device, device.subject(), QUICK)
     assert raised.value.failure.kind == FailureKind.unverified
     assert said in raised.value.failure.message
 
 
 def test_subjects_take_turns_in_an_order_that_the_seed_gives(scripted, cpu):
     device = scripted(events(cpu))
-    subjects = [Subject(name, "model", "input") for name in "abc"]
+    subjects = {index: device.subject(name) for index, name in enumerate("abc")}
 
     def order(seed):
         seen = []
-        run_interleaved(device, subjects, QUICK, seed, lambda index, block, _: seen.append((block, index)), pytest.fail)
+        run_interleaved(
+            device, subjects, QUICK, seed, NO_CHECK, lambda index, block, _: seen.append((block, index)), pytest.fail
+        )
         return seen
 
     one = order(0)
@@ -122,13 +125,14 @@ def test_subjects_take_turns_in_an_order_that_the_seed_gives(scripted, cpu):
 
 def test_a_subject_that_fails_leaves_and_the_others_go_on(scripted, cpu):
     device = scripted("import sys\nif 'bad' in sys.argv: sys.exit('broken')\n" + events(cpu))
-    subjects = [Subject(name, name, "input") for name in ("good", "bad", "fine")]
+    subjects = {index: device.subject(name) for index, name in enumerate(("good", "bad", "fine"))}
     sessions, failures = [], []
     run_interleaved(
         device,
         subjects,
         QUICK,
         0,
+        NO_CHECK,
         lambda index, *_: sessions.append(index),
         lambda index, f: failures.append((index, f.kind)),
     )
@@ -140,8 +144,33 @@ def test_a_session_that_cannot_be_recorded_is_not_the_subjects_failure(scripted,
     def refuse(*arguments):
         raise EdgekitError(FailureKind.ledger, "ledger", "The ledger is locked.")
 
+    device = scripted(events(cpu))
     with pytest.raises(EdgekitError, match="is locked"):
-        run_interleaved(scripted(events(cpu)), [SUBJECT], QUICK, 0, refuse, pytest.fail)
+        run_interleaved(device, {0: device.subject()}, QUICK, 0, NO_CHECK, refuse, pytest.fail)
+
+
+def test_outputs_are_written_and_compared_in_the_first_session_only(scripted, cpu):
+    device = scripted(events(cpu))
+    seen = []
+
+    def check(index):
+        seen.append(index)
+        if index == 1:
+            raise EdgekitError(FailureKind.parity, "measure", "It computes something else.")
+
+    sessions, failures = [], []
+    run_interleaved(
+        device,
+        {index: device.subject(str(index)) for index in range(2)},
+        QUICK,
+        0,
+        check,
+        lambda index, *_: sessions.append(index),
+        lambda index, failure: failures.append((index, failure.kind)),
+    )
+    assert sorted(seen) == [0, 1]
+    assert failures == [(1, FailureKind.parity)]
+    assert sessions == [0] * QUICK.sessions  # of the wrong model not one latency is told
 
 
 def test_an_unknown_protocol_names_the_known_ones():

@@ -1,0 +1,199 @@
+"""The link to an Android device: adb over USB or TCP, by adb-shell."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
+
+from edgekit.devices.base import Completed
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import EdgekitError, FailureKind
+
+if TYPE_CHECKING:
+    from adb_shell.adb_device import AdbDevice
+    from adb_shell.auth.sign_pythonrsa import PythonRSASigner
+
+CONNECT_SECONDS = 5.0
+AUTHORISE_SECONDS = 20.0
+"""How long a person has to answer the phone's question."""
+
+
+class AdbLink:
+    """adb to one phone. Android's own key pair is used (``~/.android/adbkey``), and made where there is none."""
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        self.profile = profile
+        self.port = profile.port or 5555
+        self.where = f"TCP ({profile.host}:{self.port})" if profile.host else f"USB ({profile.serial or 'any phone'})"
+        self.device: AdbDevice | None = None
+
+    def connect(self) -> None:
+        """Connect; EdgekitError: offline, unauthorized, several_devices, no_permission, device_busy, each with what to do."""
+        from adb_shell import exceptions
+
+        self.close()
+        with self._told():
+            device = self._open()
+            try:
+                device.connect(rsa_keys=[_signer()], auth_timeout_s=AUTHORISE_SECONDS)
+            except exceptions.DeviceAuthError as error:
+                device.close()
+                raise self._unauthorized() from error
+            except BaseException as error:
+                device.close()
+                # adbd ends the connection after a refusal, and says nothing while the question is open.
+                if device.available and isinstance(error, exceptions.AdbTimeoutError | exceptions.TcpTimeoutException):
+                    raise self._unauthorized() from error
+                raise
+        self.device = device
+
+    def shell(self, command: str, timeout: float) -> Completed:
+        """Run a command by adb's exec service, which is no terminal; its two outputs are one, and a nonce tells its status."""
+        nonce = f"edgekit-{secrets.token_hex(8)}="
+        with self._broken(), self._told():
+            assert self.device
+            said: bytes = self.device.exec_out(
+                f"( {command}\n) 2>&1; echo {nonce}$?",
+                transport_timeout_s=timeout,
+                read_timeout_s=timeout,
+                timeout_s=timeout,
+                decode=False,
+            )
+            output, found, status = said.decode(errors="replace").rpartition(nonce)
+            if not found:
+                raise EOFError("it ended in the middle of an answer")
+        return Completed(int(status), output, "")
+
+    def send(self, local: Path, remote: str, timeout: float) -> None:
+        """Push a file."""
+        with self._broken(), self._told():
+            assert self.device
+            self.device.push(str(local), remote, transport_timeout_s=CONNECT_SECONDS * 2, read_timeout_s=timeout)
+
+    def fetch(self, remote: str, local: Path, timeout: float) -> None:
+        """Pull a file."""
+        with self._broken(), self._told():
+            assert self.device
+            self.device.pull(remote, str(local), transport_timeout_s=CONNECT_SECONDS * 2, read_timeout_s=timeout)
+
+    def close(self) -> None:
+        """End the connection."""
+        device, self.device = self.device, None
+        if device is not None:
+            device.close()
+
+    def _open(self) -> AdbDevice:
+        from adb_shell.adb_device import AdbDeviceTcp, AdbDeviceUsb
+
+        if self.profile.host:
+            return AdbDeviceTcp(self.profile.host, self.port, default_transport_timeout_s=CONNECT_SECONDS)
+        if self.profile.connection == "tcp":
+            hint = f"Give its address: --device-set host=ADDRESS, or {self.profile.environment}HOST."
+            raise EdgekitError(
+                FailureKind.offline, "reach", f"{self.profile.name} has no address.", hint, retriable=True
+            )
+        if self.profile.serial is None:
+            self._one_phone()
+        return AdbDeviceUsb(self.profile.serial, default_transport_timeout_s=CONNECT_SECONDS)
+
+    def _one_phone(self) -> None:
+        """Make sure that no other phone could be meant."""
+        from adb_shell.adb_device import UsbTransport
+
+        # None where USB support is not installed, which is found out right after this.
+        serials = [phone.serial_number for phone in UsbTransport.find_all_adb_devices()] if UsbTransport else []
+        if len(serials) > 1:
+            message = f"{len(serials)} phones are attached: {', '.join(sorted(serials))}."
+            hint = f"Say which: --device-set serial={sorted(serials)[0]}, or ANDROID_SERIAL."
+            raise EdgekitError(FailureKind.several_devices, "reach", message, hint)
+
+    def _unauthorized(self) -> EdgekitError:
+        message = f"{self.profile.name} has not allowed this computer to debug it."
+        hint = f"Look at the phone, allow USB debugging for this computer ({_key_file()}.pub), and try again."
+        return EdgekitError(FailureKind.unauthorized, "reach", message, hint, retriable=True)
+
+    @contextmanager
+    def _broken(self) -> Iterator[None]:
+        """Connect where there is no connection; an error while talking is a lost link, and ends the connection."""
+        if self.device is None:
+            self.connect()
+        try:
+            yield
+        except EdgekitError as error:
+            self.close()
+            if error.failure.kind is not FailureKind.offline:
+                raise
+            said = error.failure
+            raise EdgekitError(FailureKind.link_lost, "device", said.message, said.hint, retriable=True) from error
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what adb-shell and libusb raise into our errors."""
+        from adb_shell import exceptions
+
+        # adb-shell's exceptions share no base class of their own.
+        others: tuple[type[Exception], ...] = (
+            OSError,
+            EOFError,
+            *filter(_is_error, vars(exceptions).values()),
+            *_usb_errors(),
+        )
+        hint = "Attach the phone, switch on USB debugging, and stop a running adb server: adb kill-server"
+        if self.profile.host:
+            hint = "Check host and port, and that the phone listens: adb tcpip 5555"
+        try:
+            yield
+        except exceptions.InvalidTransportError as error:
+            hint = "Install USB support: pip install 'edgekit[usb]'"
+            raise self._failed(FailureKind.offline, "USB support is not installed, so nobody looked", hint) from error
+        except others as error:
+            name = type(error).__name__
+            if name == "USBErrorAccess":
+                hint = "Give your user the right: Debian's package android-sdk-platform-tools-common brings the udev rules."
+                raise self._failed(FailureKind.no_permission, "no permission on the USB device", hint) from error
+            if name == "USBErrorBusy":
+                hint = "Stop what holds it, mostly an adb server: adb kill-server"
+                raise self._failed(FailureKind.device_busy, "another program holds the USB device", hint) from error
+            raise self._failed(FailureKind.offline, str(error) or name, hint) from error
+
+    def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
+        message = f"{self.profile.name} cannot be reached over {self.where}: {why.rstrip('.')}."
+        return EdgekitError(kind, "reach", message, hint, retriable=True)
+
+
+def _key_file() -> Path:
+    return Path.home() / ".android" / "adbkey"
+
+
+def _signer() -> PythonRSASigner:
+    """Return who we are: the key that the adb client uses as well."""
+    from adb_shell.auth.keygen import keygen
+    from adb_shell.auth.sign_pythonrsa import PythonRSASigner
+
+    private, public = _key_file(), _key_file().with_suffix(".pub")
+    if not private.is_file():
+        private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keygen(str(private))
+        private.chmod(0o600)
+        # adb-shell ends the public key without a newline, and adb's files are made to be put together.
+        public.write_text(public.read_text().rstrip("\n") + "\n")
+    if not public.is_file():
+        message = f"{private} has no public key beside it."
+        raise EdgekitError(FailureKind.unauthorized, "reach", message, f"Make it: adb pubkey {private} > {public}")
+    return PythonRSASigner(public.read_text(), private.read_text())
+
+
+def _is_error(value: object) -> TypeGuard[type[Exception]]:
+    return isinstance(value, type) and issubclass(value, Exception)
+
+
+def _usb_errors() -> tuple[type[Exception], ...]:
+    """Return what libusb raises (no permission, held by an adb server), where it is installed."""
+    try:
+        from usb1 import USBError
+    except (ImportError, OSError):
+        return ()
+    return (USBError,)

@@ -1,0 +1,123 @@
+"""Linux boards, Jetsons and Raspberry Pis among them. Reached over SSH."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from edgekit.devices.base import Identity
+from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.remote import RemoteDevice
+from edgekit.devices.ssh import SshLink
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.runners import PYTHON_RUNNER
+
+IDENTITY = """tell() { key=$1; shift; for file; do [ -r $file ] && echo "$key:$(tr -d '\\0' < $file)"; done; }
+tell serial /proc/device-tree/serial-number /etc/machine-id
+tell model /proc/device-tree/model /sys/class/dmi/id/product_name
+. /etc/os-release 2> /dev/null; echo "system:${PRETTY_NAME:-unknown}, Linux $(uname -r)"; echo "name:$(uname -n)"
+echo "soc:$(grep -m 1 -E 'model name|Hardware' /proc/cpuinfo | cut -d : -f 2)"
+echo "cpus:$(grep -c ^processor /proc/cpuinfo)"; grep MemTotal /proc/meminfo"""
+JETSON = """command -v nvpmodel > /dev/null && nvpmodel -q 2> /dev/null | tr '\\n' ' '; echo
+command -v jetson_clocks > /dev/null && jetson_clocks --show 2> /dev/null; true"""
+PYTHON_AND_GLIBC = """python3 -c '
+import sys, platform
+print("%d.%d" % sys.version_info[:2], platform.libc_ver()[1] or "0")' 2> /dev/null || true"""
+NEWEST_TFLITE_RUNTIME, OLDEST_TFLITE_RUNTIME = (3, 11), (3, 7)
+OLDEST_LITERT, LITERT_GLIBC = (3, 10), (2, 34)
+"""The wheel says manylinux_2_27, and its library asks for GLIBC_2.34."""
+
+
+def connect(profile: DeviceProfile) -> LinuxBoard:
+    """Reach the board over SSH."""
+    link = SshLink(profile)
+    link.connect()
+    try:
+        home = link.shell("echo $HOME", 15).stdout.strip()
+        return LinuxBoard(profile, link, profile.folder or f"{home}/.cache/edgekit")
+    except BaseException:
+        link.close()
+        raise
+
+
+class LinuxBoard(RemoteDevice):
+    """A board as its user sees it: no root."""
+
+    def identify(self) -> Identity:
+        """Return serial number, model, distribution and kernel; SoC, CPUs, memory, and a Jetson's power mode."""
+        told: dict[str, str] = {}
+        for line in self.check(IDENTITY).splitlines():
+            key, _, value = line.partition(":")
+            told.setdefault(key, value.strip() or "unknown")
+        facts = {
+            "soc": told["soc"],
+            "cpus": int(told["cpus"]),
+            "machine": self.machine,
+            "clusters": {str(cpu): speed for cpu, speed in self.speeds().items()} or "unknown",
+            "memory_kb": int(told["MemTotal"].split()[0]),
+            "emulated": self.profile.emulated,
+        }
+        # A board without a serial number is known by its name in the network.
+        return Identity(told.get("serial", told["name"]), told.get("model", "unknown"), told["system"], facts)
+
+    def state(self) -> dict[str, Any]:
+        """Return what every Linux tells, and on a Jetson its power mode and clocks as its own tools print them."""
+        mode, _, clocks = self.check(JETSON).partition("\n")
+        jetson = {"nvpmodel": mode.strip(), "jetson_clocks": clocks.strip()} if mode.strip() or clocks.strip() else {}
+        return {**super().state(), **jetson}
+
+    def runner(self, backend: str) -> Sequence[str]:
+        """Return the capsule's runner, or the board's own Python where the profile says so."""
+        if self.profile.runner == "capsule":
+            return super().runner(backend)
+        python = f"{self.root}/venv/bin/python"
+        if backend != "tflite" or self.link.shell(f"test -x {python}", 15).exit_status:
+            message = f"{self.profile.name} has no Python environment for {backend}."
+            hint = f"For tflite: edgekit devices setup {self.profile.name}; for executorch: `runner: capsule` in the profile."
+            raise EdgekitError(FailureKind.unsupported_device, "push", message, hint)
+        return (python, self.push(PYTHON_RUNNER))
+
+    def setup(self) -> str:
+        """Make the board's own virtual environment with the runtime that it can take; return what is in it.
+
+        EdgekitError (``unsupported_device``) where its Python or C library takes neither, before pip is blamed.
+        """
+        version, glibc = self._python_and_glibc()
+        requirement = wheel_for(version, glibc)
+        if requirement is None:
+            told = f"Python {'.'.join(map(str, version))} and glibc {'.'.join(map(str, glibc))}"
+            message = f"No wheel of ai-edge-litert or tflite-runtime fits {self.profile.name}: it has {told}."
+            raise EdgekitError(
+                FailureKind.unsupported_device,
+                "setup",
+                message,
+                "Leave `runner: capsule` in the profile: it brings its own libraries.",
+            )
+        self.check(f"mkdir -p {self.root} && python3 -m venv {self.root}/venv", 120)
+        self.check(f"{self.root}/venv/bin/pip install --quiet {requirement}", 900)
+        return self.check(f"{self.root}/venv/bin/pip list 2> /dev/null | grep -iE 'litert|tflite|numpy'")
+
+    def _python_and_glibc(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        said = self.check(PYTHON_AND_GLIBC).split()
+        if not said:
+            raise EdgekitError(
+                FailureKind.unsupported_device,
+                "setup",
+                f"{self.profile.name} has no python3.",
+                "Install it, or use the capsule.",
+            )
+        return _version(said[0]), _version(said[1])
+
+
+def wheel_for(python: tuple[int, ...], glibc: tuple[int, ...]) -> str | None:
+    """Return what pip shall install on a board of this Python and C library, shell-quoted; None where neither runtime fits."""
+    if python >= OLDEST_LITERT and glibc >= LITERT_GLIBC:
+        return "'ai-edge-litert>=2.3,<2.4'"
+    if OLDEST_TFLITE_RUNTIME <= python <= NEWEST_TFLITE_RUNTIME:
+        return "'tflite-runtime>=2.14' 'numpy<2'"
+    return None
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])

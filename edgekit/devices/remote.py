@@ -1,0 +1,323 @@
+"""A Unix system behind a link: files kept by their hash, programs that outlive a broken connection, nothing left behind.
+
+On the device everything of ours is in one folder: ``files/`` (kept by hash until `edgekit devices clean`), ``work/`` (a folder
+per program, gone when it has ended) and ``restore.sh`` (what undoes a preparation; there only while the device is prepared).
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from edgekit.cache import content_sha256, content_size, file_sha256
+from edgekit.capsule import capsule_for, command
+from edgekit.devices.base import Completed, Identity
+from edgekit.devices.link import Link
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import EdgekitError, FailureKind
+
+COMMAND_SECONDS = 15.0
+"""Time limit of a short command."""
+SLOWEST_LINK = 100_000
+"""Bytes a second: a link that is slower than this for a whole file is as good as broken."""
+RECONNECT_SECONDS = 30.0
+"""How long a broken link is tried again while a program runs."""
+POLL_SECONDS = (0.1, 1.0)
+"""Between two looks whether a program has ended: first, and at most."""
+SPARE_BYTES = 20_000_000
+"""What must stay free on the device after a push."""
+LOST = {FailureKind.link_lost, FailureKind.offline}
+
+START = """mkdir -p {work} && cd {work} && {{ setsid sh -c {inner} < /dev/null > /dev/null 2>&1 & }} && cat {boot_id}"""
+INNER = """echo $$ > pid; {program} > out 2> err; echo $? > status.part; mv status.part status"""
+POLL = """cat {boot_id}; cd {work} 2> /dev/null || {{ echo gone; exit 0; }}
+if [ -f status ]; then cat status; elif [ ! -f pid ] || kill -0 "$(cat pid)" 2> /dev/null; then echo running
+elif [ -f status ]; then cat status; else echo gone; fi"""
+END = """cd {root}/work 2> /dev/null || exit 0
+for folder in {which}; do [ -f "$folder/pid" ] && kill -9 -"$(cat "$folder/pid")" 2> /dev/null; rm -rf "$folder"; done; true"""
+UNDO = """cd {root} 2> /dev/null && [ -f restore.sh ] || exit 0
+sh restore.sh > /dev/null 2>&1; rm restore.sh; echo undone"""
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+SPEEDS = """cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
+for file in cpufreq/cpuinfo_max_freq cpu_capacity; do
+[ -r $cpu/$file ] && echo $file ${cpu#cpu} $(cat $cpu/$file); done; done; true"""
+TEMPERATURES = "cat /sys/class/thermal/thermal_zone*/temp 2> /dev/null; true"
+GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /dev/null | sort -u; true"
+
+
+class RemoteDevice:
+    """What an Android phone and a Linux board have in common; the subclasses know how to ask the system who it is."""
+
+    def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
+        self.profile, self.link, self.root = profile, link, root
+        self.prepared = False
+        self.machine = self.check("uname -m").strip()
+        self.boot_id = self.check(f"cat {BOOT_ID}").strip()
+
+    # Who and how it is.
+
+    def identify(self) -> Identity:
+        """Return who the device is."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Return load, memory, temperature and clocks as they are now."""
+        temperatures = [int(word) / 1000 for word in self.check(TEMPERATURES).split() if word.lstrip("-").isdigit()]
+        governors = self.check(GOVERNORS).split()
+        rung = "unknown" if not governors else "fixed" if governors == ["performance"] else "free-running"
+        load, _, memory = self.check("cat /proc/loadavg; grep MemAvailable /proc/meminfo").partition("\n")
+        available = memory.split()
+        return {
+            "load_average": float(load.split()[0]),
+            "memory_available_kb": int(available[1]) if len(available) > 1 else "unknown",
+            "temperature_c": max(temperatures, default="unknown"),
+            "clock_rung": rung,
+        }
+
+    def timing_cpu(self) -> int | None:
+        """Return the last allowed CPU of the fastest cluster; of all CPUs where the device does not tell their speeds."""
+        allowed = parse_cpu_list(self.check("grep Cpus_allowed_list /proc/self/status").split()[-1])
+        speeds = self.speeds()
+        fastest = max((speeds.get(cpu, 0) for cpu in allowed), default=0)
+        return max((cpu for cpu in allowed if speeds.get(cpu, 0) == fastest), default=None)
+
+    def speeds(self) -> dict[int, int]:
+        """Return CPU -> maximum frequency in kHz, or its relative capacity; empty where the device tells neither."""
+        found: dict[str, dict[int, int]] = {}
+        for line in self.check(SPEEDS).splitlines():
+            file, cpu, speed = line.split()
+            found.setdefault(file, {})[int(cpu)] = int(speed)
+        return found.get("cpufreq/cpuinfo_max_freq") or found.get("cpu_capacity") or {}
+
+    # Prepare and restore.
+
+    def preparation(self) -> list[tuple[str, str]]:
+        """Return what to do before measuring, as pairs of commands: one that does and one that undoes it."""
+        return []
+
+    def prepare(self) -> None:
+        """Undo what a killed edgekit left, then do what :meth:`preparation` says; how to undo it is on the device before."""
+        self.restore()
+        pairs = self.preparation()
+        if pairs:
+            undo = "\n".join(undo for _, undo in reversed(pairs))
+            restore = f"{self.root}/restore.sh"
+            self.check(
+                f"mkdir -p {self.root} && printf %s {shlex.quote(undo)} > {restore}.part && mv {restore}.part {restore}"
+            )
+            for do, _ in pairs:
+                self.check(do)
+        self.prepared = True
+
+    def restore(self) -> bool:
+        """End programs and undo the preparation that an edgekit left, this one or one that was killed; say whether any was."""
+        self.check(END.format(root=self.root, which="*"))
+        said = self.check(UNDO.format(root=self.root))
+        self.prepared = False
+        return "undone" in said
+
+    def clean(self) -> None:
+        """Remove everything of ours: programs, files, the folder itself."""
+        self.restore()
+        self.check(f"rm -rf {self.root}")
+
+    def release(self) -> None:
+        """Restore the device and end the connection. Where it cannot be reached any more the next edgekit restores it."""
+        try:
+            if self.prepared:
+                with suppress(EdgekitError):
+                    self.restore()
+        finally:
+            self.link.close()
+
+    # Files.
+
+    def push(self, local: Path) -> str:
+        """Bring a file or folder to the device, under its hash; what is there and whole already is not sent."""
+        sha256 = content_sha256(local)
+        remote = f"{self.root}/files/{sha256[:16]}-{local.name}"
+        if local.is_dir():
+            inner = {path.relative_to(local).as_posix(): path for path in sorted(local.rglob("*")) if path.is_file()}
+        else:
+            inner = {"": local}
+        there = self._hashes([f"{remote}/{name}".rstrip("/") for name in inner])
+        missing = {
+            f"{remote}/{name}".rstrip("/"): path
+            for name, path in inner.items()
+            if there.get(f"{remote}/{name}".rstrip("/")) != file_sha256(path)
+        }
+        if missing:
+            self._check_space(sum(content_size(path) for path in missing.values()), local.name)
+        for place, path in missing.items():
+            self._send(path, place)
+        return remote
+
+    def pull(self, remote: str, local: Path) -> None:
+        """Bring a file from the device, and compare its hash with the device's."""
+        size = self.check(f"wc -c < {shlex.quote(remote)}")
+        self.link.fetch(remote, local, _seconds(int(size)))
+        expected = self._hashes([remote]).get(remote)
+        if file_sha256(local) != expected:
+            hashes = f"SHA-256 {file_sha256(local)[:12]}, not {str(expected)[:12]}"
+            message = f"{remote} on {self.profile.name} arrived changed: {hashes}."
+            raise EdgekitError(FailureKind.hash_mismatch, "pull", message, retriable=True)
+
+    def scratch(self, name: str) -> str:
+        """Return a path in ``work/``, which :meth:`restore` empties."""
+        folder = f"{self.root}/work/scratch"
+        self.check(f"mkdir -p {folder}")
+        return f"{folder}/{name}"
+
+    def runner(self, backend: str) -> Sequence[str]:
+        """Return the command of edgekit's own runner for this machine, brought to the device."""
+        capsule = capsule_for(self.machine)
+        return command(self.push(capsule), self.machine, backend)
+
+    # Programs.
+
+    def run(self, arguments: Sequence[str], timeout: float) -> Completed:
+        """Run a program apart from the connection: where that breaks, it is made anew and the program is found again.
+
+        EdgekitError: ``timed_out`` after `timeout` seconds, ``link_lost`` where there is no way back to the device in time,
+        ``rebooted``, ``crashed`` where the program vanished without an exit status. In each case the program is ended as soon
+        as the device can be reached.
+        """
+        work = f"{self.root}/work/{secrets.token_hex(6)}"
+        inner = INNER.format(program=shlex.join(arguments))
+        deadline = time.monotonic() + timeout
+        started = self.check(START.format(work=work, inner=shlex.quote(inner), boot_id=BOOT_ID))
+        with self._ended(work):
+            status = self._wait(work, started.strip(), deadline, arguments, timeout)
+            return Completed(status, self._text(f"{work}/out"), self._text(f"{work}/err"))
+
+    def _wait(self, work: str, boot_id: str, deadline: float, arguments: Sequence[str], timeout: float) -> int:
+        pause = POLL_SECONDS[0]
+        while True:
+            words = self._patiently(POLL.format(work=work, boot_id=BOOT_ID), deadline).split()
+            if words[:1] != [boot_id]:
+                self._rebooted(words[0] if words else "")
+            if words[1] not in {"running", "gone"}:
+                return int(words[1])
+            name = f"{Path(arguments[0]).name} on {self.profile.name}"
+            if words[1] == "gone":
+                message = f"{name} vanished without an exit status: the system ended it and what watched it."
+                raise EdgekitError(FailureKind.crashed, "measure", message, retriable=True)
+            if time.monotonic() > deadline:
+                message = f"{name} ran for more than {timeout:.0f} s and was killed."
+                raise EdgekitError(FailureKind.timed_out, "measure", message, retriable=True)
+            time.sleep(pause)
+            pause = min(2 * pause, POLL_SECONDS[1])
+
+    def _patiently(self, command: str, deadline: float) -> str:
+        """Run a command; where the link is broken, make it anew until the deadline, or for RECONNECT_SECONDS."""
+        until = min(deadline, time.monotonic() + RECONNECT_SECONDS)
+        while True:
+            try:
+                return self.check(command)
+            except EdgekitError as error:
+                if error.failure.kind not in LOST:
+                    raise
+                if time.monotonic() > until:
+                    message = f"{self.profile.name} was lost while a program ran: {error.failure.message}"
+                    raise EdgekitError(
+                        FailureKind.link_lost,
+                        "measure",
+                        message,
+                        "Check the cable or the network; the next edgekit restores the device.",
+                        retriable=True,
+                    ) from error
+                time.sleep(POLL_SECONDS[1])
+                with suppress(EdgekitError):
+                    self.link.connect()
+
+    def _rebooted(self, boot_id: str) -> None:
+        self.boot_id = boot_id
+        prepared, self.prepared = self.prepared, False
+        if prepared:
+            self.prepare()
+        raise EdgekitError(
+            FailureKind.rebooted, "measure", f"{self.profile.name} rebooted while a program ran.", retriable=True
+        )
+
+    @contextmanager
+    def _ended(self, work: str) -> Iterator[None]:
+        """End a program and remove its folder, however this ends; where the device is out of reach, the next edgekit does."""
+        try:
+            yield
+        finally:
+            with suppress(EdgekitError):
+                self.check(END.format(root=self.root, which=work.rpartition("/")[2]))
+
+    # The shell.
+
+    def check(self, command: str, timeout: float = COMMAND_SECONDS) -> str:
+        """Return what a short command prints; EdgekitError (``crashed``) where it fails."""
+        done = self.link.shell(command, timeout)
+        if done.exit_status:
+            said = (done.stderr or done.stdout).strip()
+            asked = command.splitlines()[0][:80]
+            message = f"{self.profile.name} answered with status {done.exit_status} to `{asked}`: {said[-300:]}"
+            kind = FailureKind.disk_full if "No space left" in said else FailureKind.crashed
+            raise EdgekitError(kind, "device", message, retriable=True)
+        return done.stdout
+
+    def _text(self, remote: str) -> str:
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+            local = Path(folder) / "text"
+            self.link.fetch(remote, local, COMMAND_SECONDS)
+            return local.read_text(errors="replace")
+
+    def _hashes(self, remotes: Sequence[str]) -> dict[str, str]:
+        """Return path -> SHA-256 of those files that are there."""
+        said = self.check(f"sha256sum {shlex.join(remotes)} 2> /dev/null; true", timeout=4 * COMMAND_SECONDS)
+        pairs = (line.split(maxsplit=1) for line in said.splitlines())
+        return {pair[1].lstrip("*"): pair[0] for pair in pairs if len(pair) == 2}
+
+    def _check_space(self, size: int, name: str) -> None:
+        told = self.check(f"mkdir -p {self.root}/files && df -k {self.root} | tail -n 1").split()
+        free = int(told[-3]) * 1024 if len(told) >= 5 and told[-3].isdigit() else None
+        if free is not None and free < size + SPARE_BYTES:
+            needed = f"{name} needs {size / 1e6:.0f} MB, and {SPARE_BYTES / 1e6:.0f} MB are to stay free"
+            message = f"{self.profile.name} has {free / 1e6:.0f} MB free: {needed}."
+            raise EdgekitError(
+                FailureKind.disk_full,
+                "push",
+                message,
+                f"Make room, or remove edgekit's files: edgekit devices clean {self.profile.name}",
+                retriable=True,
+            )
+
+    def _send(self, path: Path, remote: str) -> None:
+        """Send one file, check its hash there, and give it its name."""
+        unfinished = f"{self.root}/work/scratch/{secrets.token_hex(6)}"
+        self.check(f"mkdir -p {self.root}/work/scratch {shlex.quote(remote.rpartition('/')[0])}")
+        self.link.send(path, unfinished, _seconds(path.stat().st_size))
+        arrived, expected = self._hashes([unfinished]).get(unfinished), file_sha256(path)
+        if arrived != expected:
+            self._check_space(path.stat().st_size, path.name)
+            message = (
+                f"{path.name} arrived on {self.profile.name} changed: SHA-256 {str(arrived)[:12]}, not {expected[:12]}."
+            )
+            raise EdgekitError(FailureKind.hash_mismatch, "push", message, retriable=True)
+        executable = "chmod 755" if path.stat().st_mode & 0o100 else "chmod 644"
+        self.check(f"{executable} {unfinished} && mv {unfinished} {shlex.quote(remote)}")
+
+
+def parse_cpu_list(text: str) -> list[int]:
+    """Return the CPUs of a kernel's list: ``0-3,6`` -> [0, 1, 2, 3, 6]."""
+    cpus: list[int] = []
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        cpus += range(int(first), int(last or first) + 1)
+    return cpus
+
+
+def _seconds(size: int) -> float:
+    """Return the time limit of a transfer."""
+    return COMMAND_SECONDS + size / SLOWEST_LINK

@@ -1,0 +1,84 @@
+"""The whole way to a device in small steps, so that the first thing that fails is known."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.devices.base import Device, open_device
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.ledger import Ledger
+from edgekit.measure.protocol import PROTOCOLS
+from edgekit.photos import photo_set
+from edgekit.pipeline.plan import Plan, Sweep, Tell
+from edgekit.pipeline.runs import start_run
+from edgekit.recipe import load_recipe
+
+TINY = ("v2", ("model.width=0.35", "model.resolution=64", "weights={random: 0}"))
+PROBE = b"edgekit\n" * 1024
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to try: `do` returns what was found, or raises EdgekitError."""
+
+    name: str
+    do: Callable[[], str]
+
+
+def check_device(profile: DeviceProfile, tell: Tell) -> Iterator[Step]:
+    """Yield the steps, each of which needs those before it; the device is released at the end."""
+    opened: list[Device] = []
+
+    def reach() -> str:
+        opened.append(open_device(profile))
+        identity = opened[0].identify()
+        return f"{identity.model}, {identity.os_build}, {identity.facts.get('machine', 'unknown')}"
+
+    try:
+        yield Step("reach", reach)
+        yield Step("state", lambda: ", ".join(f"{key} {value}" for key, value in opened[0].state().items()))
+        yield Step("files", lambda: _files(opened[0]))
+        yield Step("programs", lambda: _program(opened[0]))
+        for backend in profile.runs:
+            yield Step(f"{backend} runner", lambda backend=backend: opened[0].runner(backend)[-1])  # type: ignore[misc]
+    finally:
+        for device in opened:
+            device.release()
+    yield Step("measure a tiny model", lambda: _measure(profile, tell))
+
+
+def _files(device: Device) -> str:
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        there, back = Path(folder) / "probe.txt", Path(folder) / "back.txt"
+        there.write_bytes(PROBE)
+        device.pull(device.push(there), back)
+        if back.read_bytes() != PROBE:
+            raise EdgekitError(FailureKind.hash_mismatch, "pull", "A file that was pushed came back changed.")
+    return f"{len(PROBE):,} bytes there and back"
+
+
+def _program(device: Device) -> str:
+    done = device.run(("sh", "-c", "echo out; echo err >&2; exit 7"), 30)
+    if (done.exit_status, done.stdout.strip(), done.stderr.strip()) != (7, "out", "err"):
+        raise EdgekitError(FailureKind.crashed, "run", f"A program's status or output was lost: {done}.")
+    cpu = device.timing_cpu()
+    return f"status and output come back; timing on CPU {'unknown' if cpu is None else cpu}"
+
+
+def _measure(profile: DeviceProfile, tell: Tell) -> str:
+    recipe = load_recipe(*TINY)
+    targets = [f"{backend}/xnnpack/fp32" for backend in profile.runs if backend in {"tflite", "executorch"}]
+    sweep = Sweep((Plan.of(recipe, targets, photo_set()),), (profile,), PROTOCOLS["emulated"], None)
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekit-") as folder,
+        Ledger.open(f"sqlite:///{folder}/check.sqlite") as ledger,
+    ):
+        run = start_run("deploy", sweep, ledger, tell)
+        for failed in ledger.failures(run):
+            raise EdgekitError(failed.failure.kind, failed.failure.stage, failed.failure.message, failed.failure.hint)
+        told = [f"{one.target} {one.summary['median']:.2f} ms" for one in ledger.measurements(run) if one.summary]
+    return ", ".join(told) + " (a look, no measurement)"

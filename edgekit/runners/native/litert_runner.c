@@ -1,0 +1,222 @@
+/* Runs ON the device: one .tflite file in LiteRT, on the CPU. Speaks the C API of libLiteRt.so, which is found at run time: the
+ * wheel has no headers, so what is used of the API is declared here, as of the version that the capsule is built with. */
+#define _GNU_SOURCE
+#include "runner.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_DIMENSIONS = 8, MOST_OUTPUTS = 64, CPU_ACCELERATOR = 1, LOCK_READ = 0, LOCK_WRITE = 1, FLOAT32 = 1 };
+
+typedef void *handle;
+typedef size_t position;
+
+struct ranked_tensor_type {
+    int element_type;
+    unsigned rank : 7;
+    unsigned has_strides : 1;
+    int32_t dimensions[MOST_DIMENSIONS];
+    uint32_t strides[MOST_DIMENSIONS];
+};
+
+/* Name, parameters. Each returns a status, 0 for success. */
+#define API(use)                                                                                                    \
+    use(LiteRtCreateEnvironment, (int, const void *, handle *))                                                     \
+    use(LiteRtCreateModelFromFile, (handle, const char *, handle *))                                                \
+    use(LiteRtCreateOptions, (handle *))                                                                            \
+    use(LiteRtSetOptionsHardwareAccelerators, (handle, int))                                                        \
+    use(LiteRtCreateOpaqueOptions, (const char *, void *, void (*)(void *), handle *))                              \
+    use(LiteRtAddOpaqueOptions, (handle, handle))                                                                   \
+    use(LiteRtCreateCompiledModel, (handle, handle, handle, handle *))                                              \
+    use(LiteRtCompiledModelIsFullyAccelerated, (handle, bool *))                                                    \
+    use(LiteRtGetModelSignature, (handle, position, handle *))                                                      \
+    use(LiteRtGetModelSubgraph, (handle, position, handle *))                                                       \
+    use(LiteRtGetNumSignatureInputs, (handle, position *))                                                          \
+    use(LiteRtGetNumSignatureOutputs, (handle, position *))                                                         \
+    use(LiteRtGetSubgraphOutput, (handle, position, handle *))                                                      \
+    use(LiteRtGetSignatureInputTensorByIndex, (handle, position, handle *))                                         \
+    use(LiteRtGetSignatureOutputTensorByIndex, (handle, position, handle *))                                        \
+    use(LiteRtGetRankedTensorType, (handle, struct ranked_tensor_type *))                                           \
+    use(LiteRtGetCompiledModelInputBufferRequirements, (handle, position, position, handle *))                      \
+    use(LiteRtGetCompiledModelOutputBufferRequirements, (handle, position, position, handle *))                     \
+    use(LiteRtCreateManagedTensorBufferFromRequirements,                                                            \
+        (handle, const struct ranked_tensor_type *, handle, handle *))                                              \
+    use(LiteRtLockTensorBuffer, (handle, void **, int))                                                             \
+    use(LiteRtUnlockTensorBuffer, (handle))                                                                         \
+    use(LiteRtRunCompiledModel, (handle, position, size_t, handle *, size_t, handle *))
+
+#define DECLARE(name, parameters) static int(*name) parameters;
+API(DECLARE)
+#undef DECLARE
+
+static void check(int status, const char *what) {
+    if (status) {
+        fail("%s: LiteRT's status %d", what, status);
+    }
+}
+
+#define CHECK(call) check((call), #call)
+
+static void load_library(void) {
+    void *library = dlopen("libLiteRt.so", RTLD_NOW);
+    if (!library) {
+        fail("libLiteRt.so: %s", dlerror());
+    }
+    /* The cast of an object pointer to a function pointer goes through memory, as POSIX recommends. */
+#define FIND(name, parameters)                              \
+    *(void **)(&name) = dlsym(library, #name);              \
+    if (!(name)) {                                          \
+        fail("libLiteRt.so of this version has no " #name); \
+    }
+    API(FIND)
+#undef FIND
+}
+
+struct session {
+    handle model, compiled, input;
+    size_t input_floats, outputs;
+    handle output[MOST_OUTPUTS];                   /* buffers in the signature's order */
+    struct ranked_tensor_type type[MOST_OUTPUTS];  /* likewise */
+    size_t order[MOST_OUTPUTS];                    /* the graph's order: place in the signature */
+};
+
+static size_t floats_of(const struct ranked_tensor_type *type) {
+    if (type->element_type != FLOAT32) {
+        fail("an input or output is not float32 (LiteRT's type %d)", type->element_type);
+    }
+    size_t floats = 1;
+    for (unsigned side = 0; side < type->rank; side++) {
+        floats *= (size_t)type->dimensions[side];
+    }
+    return floats;
+}
+
+static handle options_with(int threads) {
+    char payload[32];
+    handle options, xnnpack;
+    CHECK(LiteRtCreateOptions(&options));
+    CHECK(LiteRtSetOptionsHardwareAccelerators(options, CPU_ACCELERATOR));
+    snprintf(payload, sizeof payload, "num_threads = %d\n", threads);
+    CHECK(LiteRtCreateOpaqueOptions("xnnpack", strdup(payload), free, &xnnpack));
+    CHECK(LiteRtAddOpaqueOptions(options, xnnpack));
+    return options;
+}
+
+static struct session load(const char *path, int threads) {
+    struct session session = {0};
+    handle environment, signature, graph, tensor, requirements;
+    struct ranked_tensor_type type;
+    CHECK(LiteRtCreateEnvironment(0, NULL, &environment));
+    if (LiteRtCreateModelFromFile(environment, path, &session.model)) {
+        fail("%s is no model that LiteRT can read", path);
+    }
+    CHECK(LiteRtCreateCompiledModel(environment, session.model, options_with(threads), &session.compiled));
+    CHECK(LiteRtGetModelSignature(session.model, 0, &signature));
+    CHECK(LiteRtGetModelSubgraph(session.model, 0, &graph));
+    position inputs;
+    CHECK(LiteRtGetNumSignatureInputs(signature, &inputs));
+    CHECK(LiteRtGetNumSignatureOutputs(signature, &session.outputs));
+    if (inputs != 1 || session.outputs > MOST_OUTPUTS) {
+        fail("%s has %zu inputs and %zu outputs; one and at most %d are expected", path, inputs, session.outputs,
+             MOST_OUTPUTS);
+    }
+    CHECK(LiteRtGetSignatureInputTensorByIndex(signature, 0, &tensor));
+    CHECK(LiteRtGetRankedTensorType(tensor, &type));
+    session.input_floats = floats_of(&type);
+    CHECK(LiteRtGetCompiledModelInputBufferRequirements(session.compiled, 0, 0, &requirements));
+    CHECK(LiteRtCreateManagedTensorBufferFromRequirements(environment, &type, requirements, &session.input));
+    handle named[MOST_OUTPUTS];
+    for (size_t i = 0; i < session.outputs; i++) {
+        CHECK(LiteRtGetSignatureOutputTensorByIndex(signature, i, &named[i]));
+        CHECK(LiteRtGetRankedTensorType(named[i], &session.type[i]));
+        floats_of(&session.type[i]);
+        CHECK(LiteRtGetCompiledModelOutputBufferRequirements(session.compiled, 0, i, &requirements));
+        CHECK(LiteRtCreateManagedTensorBufferFromRequirements(environment, &session.type[i], requirements,
+                                                              &session.output[i]));
+    }
+    for (size_t i = 0; i < session.outputs; i++) {
+        CHECK(LiteRtGetSubgraphOutput(graph, i, &tensor));
+        for (size_t j = 0; j < session.outputs; j++) {
+            if (named[j] == tensor) {
+                session.order[i] = j;
+            }
+        }
+    }
+    return session;
+}
+
+static void run(void *untyped) {
+    struct session *session = untyped;
+    CHECK(LiteRtRunCompiledModel(session->compiled, 0, 1, &session->input, session->outputs, session->output));
+}
+
+static void set_input(const struct session *session, const float *image) {
+    void *memory;
+    CHECK(LiteRtLockTensorBuffer(session->input, &memory, LOCK_WRITE));
+    memcpy(memory, image, session->input_floats * sizeof(float));
+    CHECK(LiteRtUnlockTensorBuffer(session->input));
+}
+
+static void write_outputs(const struct session *session, FILE *file) {
+    for (size_t i = 0; i < session->outputs; i++) {
+        const size_t place = session->order[i], floats = floats_of(&session->type[place]);
+        void *memory;
+        CHECK(LiteRtLockTensorBuffer(session->output[place], &memory, LOCK_READ));
+        if (fwrite(memory, sizeof(float), floats, file) != floats) {
+            fail("the output cannot be written whole");
+        }
+        CHECK(LiteRtUnlockTensorBuffer(session->output[place]));
+    }
+}
+
+static void tell_load(const struct session *session, int64_t ns) {
+    const int32_t *shapes[MOST_OUTPUTS];
+    size_t ranks[MOST_OUTPUTS];
+    for (size_t i = 0; i < session->outputs; i++) {
+        shapes[i] = session->type[session->order[i]].dimensions;
+        ranks[i] = session->type[session->order[i]].rank;
+    }
+    bool accelerated = false;
+    CHECK(LiteRtCompiledModelIsFullyAccelerated(session->compiled, &accelerated));
+    begin_event("load");
+    field_integer("ns", ns);
+    field_shapes("output_shapes", shapes, ranks, session->outputs);
+    field_boolean("fully_accelerated", accelerated);
+    end_event();
+}
+
+int main(int argc, char **argv) {
+    const struct arguments arguments = parse_arguments(argc, argv);
+    if (arguments.etdump) {
+        fail("--etdump is ExecuTorch's");
+    }
+    pin(arguments.cpu);
+    load_library();
+    const int64_t start = now_ns();
+    struct session session = load(arguments.model, arguments.threads);
+    const int64_t load_ns = now_ns() - start;
+    tell_environment("ai_edge_litert", LITERT_VERSION, arguments.threads);
+    tell_load(&session, load_ns);
+    const struct images images = read_images(arguments.input, session.input_floats);
+    set_input(&session, images.values);
+    if (arguments.iterations) {
+        measure(&arguments, run, &session);
+    }
+    FILE *file = arguments.output ? fopen(arguments.output, "wb") : NULL;
+    if (arguments.output && !file) {
+        fail("%s cannot be written", arguments.output);
+    }
+    for (size_t i = 0; file && i < images.count; i++) {
+        set_input(&session, images.values + i * images.floats_each);
+        run(&session);
+        write_outputs(&session, file);
+    }
+    if (file && fclose(file)) {
+        fail("%s cannot be written whole", arguments.output);
+    }
+    tell_done();
+    fflush(stdout);
+    _Exit(0); /* the library's own threads are not waited for */
+}

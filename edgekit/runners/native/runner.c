@@ -1,0 +1,369 @@
+#define _GNU_SOURCE
+#include "runner.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MOST_TASKS = 1024, MOST_CPUS = CPU_SETSIZE, FIELD_PROCESSOR = 39, FIELD_USER_TICKS = 14, LEAST_TICKS = 20 };
+
+static const int64_t SECOND_NS = 1000000000;
+
+/* Threads by their ids, with the CPU time in clock ticks that each has taken. */
+struct tasks {
+    size_t count;
+    long ids[MOST_TASKS];
+    int64_t ticks[MOST_TASKS];
+};
+
+/* What `measure` found, for the `done` line. */
+static struct {
+    bool measured;
+    int64_t warmup_runs, wall_ns, cpu_ns;
+    int64_t cpus[2];
+    size_t cpu_count;
+    int64_t threads_busy; /* -1: too few ticks passed to tell */
+} facts;
+
+static bool first_field;
+
+void begin_event(const char *name) {
+    first_field = true;
+    putchar('{');
+    field_text("event", name);
+}
+
+void end_event(void) {
+    puts("}");
+    fflush(stdout);
+}
+
+static void put_text(const char *text) {
+    putchar('"');
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\') {
+            printf("\\%c", *c);
+        } else if (*c < ' ') {
+            printf("\\u%04x", *c);
+        } else {
+            putchar(*c);
+        }
+    }
+    putchar('"');
+}
+
+static void put_name(const char *name) {
+    if (!first_field) {
+        fputs(", ", stdout);
+    }
+    first_field = false;
+    put_text(name);
+    fputs(": ", stdout);
+}
+
+void field_integer(const char *name, int64_t value) {
+    put_name(name);
+    printf("%lld", (long long)value);
+}
+
+void field_boolean(const char *name, bool value) {
+    put_name(name);
+    fputs(value ? "true" : "false", stdout);
+}
+
+void field_null(const char *name) {
+    put_name(name);
+    fputs("null", stdout);
+}
+
+void field_text(const char *name, const char *value) {
+    put_name(name);
+    put_text(value);
+}
+
+void field_integers(const char *name, const int64_t *values, size_t count) {
+    put_name(name);
+    putchar('[');
+    for (size_t i = 0; i < count; i++) {
+        printf("%s%lld", i ? ", " : "", (long long)values[i]);
+    }
+    putchar(']');
+}
+
+void field_shapes(const char *name, const int32_t *const *shapes, const size_t *ranks, size_t count) {
+    put_name(name);
+    putchar('[');
+    for (size_t i = 0; i < count; i++) {
+        fputs(i ? ", [" : "[", stdout);
+        for (size_t side = 0; side < ranks[i]; side++) {
+            printf("%s%d", side ? ", " : "", shapes[i][side]);
+        }
+        putchar(']');
+    }
+    putchar(']');
+}
+
+void fail(const char *format, ...) {
+    char message[1024];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(message, sizeof message, format, values);
+    va_end(values);
+    begin_event("error");
+    field_text("message", message);
+    end_event();
+    _Exit(1);
+}
+
+int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+static long whole_number(const char *option, const char *text) {
+    char *end = NULL;
+    errno = 0;
+    const long value = strtol(text, &end, 10);
+    if (errno || end == text || *end || value < 0) {
+        fail("--%s takes a whole number, not %s", option, text);
+    }
+    return value;
+}
+
+static double seconds(const char *option, const char *text) {
+    char *end = NULL;
+    const double value = strtod(text, &end);
+    if (end == text || *end || value < 0) {
+        fail("--%s takes seconds, not %s", option, text);
+    }
+    return value;
+}
+
+struct arguments parse_arguments(int argc, char **argv) {
+    static const struct option options[] = {
+        {"model", required_argument, NULL, 'm'},       {"input", required_argument, NULL, 'i'},
+        {"output", required_argument, NULL, 'o'},      {"etdump", required_argument, NULL, 'e'},
+        {"threads", required_argument, NULL, 't'},     {"cpu", required_argument, NULL, 'c'},
+        {"iterations", required_argument, NULL, 'n'},  {"min-seconds", required_argument, NULL, 's'},
+        {"warmup-seconds", required_argument, NULL, 'w'}, {NULL, 0, NULL, 0},
+    };
+    struct arguments found = {.threads = 1, .cpu = -1, .warmup_seconds = 0.5};
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'm': found.model = optarg; break;
+        case 'i': found.input = optarg; break;
+        case 'o': found.output = optarg; break;
+        case 'e': found.etdump = optarg; break;
+        case 't': found.threads = (int)whole_number("threads", optarg); break;
+        case 'c': found.cpu = (int)whole_number("cpu", optarg); break;
+        case 'n': found.iterations = whole_number("iterations", optarg); break;
+        case 's': found.min_seconds = seconds("min-seconds", optarg); break;
+        case 'w': found.warmup_seconds = seconds("warmup-seconds", optarg); break;
+        default: fail("an argument is not known or lacks its value; see standard error");
+        }
+    }
+    if (!found.model || !found.input || optind < argc) {
+        fail("--model and --input are needed, and nothing beside the options");
+    }
+    return found;
+}
+
+void pin(int cpu) {
+    if (cpu < 0) {
+        return;
+    }
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set)) {
+        fail("pinning to CPU %d: %s", cpu, strerror(errno));
+    }
+}
+
+struct images read_images(const char *path, size_t floats_each) {
+    FILE *file = fopen(path, "rb");
+    if (!file || fseek(file, 0, SEEK_END)) {
+        fail("%s: %s", path, strerror(errno));
+    }
+    const long end = ftell(file);
+    const size_t each = floats_each * sizeof(float), size = end < 0 ? 0 : (size_t)end;
+    if (!size || size % each) {
+        fail("%s holds %zu bytes, and one input is %zu", path, size, each);
+    }
+    rewind(file);
+    const struct images images = {malloc(size), size / each, floats_each};
+    if (!images.values || fread(images.values, 1, size, file) != size) {
+        fail("%s cannot be read whole", path);
+    }
+    fclose(file);
+    return images;
+}
+
+/* Read the field of a /proc stat file (counted from 1, as proc(5) does), from the 3rd on; -1 where there is none. */
+static int64_t stat_field(const char *path, int field) {
+    char line[1024];
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        return -1;
+    }
+    const size_t length = fread(line, 1, sizeof line - 1, file);
+    fclose(file);
+    line[length] = '\0';
+    char *place = strrchr(line, ')'); /* the name before it may hold anything */
+    for (int at = 2; place && at < field; at++) {
+        place = strchr(place + 1, ' ');
+    }
+    return place ? strtoll(place, NULL, 10) : -1;
+}
+
+static void note_cpu(void) {
+    const int64_t cpu = stat_field("/proc/self/stat", FIELD_PROCESSOR);
+    if (cpu < 0 || (facts.cpu_count && facts.cpus[0] == cpu)) {
+        return;
+    }
+    facts.cpus[facts.cpu_count++] = cpu;
+}
+
+static void read_tasks(struct tasks *tasks) {
+    tasks->count = 0;
+    DIR *folder = opendir("/proc/self/task");
+    for (const struct dirent *entry; folder && tasks->count < MOST_TASKS && (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        char path[320];
+        snprintf(path, sizeof path, "/proc/self/task/%s/stat", entry->d_name);
+        tasks->ids[tasks->count] = strtol(entry->d_name, NULL, 10);
+        tasks->ticks[tasks->count++] = stat_field(path, FIELD_USER_TICKS) + stat_field(path, FIELD_USER_TICKS + 1);
+    }
+    if (folder) {
+        closedir(folder);
+    }
+}
+
+/* How many threads did a twentieth of the work or more; -1 where too few ticks passed to tell. */
+static int64_t busy_threads(const struct tasks *before, const struct tasks *after) {
+    static int64_t spent[MOST_TASKS];
+    int64_t total = 0, busy = 0;
+    for (size_t i = 0; i < after->count; i++) {
+        spent[i] = after->ticks[i];
+        for (size_t j = 0; j < before->count; j++) {
+            spent[i] -= before->ids[j] == after->ids[i] ? before->ticks[j] : 0;
+        }
+        total += spent[i];
+    }
+    for (size_t i = 0; i < after->count; i++) {
+        busy += spent[i] * 20 >= total;
+    }
+    return total >= LEAST_TICKS ? busy : -1;
+}
+
+void tell_environment(const char *runtime, const char *version, int threads) {
+    static int64_t allowed[MOST_CPUS];
+    size_t count = 0;
+    cpu_set_t set;
+    if (!sched_getaffinity(0, sizeof set, &set)) {
+        for (size_t cpu = 0; cpu < MOST_CPUS; cpu++) {
+            if (CPU_ISSET(cpu, &set)) {
+                allowed[count++] = (int64_t)cpu;
+            }
+        }
+    }
+    struct utsname system;
+    uname(&system);
+    begin_event("environment");
+    field_text("runner", "native");
+    field_text("runtime", runtime);
+    field_text("runtime_version", version);
+    field_integer("threads", threads);
+    field_integers("affinity", allowed, count);
+    field_text("machine", system.machine);
+    field_text("kernel", system.release);
+    field_text("process_context", "shell");
+    end_event();
+}
+
+static int64_t timed(inference run, void *session) {
+    const int64_t start = now_ns();
+    run(session);
+    return now_ns() - start;
+}
+
+static int64_t process_time_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+void measure(const struct arguments *arguments, inference run, void *session) {
+    static struct tasks before, after;
+    const int64_t first = timed(run, session);
+    begin_event("first");
+    field_integer("ns", first);
+    end_event();
+    const int64_t warm = now_ns() + (int64_t)(arguments->warmup_seconds * (double)SECOND_NS);
+    do {
+        run(session);
+        facts.warmup_runs++;
+    } while (now_ns() < warm);
+    size_t count = 0, room = 1 << 16;
+    int64_t *samples = malloc(room * sizeof *samples);
+    if (!samples) {
+        fail("out of memory");
+    }
+    memset(samples, 0, room * sizeof *samples); /* no page fault in the loop */
+    note_cpu();
+    read_tasks(&before);
+    const int64_t cpu_start = process_time_ns(), start = now_ns();
+    const int64_t least = (int64_t)(arguments->min_seconds * (double)SECOND_NS);
+    while (count < (size_t)arguments->iterations || now_ns() - start < least) {
+        if (count == room) {
+            room *= 2;
+            samples = realloc(samples, room * sizeof *samples);
+            if (!samples) {
+                fail("out of memory");
+            }
+        }
+        samples[count++] = timed(run, session);
+    }
+    facts.wall_ns = now_ns() - start;
+    facts.cpu_ns = process_time_ns() - cpu_start;
+    note_cpu();
+    read_tasks(&after);
+    facts.threads_busy = busy_threads(&before, &after);
+    facts.measured = true;
+    begin_event("samples");
+    field_integers("ns", samples, count);
+    end_event();
+    free(samples);
+}
+
+void tell_done(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    begin_event("done");
+    field_integer("max_rss_kb", usage.ru_maxrss);
+    if (facts.measured) {
+        field_integer("warmup_runs", facts.warmup_runs);
+        field_integer("wall_ns", facts.wall_ns);
+        field_integer("cpu_ns", facts.cpu_ns);
+        field_integers("cpus_seen", facts.cpus, facts.cpu_count);
+        if (facts.threads_busy < 0) {
+            field_null("threads_busy");
+        } else {
+            field_integer("threads_busy", facts.threads_busy);
+        }
+    }
+    end_event();
+}

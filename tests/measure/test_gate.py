@@ -1,0 +1,51 @@
+import pytest
+
+from edgekit.devices.host import Host
+from edgekit.devices.profile import load_profile
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.measure import gate
+
+
+class Warm(Host):
+    """The host with a thermometer of our own."""
+
+    def __init__(self, states, limit):
+        super().__init__(load_profile("host").model_copy(update={"max_temperature_c": limit}))
+        self.states = states
+
+    def state(self):
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(gate, "POLL_SECONDS", 0.01)
+
+
+def test_a_device_that_cools_down_is_waited_for():
+    device = Warm([{"temperature_c": 60.0}, {"temperature_c": 50.0}, {"temperature_c": 40.0}], 45)
+    gate.wait_until_cool(device)
+    assert len(device.states) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [({"temperature_c": 60.0}, "60.0 degrees"), ({"temperature_c": 20.0, "thermal_status": 3}, "thermal status is 3")],
+)
+def test_a_device_that_stays_hot_is_given_up_in_time(state, said):
+    with pytest.raises(EdgekitError, match=said) as raised:
+        gate.wait_until_cool(Warm([state], 45), gate_seconds=0.1)
+    assert raised.value.failure.kind == FailureKind.thermal_gate_timeout
+    assert raised.value.failure.retriable
+
+
+@pytest.mark.parametrize(
+    ("state", "limit"),
+    [
+        ({"temperature_c": "unknown"}, 45),
+        ({"temperature_c": 90.0}, None),
+        ({"temperature_c": 44.9, "thermal_status": 1}, 45),
+    ],
+)
+def test_what_is_unknown_or_under_the_limit_holds_nobody(state, limit):
+    gate.wait_until_cool(Warm([state], limit), gate_seconds=0)
