@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -20,9 +20,9 @@ def main() -> None:
     arm64 = not roots.lacking("android-arm64", "qemu")
     if reason := roots.lacking(*(() if arm64 else ("android-amd64",))):
         sys.exit(f"{reason[0].upper()}{reason[1:]}.")
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, lambda *_: sys.exit(0))
-    with ExitStack() as stack:
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _end)
+    with suppress(Ended), ExitStack() as stack:
         phone = stack.enter_context(AndroidLab(arm64=arm64))
         board = stack.enter_context(BoardLab())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-lab-profiles-")))
@@ -33,13 +33,17 @@ def main() -> None:
         print("Up: lab-android and lab-board. In another shell:\n")
         print(f"  export EDGEKIT_PROFILES={folder}\n")
         print("Ctrl-C stops both.", flush=True)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            print()
-        finally:
-            print("Stopping both.", flush=True)
+        stack.callback(print, "\nStopping both.", flush=True)
+        signal.pause()
     print("Stopped: nothing of them is left.")
+
+
+class Ended(Exception):
+    """Ctrl-C, or what else ends a program."""
+
+
+def _end(*_: object) -> None:
+    raise Ended
 
 
 def _write_profile(

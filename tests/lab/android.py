@@ -147,6 +147,7 @@ class AndroidLab(Machine):
             os.chown(self.path(folder), SHELL_USER, SHELL_USER)
         self.scenario.write(self.path("/lab"), self.daemon_port)
         self._set_state({**LASTING, **FORGOTTEN, "wakefulness": "Awake" if self.scenario.awake else "Asleep"})
+        self.write("/lab/logcat", "", owner=SHELL_USER)
         keygen(str(self.key))
         self.write(KEYS, f"{Path(f'{self.key}.pub').read_text().strip()}\n", mode=0o640, owner=SHELL_USER)
 

@@ -18,6 +18,7 @@ from .board import BoardLab
 DEVICES = {"android", "android_arm64", "board", "board_arm64", "make_android", "make_board"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m device` chooses
 def pytest_collection_modifyitems(items) -> None:
     for item in items:
         if DEVICES & set(getattr(item, "fixturenames", ())):

@@ -173,14 +173,15 @@ class Carrier:
                 now = now[: max(1, int(self._rate / 20))]
                 time.sleep(len(now) / self._rate)
             target.sendall(now)
-            if outward:
-                self.sent += len(now)
-                if self._until_cut == 0:
-                    self._until_cut = None
-                    self.cut()
-            else:
-                self.received += len(now)
             data = data[len(now) :]
+            with self._lock:
+                if outward:
+                    self.sent += len(now)
+                else:
+                    self.received += len(now)
+            if outward and self._until_cut == 0:
+                self._until_cut = None
+                self.cut()
 
 
 def _reset(end: socket.socket) -> None:

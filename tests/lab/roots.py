@@ -105,18 +105,19 @@ def _make(name: str) -> None:
     unfinished = target.with_name(f"{target.name}.unfinished")
     wanted = [package + (f"={version}" if version else "") for package, version in recipe["packages"].items()]
     try:
-        _unpack(recipe["architecture"], wanted, unfinished)
+        _unpack(recipe["architecture"], wanted, recipe.get("only"), unfinished)
         _complete(name, unfinished, recipe["architecture"])
         unfinished.rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _unpack(architecture: str, packages: list[str], target: Path) -> None:
-    """Fetch packages with what they depend on, checked against the archive's signature, and unpack them."""
+def _unpack(architecture: str, packages: list[str], only: str | None, target: Path) -> None:
+    """Fetch packages with what they depend on, checked against the archive's signature, and unpack them, or one file."""
+    chosen = ["--dpkgopt=path-exclude=/*", f"--dpkgopt=path-include={only}"] if only else []
     done = subprocess.run(
         [
-            *("mmdebstrap", "--variant=extract", f"--architectures={architecture}"),
+            *("mmdebstrap", "--variant=extract", f"--architectures={architecture}", *chosen),
             *(f"--include={','.join(packages)}", RECIPE["suite"], target),
         ],
         capture_output=True,

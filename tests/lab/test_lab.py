@@ -20,6 +20,7 @@ from lab.android import AndroidLab
 from lab.board import BoardLab
 from lab.scenario import PIXEL_3_CPUS, Scenario
 
+pytestmark = pytest.mark.device
 MEGABYTE = 1 << 20
 TMP = "/data/local/tmp"
 
@@ -287,6 +288,12 @@ def test_a_board_that_reboots_is_another_boot(board):
         assert board.processes() == []
     with ssh(board) as client:
         assert said(client, "cat /proc/sys/kernel/random/boot_id") == board.boot_id() != boot
+
+
+def test_a_boards_clock_jumps(board):
+    board.jump_clock(3600)
+    with ssh(board) as client:
+        assert abs(int(said(client, "date +%s")) - time.time() - 3600) < 5
 
 
 def test_a_boards_disk_fills_and_its_link_is_cut(board):
