@@ -23,9 +23,10 @@ from pathlib import Path
 from adb_shell.auth.keygen import keygen
 from adb_shell.auth.sign_pythonrsa import PythonRSASigner
 
-from . import emulator, roots
-from .machine import MEGABYTE, LabError, Machine
-from .scenario import FORGOTTEN, LASTING, Scenario, write_cpus
+from . import roots
+from .errors import LabError
+from .machine import MEGABYTE, Machine
+from .scenario import FORGOTTEN, LASTING, Scenario
 
 PHONE = Path(__file__).with_name("phone")
 SHELL_USER = 2000
@@ -58,19 +59,14 @@ class AndroidLab(Machine):
         dialog: str = "deny",
         disk_bytes: int = 256 * MEGABYTE,
     ) -> None:
-        super().__init__(roots.root("android-arm64" if arm64 else "android-amd64"), disk_bytes=disk_bytes)
         self.scenario = scenario or Scenario()
-        self.arm64 = arm64
+        lower = roots.root("android-arm64" if arm64 else "android-amd64")
+        super().__init__(lower, cpus=self.scenario.cpus, arm64=arm64, disk_bytes=disk_bytes)
+        abi = {"ro.product.cpu.abi": "arm64-v8a" if arm64 else "x86_64"}
+        self.scenario = dataclasses.replace(self.scenario, properties={**abi, **self.scenario.properties})
         self.asked: list[str] = []
         self._dialog = dialog
         self._question: tuple[socket.socket, str] | None = None  # whom to answer, and the key
-        if arm64:
-            self.patience = 30.0
-
-    def start(self) -> None:
-        if self.arm64:
-            emulator.register()
-        super().start()
 
     @property
     def key(self) -> Path:
@@ -129,12 +125,6 @@ class AndroidLab(Machine):
         return file.read_text().splitlines() if file.exists() else []
 
     # How it comes up
-
-    def _binds(self) -> list[list[str]]:
-        if not self.scenario.cpus:
-            return []
-        write_cpus(self.folder / "cpus", self.scenario.cpus)
-        return [[str(self.folder / "cpus"), "/sys/devices/system/cpu", "ro"]]
 
     def _furnish(self) -> None:
         for command in PHONE.iterdir():

@@ -15,9 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import emulator, roots
+from . import roots
 from .machine import MEGABYTE, Machine
-from .scenario import Cluster, write_cpus
+from .scenario import Cluster
 
 USER, USER_ID = "board", 1500
 CONFIG = "/etc/ssh/lab_sshd_config"
@@ -57,18 +57,10 @@ class BoardLab(Machine):
         model: str = "Lab Board",
         disk_bytes: int = 256 * MEGABYTE,
     ) -> None:
-        super().__init__(roots.root("board-arm64") if arm64 else Path("/"), disk_bytes=disk_bytes)
-        self.arm64 = arm64
-        self.cpus = cpus
+        lower = roots.root("board-arm64") if arm64 else Path("/")
+        super().__init__(lower, cpus=cpus, arm64=arm64, disk_bytes=disk_bytes)
         self.celsius = celsius
         self.model = model
-        if arm64:
-            self.patience = 30.0
-
-    def start(self) -> None:
-        if self.arm64:
-            emulator.register()
-        super().start()
 
     @property
     def key(self) -> Path:
@@ -109,12 +101,10 @@ class BoardLab(Machine):
         tree.mkdir(parents=True)
         (tree / "model").write_text(f"{self.model}\0")
         binds = [
+            *super()._binds(),
             [str(self.folder / "thermal"), "/sys/class/thermal", "ro"],
             [str(self.folder / "firmware"), "/sys/firmware", "ro"],
         ]
-        if self.cpus:
-            write_cpus(self.folder / "cpus", self.cpus)
-            binds.append([str(self.folder / "cpus"), "/sys/devices/system/cpu", "ro"])
         if not self.arm64:
             # The tests' Python may lie where the layer has a folder of its own, as in /tmp.
             places = {str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix)}

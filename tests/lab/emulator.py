@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from . import roots
-from .machine import LabError
+from .errors import LabError
 
 REGISTRY = Path("/proc/sys/fs/binfmt_misc")
 NAME = "edgekit-lab-aarch64"
@@ -22,7 +23,9 @@ def register() -> None:
     if (REGISTRY / NAME).exists():
         return
     if not (REGISTRY / "register").exists():
-        raise LabError("the kernel cannot be told of qemu: mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc")
+        mounting = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(REGISTRY)]
+        if subprocess.run(mounting, check=False).returncode:
+            raise LabError(f"this machine's kernel takes no other architectures' programs: {' '.join(mounting)} failed")
     qemu = roots.root("qemu") / "usr/bin/qemu-aarch64"
     # P: keep argv[0]; O: hand over the open file; F: open the emulator now, so that roots need not contain it.
     entry = b":".join([b"", NAME.encode(), b"M", b"", MAGIC, MASK, str(qemu).encode(), b"POF"])

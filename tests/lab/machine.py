@@ -15,16 +15,15 @@ import time
 import uuid
 from pathlib import Path
 
+from . import emulator
+from .errors import LabError
 from .link import Link
+from .scenario import Cluster, write_cpus
 
 INIT = Path(__file__).with_name("init.py")
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
 LISTENING = "0A"  # the state's number in /proc/net/tcp
 MEGABYTE = 1 << 20
-
-
-class LabError(Exception):
-    """The lab itself failed: a device did not come up."""
 
 
 class Machine:
@@ -37,9 +36,12 @@ class Machine:
     daemon: str  # what tells the daemon's processes from others: a pattern for their command lines
     daemon_port = 2222  # inside, where it is always free
     disk: str  # the folder of limited size
-    patience = 10.0  # seconds until it must have come up
 
-    def __init__(self, lower: Path, *, disk_bytes: int = 256 * MEGABYTE) -> None:
+    def __init__(
+        self, lower: Path, *, cpus: tuple[Cluster, ...] = (), arm64: bool = False, disk_bytes: int = 256 * MEGABYTE
+    ) -> None:
+        self.arm64 = arm64
+        self.cpus = cpus
         self.disk_bytes = disk_bytes
         self._lower = lower
         self._init: subprocess.Popen | None = None
@@ -55,6 +57,11 @@ class Machine:
     host = "127.0.0.1"
 
     @property
+    def patience(self) -> float:
+        """Seconds in which it must come up."""
+        return 30 if self.arm64 else 10
+
+    @property
     def port(self) -> int:
         """Where `host` leads to the device's daemon."""
         return self.link.port
@@ -63,6 +70,8 @@ class Machine:
 
     def start(self) -> None:
         """Bring the device up; LabError where it does not come."""
+        if self.arm64:
+            emulator.register()
         self.folder = Path(tempfile.mkdtemp(prefix="edgekit-lab-"))
         try:
             self._start_namespaces()
@@ -117,7 +126,10 @@ class Machine:
 
     def _binds(self) -> list[list[str]]:
         """Return (from, to on the device, "ro" or "rw") of what is mounted over its files."""
-        return []
+        if not self.cpus:
+            return []
+        write_cpus(self.folder / "cpus", self.cpus)
+        return [[str(self.folder / "cpus"), "/sys/devices/system/cpu", "ro"]]
 
     def _furnish(self) -> None:
         """Put files on the device before its daemon starts."""
@@ -280,6 +292,10 @@ class Machine:
         for pid in victims:
             _kill(pid)
         return len(victims)
+
+    def clock_cpu(self, cpu: int, khz: int) -> None:
+        """Set the frequency that one of the device's own `cpus` shows, as a hot processor lowers it."""
+        (self.folder / f"cpus/cpu{cpu}/cpufreq/scaling_cur_freq").write_text(f"{khz}\n")
 
     def jump_clock(self, seconds: int) -> None:
         """Set the clock that the device's `date` shows; other programs go on seeing this machine's."""

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-# What a Pixel 3 on Android 12 answers.
+# What a Pixel 3 on Android 12 answers; AndroidLab adds ro.product.cpu.abi, after what it can really run.
 PIXEL_3 = {
     "ro.serialno": "LAB0000001",
     "ro.product.name": "blueline",
@@ -14,8 +14,6 @@ PIXEL_3 = {
     "ro.product.device": "blueline",
     "ro.product.manufacturer": "Google",
     "ro.product.brand": "google",
-    "ro.product.cpu.abi": "arm64-v8a",
-    "ro.product.cpu.abilist": "arm64-v8a,armeabi-v7a,armeabi",
     "ro.board.platform": "sdm845",
     "ro.hardware": "blueline",
     "ro.soc.manufacturer": "Qualcomm",

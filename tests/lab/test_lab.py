@@ -173,6 +173,8 @@ def test_a_phone_without_fixed_performance_and_with_cpus_of_its_own(make_android
     refusal = device.shell("cmd power set-fixed-performance-mode-enabled true; echo $?")
     assert refusal.startswith("Failed to set FIXED_PERFORMANCE mode") and refusal.strip().endswith("255")
     assert device.shell("cat /sys/devices/system/cpu/cpu7/cpufreq/cpuinfo_max_freq").strip() == "2803200"
+    phone.clock_cpu(7, 825600)
+    assert device.shell("cat /sys/devices/system/cpu/cpu7/cpufreq/scaling_cur_freq").strip() == "825600"
 
 
 def test_the_system_kills_for_memory_and_the_daemon_dies_alone(android):
@@ -326,7 +328,7 @@ def test_nothing_is_left_of_a_stopped_board(missing):
 
 def test_an_arm64_phone(android_arm64, stranger):
     device = adb(android_arm64, seconds=20)
-    assert device.shell("uname -m").strip() == "aarch64"
+    assert device.shell("uname -m; getprop ro.product.cpu.abi").split() == ["aarch64", "arm64-v8a"]
     data = os.urandom(MEGABYTE)
     device.push(io.BytesIO(data), f"{TMP}/file")
     back = io.BytesIO()
