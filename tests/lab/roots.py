@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .adbd_auth import with_authentication
@@ -21,6 +22,7 @@ from .adbd_auth import with_authentication
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache" / "lab"
 RECIPE = tomllib.loads((HERE / "packages.toml").read_text())
+NATIVE = "android-amd64"
 ADBD = "usr/lib/android-sdk/platform-tools/adbd"
 ANDROID_PROGRAM = "usr/bin/adbd-auth"
 SHIM = "usr/lib/adbd-shim.so"
@@ -32,8 +34,9 @@ NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 
 def root(name: str) -> Path:
     """Return the folder of a device root, which `make lab-deps` makes."""
+    files = ["roots.py", *(("adbd_auth.py", "adbd_shim.cpp") if name.startswith("android") else ())]
     made_of = [json.dumps(RECIPE["roots"][name], sort_keys=True), RECIPE["suite"]]
-    made_of += [(HERE / file).read_text() for file in ("roots.py", "adbd_auth.py", "adbd_shim.cpp")]
+    made_of += [(HERE / file).read_text() for file in files]
     digest = hashlib.sha256("\0".join(made_of).encode()).hexdigest()
     return CACHE / f"{name}-{digest[:12]}"
 
@@ -59,10 +62,12 @@ def main(*names: str) -> None:
     if not shutil.which("apt-get"):
         sys.exit("The lab is made of Debian packages, and this machine has no apt-get.")
     _install([name for name in RECIPE["host"] if not _installed(name)])
-    for name in names or RECIPE["roots"]:
-        if not root(name).exists():
-            print(f"making {root(name).relative_to(CACHE.parents[1])}", flush=True)
-            _make(name)
+    absent = [name for name in names or RECIPE["roots"] if not root(name).exists()]
+    if NATIVE in absent:
+        absent.remove(NATIVE)
+        _make(NATIVE)  # the first: others are completed by its programs
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(_make, absent))
 
 
 def _unfit() -> str | None:
@@ -99,6 +104,7 @@ def _install(packages: list[str]) -> None:
 
 def _make(name: str) -> None:
     recipe, target = RECIPE["roots"][name], root(name)
+    print(f"making {target.relative_to(CACHE.parents[1])}", flush=True)
     CACHE.mkdir(parents=True, exist_ok=True)
     for old in CACHE.glob(f"{name}-*"):
         shutil.rmtree(old)
@@ -146,7 +152,7 @@ def _complete(name: str, folder: Path, architecture: str) -> None:
 
 def _complete_android(folder: Path, architecture: str) -> None:
     # The names are the same on all architectures, and only this machine's toybox can be asked.
-    native = root("android-amd64") if architecture != "amd64" else folder
+    native = folder if architecture == "amd64" else root(NATIVE)
     names = subprocess.run(["chroot", native, "/usr/bin/toybox"], capture_output=True, text=True, check=True).stdout
     links = {**dict.fromkeys(names.split(), "toybox"), **dict.fromkeys(FILLERS, "busybox"), "sh": "mksh"}
     for name, program in links.items():

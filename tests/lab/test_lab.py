@@ -60,6 +60,8 @@ def test_a_known_key_connects_and_runs_commands_as_the_shell_user(android):
     assert device.shell("id -u").strip() == "2000"
     assert device.shell("getprop ro.product.model").strip() == "Pixel 3"
     assert "[ro.soc.model]: [SDM845]" in device.shell("getprop")
+    # What makes the daemon work here must not reach what it starts: a runner brings its own libraries.
+    assert not {"LD_PRELOAD", "ANDROID_SOCKET_adbd"} & set(device.shell("env | cut -d= -f1").split())
 
 
 def test_the_owner_decides_about_an_unknown_key(android, stranger):
