@@ -16,7 +16,7 @@ PHOTOS := $(PACKAGES)/foolbox/data $(PACKAGES)/labelme-6.3.1/examples
 RECIPES ?= --all
 SUPPORT := EDGEKIT_CACHE=.cache/edgekit EDGEKIT_LEDGER=sqlite:///.cache/support.sqlite $(BIN)/edgekit
 
-.PHONY: demo test coverage test-all support-matrix lint weights docs bench clean
+.PHONY: demo test coverage test-all support-matrix lint weights docs bench lab lab-deps clean
 
 demo: $(INSTALLED)  ## build MobileNetV3-Large, verify it, time it on this machine, print the table
 	$(BIN)/edgekit deploy recipes/v3_large.yaml --device host --protocol quick
@@ -54,6 +54,12 @@ docs: $(INSTALLED)  ## docs/cli.md and the JSON Schemas, from the code
 
 bench: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the figures in benchmarks/
 	$(BIN)/python benchmarks/first_light.py
+
+lab: lab-deps  ## a phone and a board on this machine, real daemons, to play with; Ctrl-C stops both
+	$(BIN)/python -m tests.lab
+
+lab-deps: $(INSTALLED)  ## what the tests of devices need: Debian packages and the devices' file systems; as root
+	$(BIN)/python -m tests.lab.roots
 
 clean:
 	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

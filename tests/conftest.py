@@ -14,6 +14,8 @@ from edgekit.ledger import Ledger
 # Two workers with as many threads each as there are cores take turns on them, which makes torch several times as slow.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+pytest_plugins = ["lab.fixtures"]  # the phones and boards of tests/lab
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / ".cache" / "packages"
 

@@ -1,0 +1,78 @@
+"""pytest fixtures for tests that need a device: `android` and `board`, up in less than a second and gone after the test.
+
+Tests that use one are marked `device`. Where the lab's packages are missing they skip and say what to run; under CI=true
+they fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from . import roots
+from .android import AndroidLab
+from .board import BoardLab
+
+DEVICES = {"android", "android_arm64", "board", "board_arm64", "make_android", "make_board"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m device` chooses
+def pytest_collection_modifyitems(items) -> None:
+    for item in items:
+        if DEVICES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("device")
+
+
+@pytest.fixture
+def make_android(missing) -> Callable[..., AndroidLab]:
+    """`make_android(scenario, dialog="deny", ...)`: a started phone; all are stopped after the test."""
+    with ExitStack() as stack:
+
+        def make(*arguments, **options):
+            _need(missing, *(("android-arm64", "qemu") if options.get("arm64") else ("android-amd64",)))
+            return stack.enter_context(AndroidLab(*arguments, **options))
+
+        yield make
+
+
+@pytest.fixture
+def make_board(missing) -> Callable[..., BoardLab]:
+    """`make_board(arm64=False, ...)`: a started board; all are stopped after the test."""
+    with ExitStack() as stack:
+
+        def make(**options):
+            _need(missing, *(("board-arm64", "qemu") if options.get("arm64") else ()))
+            return stack.enter_context(BoardLab(**options))
+
+        yield make
+
+
+@pytest.fixture
+def android(make_android) -> AndroidLab:
+    """A Pixel 3, cool, awake, on USB power, in which this machine's processor works."""
+    return make_android()
+
+
+@pytest.fixture
+def android_arm64(make_android) -> AndroidLab:
+    """The same with arm64 programs, emulated."""
+    return make_android(arm64=True)
+
+
+@pytest.fixture
+def board(make_board) -> BoardLab:
+    """This machine as a board, with the tests' Python as its `python3`."""
+    return make_board()
+
+
+@pytest.fixture
+def board_arm64(make_board) -> BoardLab:
+    """A bare arm64 Debian with a Python of its own, emulated."""
+    return make_board(arm64=True)
+
+
+def _need(missing: Callable[[str], None], *names: str) -> None:
+    if reason := roots.lacking(*names):
+        missing(reason)
