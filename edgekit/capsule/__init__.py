@@ -26,7 +26,7 @@ def built_capsule(machine: str) -> Path | None:
     found = [
         manifest.parent / "capsule"
         for manifest in capsules_folder().glob("*/manifest.json")
-        if json.loads(manifest.read_text(encoding="utf-8"))["sources"] == current
+        if json.loads(manifest.read_text(encoding="utf-8")).get("sources") == current
     ]
     return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
 

@@ -22,12 +22,13 @@ AUTHORISE_SECONDS = 20.0
 
 
 class AdbLink:
-    """adb to one phone. Android's own key pair is used (``~/.android/adbkey``), and made where there is none."""
+    """adb to one phone. The key pair is the profile's `key`, else Android's own (``~/.android/adbkey``), made where there is none."""
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
         self.port = profile.port or 5555
         self.where = f"TCP ({profile.host}:{self.port})" if profile.host else f"USB ({profile.serial or 'any phone'})"
+        self.key = Path(profile.key).expanduser() if profile.key else Path.home() / ".android" / "adbkey"
         self.device: AdbDevice | None = None
 
     def connect(self) -> None:
@@ -38,7 +39,7 @@ class AdbLink:
         with self._told():
             device = self._open()
             try:
-                device.connect(rsa_keys=[_signer()], auth_timeout_s=AUTHORISE_SECONDS)
+                device.connect(rsa_keys=[self._signer()], auth_timeout_s=AUTHORISE_SECONDS)
             except exceptions.DeviceAuthError as error:
                 device.close()
                 raise self._unauthorized() from error
@@ -110,9 +111,26 @@ class AdbLink:
             hint = f"Say which: --device-set serial={sorted(serials)[0]}, or ANDROID_SERIAL."
             raise EdgekitError(FailureKind.several_devices, "reach", message, hint)
 
+    def _signer(self) -> PythonRSASigner:
+        """Return who we are: the key that the adb client uses as well."""
+        from adb_shell.auth.keygen import keygen
+        from adb_shell.auth.sign_pythonrsa import PythonRSASigner
+
+        public = self.key.with_suffix(".pub")
+        if not self.key.is_file():
+            self.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            keygen(str(self.key))
+            self.key.chmod(0o600)
+            # adb-shell ends the public key without a newline, and adb's files are made to be put together.
+            public.write_text(public.read_text().rstrip("\n") + "\n")
+        if not public.is_file():
+            message = f"{self.key} has no public key beside it."
+            raise EdgekitError(FailureKind.unauthorized, "reach", message, f"Make it: adb pubkey {self.key} > {public}")
+        return PythonRSASigner(public.read_text(), self.key.read_text())
+
     def _unauthorized(self) -> EdgekitError:
         message = f"{self.profile.name} has not allowed this computer to debug it."
-        hint = f"Look at the phone, allow USB debugging for this computer ({_key_file()}.pub), and try again."
+        hint = f"Look at the phone, allow USB debugging for this computer ({self.key}.pub), and try again."
         return EdgekitError(FailureKind.unauthorized, "reach", message, hint, retriable=True)
 
     @contextmanager
@@ -162,28 +180,6 @@ class AdbLink:
     def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
         message = f"{self.profile.name} cannot be reached over {self.where}: {why.rstrip('.')}."
         return EdgekitError(kind, "reach", message, hint, retriable=True)
-
-
-def _key_file() -> Path:
-    return Path.home() / ".android" / "adbkey"
-
-
-def _signer() -> PythonRSASigner:
-    """Return who we are: the key that the adb client uses as well."""
-    from adb_shell.auth.keygen import keygen
-    from adb_shell.auth.sign_pythonrsa import PythonRSASigner
-
-    private, public = _key_file(), _key_file().with_suffix(".pub")
-    if not private.is_file():
-        private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        keygen(str(private))
-        private.chmod(0o600)
-        # adb-shell ends the public key without a newline, and adb's files are made to be put together.
-        public.write_text(public.read_text().rstrip("\n") + "\n")
-    if not public.is_file():
-        message = f"{private} has no public key beside it."
-        raise EdgekitError(FailureKind.unauthorized, "reach", message, f"Make it: adb pubkey {private} > {public}")
-    return PythonRSASigner(public.read_text(), private.read_text())
 
 
 def _is_error(value: object) -> TypeGuard[type[Exception]]:

@@ -256,9 +256,9 @@ class RemoteDevice:
 
     # The shell.
 
-    def check(self, command: str, timeout: float = COMMAND_SECONDS) -> str:
-        """Return what a short command prints; EdgekitError (``crashed``) where it fails."""
-        done = self.link.shell(command, timeout)
+    def check(self, command: str, timeout: float | None = None) -> str:
+        """Return what a command prints that is over within COMMAND_SECONDS or `timeout`; EdgekitError (``crashed``) where it fails."""
+        done = self.link.shell(command, COMMAND_SECONDS if timeout is None else timeout)
         if done.exit_status:
             said = (done.stderr or done.stdout).strip()
             asked = command.splitlines()[0][:80]

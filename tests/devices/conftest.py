@@ -1,0 +1,52 @@
+import pytest
+
+from edgekit.capsule import build_capsule
+from edgekit.devices import adb, remote, ssh
+from edgekit.devices.profile import DeviceProfile
+
+
+@pytest.fixture(scope="session")
+def capsule():
+    """The native runners for this machine, which are those of the lab's amd64 devices."""
+    return build_capsule("x86_64", lambda line: None)
+
+
+@pytest.fixture(scope="session")
+def capsule_arm64():
+    return build_capsule("aarch64", lambda line: None)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Time limits that a test can wait for."""
+    for module, name, seconds in (
+        (remote, "COMMAND_SECONDS", 1.0),
+        (remote, "RECONNECT_SECONDS", 2.0),
+        (adb, "CONNECT_SECONDS", 1.0),
+        (adb, "AUTHORISE_SECONDS", 1.0),
+        (ssh, "CONNECT_SECONDS", 1.0),
+    ):
+        monkeypatch.setattr(module, name, seconds)
+
+
+@pytest.fixture
+def profile_of():
+    """Return the device profile that leads to a device of the lab."""
+
+    def make(device, **more):
+        android = not hasattr(device, "user")
+        own = {} if android else {"user": device.user, "known_hosts": str(device.known_hosts)}
+        return DeviceProfile(
+            name="lab",
+            kind="android" if android else "linux",
+            runs=("tflite", "executorch"),
+            protocol="emulated",
+            host=device.host,
+            port=device.port,
+            key=str(device.key),
+            emulated=device.arm64,
+            **own,
+            **more,
+        )
+
+    return make

@@ -1,0 +1,252 @@
+"""Phones and boards over their real daemons: what both do, and what becomes of every fault. See tests/lab."""
+
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from edgekit.devices import remote
+from edgekit.devices.base import open_device
+from edgekit.errors import EdgekitError, FailureKind
+
+SLEEP = ("sh", "-c", "sleep 2; echo slept")
+
+
+@pytest.fixture(params=["android", "board"])
+def there(request):
+    """A phone, then a board."""
+    return request.getfixturevalue(request.param)
+
+
+@contextmanager
+def opened(profile):
+    device = open_device(profile)
+    try:
+        yield device
+    finally:
+        device.release()
+
+
+@contextmanager
+def meanwhile(there, *steps):
+    """Do `steps` while the body runs, one a while after the other, from when its program (a sleep) is seen on the device."""
+
+    def work():
+        deadline = time.monotonic() + 20
+        while not any("sleep" in process for process in there.processes()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for step in steps:
+            time.sleep(0.3)
+            step()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def kind_of(raised):
+    return raised.value.failure.kind
+
+
+def left(there, device):
+    """What programs and unfinished files of ours are on the device."""
+    work = f"{device.root}/work"
+    files = there.files(work) if there.path(work).exists() else []
+    return [file for file in files if file != "scratch"]
+
+
+def test_it_says_who_and_how_it_is(there, profile_of):
+    with opened(profile_of(there)) as device:
+        identity = device.identify()
+        assert identity.serial not in {"", "unknown"}
+        assert identity.facts["machine"] == "x86_64"
+        assert identity.facts["cpus"] >= 1
+        assert identity.facts["memory_kb"] > 1_000_000
+        state = device.state()
+        assert state["memory_available_kb"] > 0
+        assert state["load_average"] >= 0
+        assert device.timing_cpu() is not None
+
+
+def test_programs_run_with_their_status_and_both_outputs(there, profile_of):
+    with opened(profile_of(there)) as device:
+        done = device.run(("sh", "-c", "echo 'out $HOME \"'; echo err >&2; exit 7"), 30)
+        assert (done.exit_status, done.stdout, done.stderr) == (7, 'out $HOME "\n', "err\n")
+        assert left(there, device) == []
+
+
+def test_a_program_over_its_time_limit_is_killed_with_its_children(there, profile_of):
+    with opened(profile_of(there)) as device:
+        with pytest.raises(EdgekitError, match="more than 1 s") as raised:
+            device.run(("sh", "-c", "sleep 97 & sleep 98"), 1)
+        assert kind_of(raised) == FailureKind.timed_out
+        assert not any("sleep 9" in process for process in there.processes())
+        assert left(there, device) == []
+
+
+def test_files_are_pushed_once_and_come_back_whole(there, profile_of, tmp_path):
+    folder = tmp_path / "some folder"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner/it's.bin").write_bytes(bytes(range(256)) * 4000)
+    (folder / "run.sh").write_text("#!/bin/sh\necho hello\n")
+    (folder / "run.sh").chmod(0o755)
+    with opened(profile_of(there)) as device:
+        there_path = device.push(folder)
+        device.pull(f"{there_path}/inner/it's.bin", tmp_path / "back.bin")
+        assert (tmp_path / "back.bin").read_bytes() == (folder / "inner/it's.bin").read_bytes()
+        assert device.run((f"{there_path}/run.sh",), 10).stdout == "hello\n"
+        sent = there.link.sent
+        assert device.push(folder) == there_path
+        assert there.link.sent - sent < 10_000
+        there.path(f"{there_path}/inner/it's.bin").write_bytes(b"damaged")
+        device.push(folder)
+        device.pull(f"{there_path}/inner/it's.bin", tmp_path / "back.bin")
+        assert (tmp_path / "back.bin").stat().st_size == 1_024_000
+        device.clean()
+        assert not there.path(device.root).exists()
+
+
+# Faults: each ends in its own kind, in time, and leaves nothing.
+
+
+def test_a_link_that_breaks_while_a_program_runs_loses_nothing(there, profile_of, impatient, monkeypatch):
+    monkeypatch.setattr(remote, "RECONNECT_SECONDS", 30.0)
+    with opened(profile_of(there)) as device, meanwhile(there, there.cut_link, there.restore_link):
+        assert device.run(SLEEP, 60).stdout == "slept\n"
+        assert left(there, device) == []
+
+
+def test_a_daemon_that_dies_and_comes_back_loses_nothing(there, profile_of, impatient, monkeypatch):
+    monkeypatch.setattr(remote, "RECONNECT_SECONDS", 30.0)
+    with opened(profile_of(there)) as device, meanwhile(there, there.kill_daemon, there.restart):
+        assert device.run(SLEEP, 60).stdout == "slept\n"
+
+
+def test_a_link_that_stays_broken_is_lost_in_time_and_the_next_edgekit_ends_the_program(there, profile_of, impatient):
+    start = time.monotonic()
+    with pytest.raises(EdgekitError) as raised, opened(profile_of(there)) as device, meanwhile(there, there.cut_link):
+        device.run(("sh", "-c", "sleep 99"), 60)
+    assert kind_of(raised) == FailureKind.link_lost
+    assert time.monotonic() - start < 20
+    assert any("sleep 99" in process for process in there.processes()), there.processes()
+    there.restore_link()
+    with opened(profile_of(there)) as device:
+        device.prepare()
+        assert not any("sleep 99" in process for process in there.processes())
+        assert left(there, device) == []
+
+
+def test_a_link_that_breaks_during_a_push_or_a_pull_is_lost_and_no_half_file_is_used(
+    there, profile_of, tmp_path, impatient
+):
+    (tmp_path / "big.bin").write_bytes(bytes(20_000_000))
+    with opened(profile_of(there)) as device:
+        there.link.cut_after(5_000_000)
+        with pytest.raises(EdgekitError) as raised:
+            device.push(tmp_path / "big.bin")
+        assert kind_of(raised) == FailureKind.link_lost
+        there.restore_link()
+        pushed = device.push(tmp_path / "big.bin")
+        assert there.path(pushed).stat().st_size == 20_000_000
+        there.link.throttle(4_000_000)  # so that there is a middle of the pull
+        threading.Timer(1.0, there.cut_link).start()
+        with pytest.raises(EdgekitError) as raised:
+            device.pull(pushed, tmp_path / "back.bin")
+        assert kind_of(raised) == FailureKind.link_lost
+        there.restore_link()
+        device.prepare()
+        assert left(there, device) == []
+
+
+def test_a_full_disk_is_told_before_anything_is_sent(there, profile_of, tmp_path):
+    (tmp_path / "big.bin").write_bytes(bytes(10_000_000))
+    with opened(profile_of(there)) as device:
+        device.check(f"mkdir -p {device.root}")
+        there.fill_disk(leave=4_000_000)
+        sent = there.link.sent
+        with pytest.raises(EdgekitError, match="MB free") as raised:
+            device.push(tmp_path / "big.bin")
+        assert kind_of(raised) == FailureKind.disk_full
+        assert "edgekit devices clean lab" in raised.value.failure.hint
+        assert there.link.sent - sent < 20_000
+        there.free_disk()
+        device.push(tmp_path / "big.bin")
+
+
+def test_a_slow_link_is_slow_and_one_that_crawls_is_lost(there, profile_of, tmp_path, impatient, monkeypatch):
+    (tmp_path / "file.bin").write_bytes(bytes(2_000_000))
+    (tmp_path / "other.bin").write_bytes(bytes(2_000_001))
+    with opened(profile_of(there)) as device:
+        there.link.throttle(2_000_000)
+        device.push(tmp_path / "file.bin")
+        monkeypatch.setattr(remote, "SLOWEST_LINK", 1_000_000)
+        there.link.throttle(20_000)
+        start = time.monotonic()
+        with pytest.raises(EdgekitError) as raised:
+            device.push(tmp_path / "other.bin")
+        assert kind_of(raised) == FailureKind.link_lost
+        assert time.monotonic() - start < 30
+        there.link.restore()
+
+
+def test_a_clock_that_jumps_changes_nothing(there, profile_of):
+    with opened(profile_of(there)) as device, meanwhile(there, lambda: there.jump_clock(86_400)):
+        assert device.run(SLEEP, 30).stdout == "slept\n"
+
+
+def test_a_process_that_the_system_kills_for_memory_has_that_status(there, profile_of):
+    with opened(profile_of(there)) as device, meanwhile(there, lambda: there.kill_low_memory("sleep 96")):
+        assert device.run(("sleep", "96"), 30).exit_status == 137
+
+
+def test_a_reboot_during_a_run_is_told_and_the_device_is_prepared_again(there, profile_of, impatient, monkeypatch):
+    monkeypatch.setattr(remote, "RECONNECT_SECONDS", 30.0)
+    with opened(profile_of(there)) as device:
+        device.prepare()
+        with pytest.raises(EdgekitError) as raised, meanwhile(there, there.reboot):
+            device.run(("sleep", "95"), 60)
+        assert kind_of(raised) == FailureKind.rebooted
+        assert device.prepared
+        assert device.run(("echo", "again"), 30).stdout == "again\n"
+
+
+def test_revoked_keys_are_told(there, profile_of, impatient):
+    profile = profile_of(there)
+    with opened(profile):
+        there.revoke()
+    with pytest.raises(EdgekitError) as raised:
+        open_device(profile)
+    assert kind_of(raised) == FailureKind.unauthorized
+    assert raised.value.failure.hint
+
+
+def test_what_a_killed_edgekit_left_is_undone_by_another_process(there, profile_of, edgekit, tmp_path):
+    profile = profile_of(there)
+    before = there.state() if hasattr(there, "state") else None
+    (tmp_path / "lab.yaml").write_text(profile.model_dump_json(exclude_none=True))
+    program = f"""
+import os
+from edgekit.devices.base import open_device
+from edgekit.devices.profile import load_profile
+import threading
+device = open_device(load_profile({str(tmp_path / "lab.yaml")!r}))
+device.prepare()
+threading.Timer(1.0, os._exit, (9,)).start()
+device.run(("sleep", "94"), 60)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
+    assert any("sleep 94" in process for process in there.processes())
+    done = edgekit("devices", "restore", tmp_path / "lab.yaml")
+    assert done.returncode == 0, done.stderr
+    assert not any("sleep 94" in process for process in there.processes())
+    if before is not None:
+        assert "is restored" in done.stdout
+        assert there.state() == before
+    assert "nothing to restore" in edgekit("devices", "restore", tmp_path / "lab.yaml").stdout
+    assert "is gone" in edgekit("devices", "clean", tmp_path / "lab.yaml").stdout
