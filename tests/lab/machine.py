@@ -33,6 +33,8 @@ class Machine:
     127.0.0.1 to its daemon's. So nothing that a test sends can leave this machine, also not when the device is gone.
     """
 
+    host = "127.0.0.1"
+    search_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     daemon: str  # what tells the daemon's processes from others: a pattern for their command lines
     daemon_port = 2222  # inside, where it is always free
     disk: str  # the folder of limited size
@@ -54,8 +56,6 @@ class Machine:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    host = "127.0.0.1"
-
     @property
     def patience(self) -> float:
         """Seconds in which it must come up."""
@@ -70,6 +70,8 @@ class Machine:
 
     def start(self) -> None:
         """Bring the device up; LabError where it does not come."""
+        if not self._lower.exists():
+            raise LabError(f"{self._lower} is not there: run `make lab-deps`")
         if self.arm64:
             emulator.register()
         self.folder = Path(tempfile.mkdtemp(prefix="edgekit-lab-"))
@@ -182,8 +184,6 @@ class Machine:
             *(f"{name}={value}" for name, value in variables.items()),
             *command,
         ]
-
-    search_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
     def run(self, script: str, *, user: int = 0, check: bool = True, timeout: float = 30) -> str:
         """Run a line of shell on the device, without its daemon and its link, and return what it prints."""

@@ -29,6 +29,7 @@ SHIM = "usr/lib/adbd-shim.so"
 # What Android has and Debian's toybox is built without.
 FILLERS = ("awk", "dd", "diff", "expr", "gzip", "tr")
 COMPILERS = {"amd64": "g++", "arm64": "aarch64-linux-gnu-g++"}
+PROGRAMS = ("adb", "ip", "nsenter", "ssh-keygen", "sshd", "unshare")
 NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 
 
@@ -45,7 +46,7 @@ def lacking(*roots: str) -> str | None:
     """Return one sentence on what the lab lacks for these roots and what to run; None where all is there."""
     if reason := _unfit():
         return f"the lab cannot run: {reason}"
-    absent = [program for program in ("unshare", "nsenter", "ip", "sshd", "adb") if not find(program)]
+    absent = [program for program in PROGRAMS if not find(program)]
     absent += [f"the root {name}" for name in roots if not root(name).exists()]
     return f"the lab lacks {', '.join(absent)}: run `make lab-deps`" if absent else None
 

@@ -346,4 +346,10 @@ def test_an_arm64_board(board_arm64):
         assert said(client, "python3 -c 'import platform; print(platform.machine())'") == "aarch64"
         with client.open_sftp() as sftp:
             sftp.putfo(io.BytesIO(b"data"), "file")
-    assert "file" in board_arm64.files(board_arm64.disk)
+        client.exec_command("nohup sleep 66 >/dev/null 2>&1 &")
+        assert said(client, "cat file") == "data"
+        assert board_arm64.processes() == ["sleep 66"]
+        board_arm64.reboot()
+    assert board_arm64.processes() == []
+    with ssh(board_arm64) as client:
+        assert said(client, "cat file") == "data"
