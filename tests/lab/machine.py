@@ -224,6 +224,13 @@ class Machine:
         lines = [_command_line(pid) for pid in self._pids()]
         return [line for line in lines if line and not re.search(self.daemon, line)]
 
+    def left_running(self, seconds: float = 2.0) -> list[str]:
+        """Return what still runs after so long: a client hears of a command's end before the process is gone."""
+        deadline = time.monotonic() + seconds
+        while (running := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return running
+
     def boot_id(self) -> str:
         """Return what tells one boot from the next."""
         return (self.folder / "boot_id").read_text().strip()
