@@ -166,12 +166,12 @@ class Carrier:
             if target not in self._open:
                 raise ConnectionResetError
             now = data
+            if rate := self._rate:
+                now = now[: max(1, int(rate / 20))]
+                time.sleep(len(now) / rate)
             if outward and (left := self._until_cut) is not None:
-                now = data[:left]
+                now = now[:left]
                 self._until_cut = left - len(now)
-            if self._rate:
-                now = now[: max(1, int(self._rate / 20))]
-                time.sleep(len(now) / self._rate)
             target.sendall(now)
             data = data[len(now) :]
             with self._lock:
