@@ -221,27 +221,32 @@ def test_authentication_is_switched_on_in_exactly_one_place(missing):
 
 @pytest.mark.timing
 def test_a_push_takes_not_four_times_as_long_as_debians_own_client(android, tmp_path, monkeypatch):
-    data = os.urandom(30 * MEGABYTE)
-    (tmp_path / "file").write_bytes(data)
-    device = adb(android)
-    start = time.monotonic()
-    device.push(str(tmp_path / "file"), f"{TMP}/by-adb-shell")
-    ours = time.monotonic() - start
-    device.close()
-    monkeypatch.setenv("ANDROID_USER_HOME", str(tmp_path))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("ADB_VENDOR_KEYS", str(android.key))
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
+    (tmp_path / "file").write_bytes(os.urandom(30 * MEGABYTE))
+    for variable, value in {
+        "HOME": tmp_path,
+        "ANDROID_USER_HOME": tmp_path,
+        "ADB_VENDOR_KEYS": android.key,
+        "ANDROID_ADB_SERVER_PORT": free_port(),
+    }.items():
+        monkeypatch.setenv(variable, str(value))
+    device, times = adb(android), {"adb-shell": [], "adb": []}
     try:
         debians_adb("connect", f"{android.host}:{android.port}")
         debians_adb("wait-for-device")
-        start = time.monotonic()
-        debians_adb("push", tmp_path / "file", f"{TMP}/by-adb")
-        theirs = time.monotonic() - start
+        for _ in range(3):  # in turn, so that what else this machine does falls on both
+            times["adb-shell"].append(seconds(device.push, str(tmp_path / "file"), f"{TMP}/by-adb-shell"))
+            times["adb"].append(seconds(debians_adb, "push", tmp_path / "file", f"{TMP}/by-adb"))
     finally:
         debians_adb("kill-server")
+    ours, theirs = min(times["adb-shell"]), min(times["adb"])
     print(f"30 MB: adb-shell {ours:.2f} s, adb {theirs:.2f} s, {ours / theirs:.2f} times as long")
     assert ours < 4 * theirs
+
+
+def seconds(work, *arguments):
+    start = time.monotonic()
+    work(*arguments)
+    return time.monotonic() - start
 
 
 def debians_adb(*arguments):
