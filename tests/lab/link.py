@@ -64,7 +64,7 @@ class Link:
         self._ask("cut_after", count)
 
     def throttle(self, bytes_per_second: float) -> None:
-        """Let through at most so much each way, until `restore`."""
+        """Let through at most so much each way, until `restore`; 0: all."""
         self._ask("throttle", bytes_per_second)
 
     def drop(self) -> None:
@@ -140,6 +140,8 @@ class Carrier:
                 _reset(near)
                 return
             with far:
+                for end in (near, far):  # a cable does not gather small packets
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with self._lock:
                     self._open |= {near, far}
                 back = threading.Thread(target=self._pump, args=(far, near, False), daemon=True)
