@@ -64,7 +64,7 @@ class Link:
         self._ask("cut_after", count)
 
     def throttle(self, bytes_per_second: float) -> None:
-        """Let through at most so much each way, until `restore`."""
+        """Let through at most so much each way, until `restore`; 0: all."""
         self._ask("throttle", bytes_per_second)
 
     def drop(self) -> None:
@@ -140,6 +140,8 @@ class Carrier:
                 _reset(near)
                 return
             with far:
+                for end in (near, far):  # a cable does not gather small packets
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with self._lock:
                     self._open |= {near, far}
                 back = threading.Thread(target=self._pump, args=(far, near, False), daemon=True)
@@ -166,12 +168,12 @@ class Carrier:
             if target not in self._open:
                 raise ConnectionResetError
             now = data
+            if rate := self._rate:
+                now = now[: max(1, int(rate / 20))]
+                time.sleep(len(now) / rate)
             if outward and (left := self._until_cut) is not None:
-                now = data[:left]
+                now = now[:left]
                 self._until_cut = left - len(now)
-            if self._rate:
-                now = now[: max(1, int(self._rate / 20))]
-                time.sleep(len(now) / self._rate)
             target.sendall(now)
             data = data[len(now) :]
             with self._lock:

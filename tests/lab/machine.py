@@ -33,6 +33,8 @@ class Machine:
     127.0.0.1 to its daemon's. So nothing that a test sends can leave this machine, also not when the device is gone.
     """
 
+    host = "127.0.0.1"
+    search_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     daemon: str  # what tells the daemon's processes from others: a pattern for their command lines
     daemon_port = 2222  # inside, where it is always free
     disk: str  # the folder of limited size
@@ -54,8 +56,6 @@ class Machine:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    host = "127.0.0.1"
-
     @property
     def patience(self) -> float:
         """Seconds in which it must come up."""
@@ -70,6 +70,8 @@ class Machine:
 
     def start(self) -> None:
         """Bring the device up; LabError where it does not come."""
+        if not self._lower.exists():
+            raise LabError(f"{self._lower} is not there: run `make lab-deps`")
         if self.arm64:
             emulator.register()
         self.folder = Path(tempfile.mkdtemp(prefix="edgekit-lab-"))
@@ -183,8 +185,6 @@ class Machine:
             *command,
         ]
 
-    search_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
     def run(self, script: str, *, user: int = 0, check: bool = True, timeout: float = 30) -> str:
         """Run a line of shell on the device, without its daemon and its link, and return what it prints."""
         command = self.enter("/bin/sh", "-c", script, user=user)
@@ -223,6 +223,13 @@ class Machine:
         """Return the command lines of what runs on the device, without the daemon."""
         lines = [_command_line(pid) for pid in self._pids()]
         return [line for line in lines if line and not re.search(self.daemon, line)]
+
+    def left_running(self, seconds: float = 2.0) -> list[str]:
+        """Return what still runs after so long: a client hears of a command's end before the process is gone."""
+        deadline = time.monotonic() + seconds
+        while (running := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return running
 
     def boot_id(self) -> str:
         """Return what tells one boot from the next."""

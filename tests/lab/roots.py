@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from .adbd_auth import with_authentication
@@ -29,6 +30,7 @@ SHIM = "usr/lib/adbd-shim.so"
 # What Android has and Debian's toybox is built without.
 FILLERS = ("awk", "dd", "diff", "expr", "gzip", "tr")
 COMPILERS = {"amd64": "g++", "arm64": "aarch64-linux-gnu-g++"}
+PROGRAMS = ("adb", "ip", "nsenter", "ssh-keygen", "sshd", "unshare")
 NO_SERVICES = Path("/usr/sbin/policy-rc.d")
 
 
@@ -45,7 +47,7 @@ def lacking(*roots: str) -> str | None:
     """Return one sentence on what the lab lacks for these roots and what to run; None where all is there."""
     if reason := _unfit():
         return f"the lab cannot run: {reason}"
-    absent = [program for program in ("unshare", "nsenter", "ip", "sshd", "adb") if not find(program)]
+    absent = [program for program in PROGRAMS if not find(program)]
     absent += [f"the root {name}" for name in roots if not root(name).exists()]
     return f"the lab lacks {', '.join(absent)}: run `make lab-deps`" if absent else None
 
@@ -70,11 +72,14 @@ def main(*names: str) -> None:
         list(pool.map(_make, absent))
 
 
+@cache
 def _unfit() -> str | None:
     if platform.machine() != "x86_64":
         return f"it needs an x86-64 machine, this is {platform.machine()}"
     if os.geteuid():
         return "it needs root for namespaces and mounts, run it as root or with sudo"
+    if find("unshare") and subprocess.run(["unshare", "--mount", "--net", "true"], check=False).returncode:
+        return "it needs namespaces, which root may not make here: run the container with --privileged"
     return None
 
 
@@ -183,9 +188,10 @@ def _complete_board(folder: Path) -> None:
 
 
 def _run(*command: str | Path) -> None:
-    done = subprocess.run(command, check=False, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed.")
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
 
 
 if __name__ == "__main__":
