@@ -197,7 +197,9 @@ def test_kills_at_random_points_lose_nothing_and_the_sweep_completes(
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(chance.uniform(2, 12) if kill == 0 else chance.uniform(0.3, 8))
+        while kill == 0 and not ledger.runs():
+            time.sleep(0.1)  # before its first line in the ledger there is nothing to go on with
+        time.sleep(chance.uniform(0.3, 8))
         process.kill()
         process.wait()
         found = {m.id: m.summary for m in ledger.measurements()}

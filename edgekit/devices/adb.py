@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
+from edgekit.devices import link
 from edgekit.devices.base import Completed
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
@@ -22,7 +23,7 @@ AUTHORISE_SECONDS = 20.0
 
 
 class AdbLink:
-    """adb to one phone. The key pair is the profile's `key`, else Android's own (``~/.android/adbkey``), made where there is none."""
+    """adb to one phone, with the profile's `key`, else Android's own (``~/.android/adbkey``), made where there is none."""
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
@@ -36,19 +37,18 @@ class AdbLink:
         from adb_shell import exceptions
 
         self.close()
-        with self._told():
+        asked: list[AdbDevice] = []  # whether the phone knew our key, or asks its owner about it
+        with self._told(), ExitStack() as undo:
             device = self._open()
+            undo.callback(device.close)
             try:
-                device.connect(rsa_keys=[self._signer()], auth_timeout_s=AUTHORISE_SECONDS)
-            except exceptions.DeviceAuthError as error:
-                device.close()
-                raise self._unauthorized() from error
-            except BaseException as error:
-                device.close()
-                # adbd ends the connection after a refusal, and says nothing while the question is open.
-                if device.available and isinstance(error, exceptions.AdbTimeoutError | exceptions.TcpTimeoutException):
+                device.connect(rsa_keys=[self._signer()], auth_timeout_s=AUTHORISE_SECONDS, auth_callback=asked.append)
+            except Exception as error:
+                # To a refusal, and while nobody answers the question, adbd says nothing.
+                if asked or isinstance(error, exceptions.DeviceAuthError):
                     raise self._unauthorized() from error
                 raise
+            undo.pop_all()
         self.device = device
 
     def shell(self, command: str, timeout: float) -> Completed:
@@ -72,13 +72,19 @@ class AdbLink:
         """Push a file."""
         with self._broken(), self._told():
             assert self.device
-            self.device.push(str(local), remote, transport_timeout_s=CONNECT_SECONDS * 2, read_timeout_s=timeout)
+            stalled, moved = link.STALL_SECONDS, link.deadline(timeout)
+            self.device.push(
+                str(local), remote, progress_callback=moved, transport_timeout_s=stalled, read_timeout_s=stalled
+            )
 
     def fetch(self, remote: str, local: Path, timeout: float) -> None:
         """Pull a file."""
         with self._broken(), self._told():
             assert self.device
-            self.device.pull(remote, str(local), transport_timeout_s=CONNECT_SECONDS * 2, read_timeout_s=timeout)
+            stalled, moved = link.STALL_SECONDS, link.deadline(timeout)
+            self.device.pull(
+                remote, str(local), progress_callback=moved, transport_timeout_s=stalled, read_timeout_s=stalled
+            )
 
     def close(self) -> None:
         """End the connection."""

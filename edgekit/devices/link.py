@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from edgekit.devices.base import Completed
 
+STALL_SECONDS = 10.0
+"""A transfer in which nothing moves for so long is broken."""
+
 
 class Link(Protocol):
     """A connection to a Unix system.
 
-    Every method but `close` raises EdgekitError: ``link_lost`` where the connection breaks or nothing comes for `timeout`
-    seconds; afterwards only :meth:`connect` helps.
+    Every method but `close` raises EdgekitError: ``link_lost`` where the connection breaks, where nothing moves for
+    STALL_SECONDS, or where it is not done after `timeout` seconds. The next method connects anew.
     """
 
     where: str
@@ -37,3 +42,14 @@ class Link(Protocol):
     def close(self) -> None:
         """End the connection; never fails."""
         ...
+
+
+def deadline(timeout: float) -> Callable[..., None]:
+    """Return what a library shall call as a transfer moves on: raises TimeoutError after `timeout` seconds."""
+    end = time.monotonic() + timeout
+
+    def moved(*progress: object) -> None:
+        if time.monotonic() > end:
+            raise TimeoutError(f"it was not done after {timeout:.0f} s")
+
+    return moved

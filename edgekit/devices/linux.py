@@ -15,7 +15,7 @@ from edgekit.runners import PYTHON_RUNNER
 
 IDENTITY = """tell() { key=$1; shift; for file; do [ -r $file ] && echo "$key:$(tr -d '\\0' < $file)"; done; }
 tell serial /proc/device-tree/serial-number /etc/machine-id
-tell model /proc/device-tree/model /sys/class/dmi/id/product_name
+tell model /proc/device-tree/model /sys/firmware/devicetree/base/model /sys/class/dmi/id/product_name
 . /etc/os-release 2> /dev/null; echo "system:${PRETTY_NAME:-unknown}, Linux $(uname -r)"; echo "name:$(uname -n)"
 echo "soc:$(grep -m 1 -E 'model name|Hardware' /proc/cpuinfo | cut -d : -f 2)"
 echo "cpus:$(grep -c ^processor /proc/cpuinfo)"; grep MemTotal /proc/meminfo"""

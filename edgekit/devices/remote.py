@@ -34,10 +34,13 @@ SPARE_BYTES = 20_000_000
 """What must stay free on the device after a push."""
 LOST = {FailureKind.link_lost, FailureKind.offline}
 
-START = """mkdir -p {work} && cd {work} && {{ setsid sh -c {inner} < /dev/null > /dev/null 2>&1 & }} && cat {boot_id}"""
+# A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
+# of this shell waits for the program's shell to be there.
+START = """mkdir -p {work} && cd {work} && trap '' HUP && {{ setsid sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
+tries=0; while [ ! -f pid ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; [ -f pid ] && cat {boot_id}"""
 INNER = """echo $$ > pid; {program} > out 2> err; echo $? > status.part; mv status.part status"""
 POLL = """cat {boot_id}; cd {work} 2> /dev/null || {{ echo gone; exit 0; }}
-if [ -f status ]; then cat status; elif [ ! -f pid ] || kill -0 "$(cat pid)" 2> /dev/null; then echo running
+if [ -f status ]; then cat status; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running
 elif [ -f status ]; then cat status; else echo gone; fi"""
 END = """cd {root}/work 2> /dev/null || exit 0
 for folder in {which}; do [ -f "$folder/pid" ] && kill -9 -"$(cat "$folder/pid")" 2> /dev/null; rm -rf "$folder"; done; true"""
@@ -185,8 +188,8 @@ class RemoteDevice:
         """Run a program apart from the connection: where that breaks, it is made anew and the program is found again.
 
         EdgekitError: ``timed_out`` after `timeout` seconds, ``link_lost`` where there is no way back to the device in time,
-        ``rebooted``, ``crashed`` where the program vanished without an exit status. In each case the program is ended as soon
-        as the device can be reached.
+        ``rebooted``, ``out_of_memory`` where the program vanished without an exit status. In each case the program is ended as
+        soon as the device can be reached.
         """
         work = f"{self.root}/work/{secrets.token_hex(6)}"
         inner = INNER.format(program=shlex.join(arguments))
@@ -206,8 +209,9 @@ class RemoteDevice:
                 return int(words[1])
             name = f"{Path(arguments[0]).name} on {self.profile.name}"
             if words[1] == "gone":
-                message = f"{name} vanished without an exit status: the system ended it and what watched it."
-                raise EdgekitError(FailureKind.crashed, "measure", message, retriable=True)
+                # Nobody but the system ends both, and what it ends programs for is memory.
+                message = f"{name} vanished without an exit status: the system killed it and what watched it."
+                raise EdgekitError(FailureKind.out_of_memory, "measure", message, retriable=True)
             if time.monotonic() > deadline:
                 message = f"{name} ran for more than {timeout:.0f} s and was killed."
                 raise EdgekitError(FailureKind.timed_out, "measure", message, retriable=True)
@@ -257,7 +261,10 @@ class RemoteDevice:
     # The shell.
 
     def check(self, command: str, timeout: float | None = None) -> str:
-        """Return what a command prints that is over within COMMAND_SECONDS or `timeout`; EdgekitError (``crashed``) where it fails."""
+        """Return what a command prints that is over within COMMAND_SECONDS, or `timeout`.
+
+        EdgekitError: ``crashed`` where it fails, ``disk_full`` where the device has no room for what it writes.
+        """
         done = self.link.shell(command, COMMAND_SECONDS if timeout is None else timeout)
         if done.exit_status:
             said = (done.stderr or done.stdout).strip()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.devices import link
 from edgekit.devices.base import Completed
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
@@ -83,13 +84,13 @@ class SshLink:
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
         """Write a file over SFTP."""
-        with self._sftp(timeout) as sftp:
-            sftp.put(str(local), remote)
+        with self._sftp() as sftp:
+            sftp.put(str(local), remote, callback=link.deadline(timeout))
 
     def fetch(self, remote: str, local: Path, timeout: float) -> None:
         """Read a file over SFTP."""
-        with self._sftp(timeout) as sftp:
-            sftp.get(remote, str(local))
+        with self._sftp() as sftp:
+            sftp.get(remote, str(local), callback=link.deadline(timeout))
 
     def close(self) -> None:
         """End the connection."""
@@ -98,11 +99,11 @@ class SshLink:
             client.close()
 
     @contextmanager
-    def _sftp(self, timeout: float) -> Iterator[SFTPClient]:
+    def _sftp(self) -> Iterator[SFTPClient]:
         with self._broken() as client, client.open_sftp() as sftp:
             channel = sftp.get_channel()
             assert channel
-            channel.settimeout(timeout)  # of each answer; a link that only crawls is told by whoever waits for the file
+            channel.settimeout(link.STALL_SECONDS)
             yield sftp
 
     @contextmanager

@@ -14,16 +14,16 @@ THROTTLING_STATUS = 2
 """Android's ``THERMAL_STATUS_MODERATE``: from here on the device may be slowed down noticeably."""
 
 
-def wait_until_cool(device: Device, gate_seconds: float = GATE_SECONDS) -> None:
+def wait_until_cool(device: Device) -> None:
     """Wait until temperature and thermal status are under their limits; unknown ones hold nobody.
 
-    EdgekitError (``thermal_gate_timeout``) after `gate_seconds`.
+    EdgekitError (``thermal_gate_timeout``) after GATE_SECONDS.
     """
     limit = device.profile.max_temperature_c
-    deadline = time.monotonic() + gate_seconds
+    deadline = time.monotonic() + GATE_SECONDS
     while reason := _too_hot(device.state(), limit):
         if time.monotonic() > deadline:
-            message = f"{device.profile.name} did not cool down within {gate_seconds:.0f} s: {reason}."
+            message = f"{device.profile.name} did not cool down within {GATE_SECONDS:.0f} s: {reason}."
             hint = "Let it rest, take it out of its case, or set `max_temperature_c` in its profile if you know why."
             raise EdgekitError(FailureKind.thermal_gate_timeout, "measure", message, hint, retriable=True)
         time.sleep(POLL_SECONDS)

@@ -73,6 +73,9 @@ def run_session(device: Device, subject: Subject, protocol: Protocol, *, with_ou
         raise EdgekitError(kind, "measure", message, retriable=True)
     environment = {**_facts(events["environment"]), **_facts(events["load"]), **_facts(events["done"])}
     environment["process_seconds"] = round(seconds, 3)
+    if device.profile.emulated:
+        # An emulator shows the program a /proc of its own, without CPUs and with the emulator's threads.
+        environment |= {"cpus_seen": [], "threads_busy": None}
     _verify(environment, cpu, protocol, subject.name)
     return Session(events["load"]["ns"], events["first"]["ns"], tuple(events["samples"]["ns"]), environment, started_at)
 

@@ -11,7 +11,6 @@ import gc
 import json
 import os
 import platform
-import resource
 import sys
 import time
 from typing import Any, Callable, Dict, List, Optional  # boards have old Pythons
@@ -94,6 +93,15 @@ def proc_stat_cpu() -> Optional[int]:
     try:
         with open("/proc/self/stat") as file:
             return int(file.read().rpartition(")")[2].split()[36])
+    except OSError:
+        return None
+
+
+def peak_memory() -> Optional[int]:
+    """Return the most memory that was resident, in kB. getrusage would count what the process was before exec."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
     except OSError:
         return None
 
@@ -195,7 +203,7 @@ def main(argv: List[str]) -> None:
                 session.run()
                 for output in session.get_outputs():
                     np.asarray(output, dtype=np.float32).tofile(file)
-    emit("done", max_rss_kb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **facts)
+    emit("done", max_rss_kb=peak_memory(), **facts)
 
 
 if __name__ == "__main__":

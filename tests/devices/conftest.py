@@ -1,7 +1,7 @@
 import pytest
 
 from edgekit.capsule import build_capsule
-from edgekit.devices import adb, remote, ssh
+from edgekit.devices import adb, link, remote, ssh
 from edgekit.devices.profile import DeviceProfile
 
 
@@ -22,6 +22,7 @@ def impatient(monkeypatch):
     for module, name, seconds in (
         (remote, "COMMAND_SECONDS", 1.0),
         (remote, "RECONNECT_SECONDS", 2.0),
+        (link, "STALL_SECONDS", 1.0),
         (adb, "CONNECT_SECONDS", 1.0),
         (adb, "AUTHORISE_SECONDS", 1.0),
         (ssh, "CONNECT_SECONDS", 1.0),

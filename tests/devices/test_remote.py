@@ -201,8 +201,12 @@ def test_a_clock_that_jumps_changes_nothing(there, profile_of):
 
 
 def test_a_process_that_the_system_kills_for_memory_has_that_status(there, profile_of):
-    with opened(profile_of(there)) as device, meanwhile(there, lambda: there.kill_low_memory("sleep 96")):
-        assert device.run(("sleep", "96"), 30).exit_status == 137
+    with opened(profile_of(there)) as device:
+        with meanwhile(there, lambda: there.kill_low_memory("^sleep 96")):
+            assert device.run(("sleep", "96"), 30).exit_status == 137
+        with pytest.raises(EdgekitError) as raised, meanwhile(there, lambda: there.kill_low_memory("sleep 96")):
+            device.run(("sleep", "96"), 30)  # and the shell that waits for it
+        assert kind_of(raised) == FailureKind.out_of_memory
 
 
 def test_a_reboot_during_a_run_is_told_and_the_device_is_prepared_again(there, profile_of, impatient, monkeypatch):

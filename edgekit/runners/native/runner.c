@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -349,11 +348,30 @@ void measure(const struct arguments *arguments, inference run, void *session) {
     free(samples);
 }
 
+/* The most memory that was resident, in kB; -1 where there is no /proc. getrusage would count what the process was before exec. */
+static int64_t peak_memory(void) {
+    char line[256];
+    int64_t peak = -1;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && peak < 0 && fgets(line, sizeof line, file)) {
+        if (!strncmp(line, "VmHWM:", 6)) {
+            peak = strtoll(line + 6, NULL, 10);
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return peak;
+}
+
 void tell_done(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
+    const int64_t peak = peak_memory();
     begin_event("done");
-    field_integer("max_rss_kb", usage.ru_maxrss);
+    if (peak < 0) {
+        field_null("max_rss_kb");
+    } else {
+        field_integer("max_rss_kb", peak);
+    }
     if (facts.measured) {
         field_integer("warmup_runs", facts.warmup_runs);
         field_integer("wall_ns", facts.wall_ns);

@@ -1,0 +1,180 @@
+"""Recipe -> artifact -> phone or board -> ledger, over the real daemons."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from edgekit.devices.base import open_device
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.measure import gate
+from edgekit.measure.protocol import PROTOCOLS
+from edgekit.photos import photo_set
+from edgekit.pipeline import Plan, build_artifacts, start_run
+from edgekit.pipeline.plan import Sweep
+from edgekit.recipe import load_recipe
+from edgekit.runners import infer
+
+SMALL = ("model.width=0.35", "model.resolution=64", "weights={random: 0}")
+TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")
+
+
+def plan():
+    return Plan.of(load_recipe("v2", SMALL), TARGETS, photo_set())
+
+
+def deploy(profile, ledger, lines=None):
+    sweep = Sweep((plan(),), (profile,), PROTOCOLS["emulated"], None)
+    return start_run("deploy", sweep, ledger, (lines if lines is not None else []).append, seed=0)
+
+
+@pytest.mark.parametrize("where", ["android", "board"])
+def test_a_second_deploy_sends_nothing_but_commands_and_the_device_is_left_as_found(
+    where, request, profile_of, ledger, capsule
+):
+    there = request.getfixturevalue(where)
+    before = there.state() if where == "android" else None
+    spent = []
+    for _ in range(2):
+        sent = there.link.sent
+        run = deploy(profile_of(there), ledger)
+        spent.append(there.link.sent - sent)
+        assert ledger.failures(run) == []
+        assert {one.target for one in ledger.measurements(run)} == set(TARGETS)
+    assert spent[0] > 20_000_000
+    assert spent[1] < 200_000
+    for measurement in ledger.measurements(run):
+        conditions = measurement.conditions
+        assert (conditions["runner"], conditions["emulated"]) == ("native", False)
+        assert conditions["parity_on_device"]["snr_db"] > 80
+        assert conditions["machine"] == "x86_64"
+        assert [len(session.samples) for session in ledger.sessions(measurement.id)] == [3, 3]
+    if before is not None:
+        assert conditions["before"]["clock_rung"] == "fixed-performance"
+        assert conditions["before"]["battery"]["plugged"] == "USB"
+        assert there.state() == before
+        assert any("fixed_performance=1" in change for change in there.changes())
+    assert there.processes() == []
+
+
+@pytest.mark.parametrize("where", ["android_arm64", pytest.param("board_arm64", marks=pytest.mark.slow)])
+def test_an_emulated_arm64_device_computes_what_this_machine_does(
+    where, request, profile_of, ledger, capsule_arm64, tmp_path
+):
+    there = request.getfixturevalue(where)
+    prepared, built = build_artifacts(plan(), lambda line: None, tmp_path)
+    profile = profile_of(there)
+    image = np.load(prepared.folder / "parity.npy")[:1]
+    device = open_device(profile)
+    try:
+        for one in built:
+            layout = one.artifact.manifest.inputs[0].layout
+            question = np.ascontiguousarray(image.transpose(0, 2, 3, 1) if layout == "NHWC" else image)
+            question.tofile(tmp_path / f"{layout}.bin")
+            output = device.scratch("output.bin")
+            arguments = ("--input", device.push(tmp_path / f"{layout}.bin"), "--output", output)
+            runner = device.runner(one.target.backend)
+            done = device.run([*runner, "--model", device.push(one.artifact.path), *arguments], 120)
+            assert done.exit_status == 0, done.stdout + done.stderr
+            device.pull(output, tmp_path / "answer.bin")
+            answer, (here,) = np.fromfile(tmp_path / "answer.bin", np.float32), infer(one.artifact.path, question)
+            if one.target.backend == "tflite":
+                assert answer.tobytes() == here.tobytes()
+            else:
+                np.testing.assert_allclose(answer, here[0], atol=1e-5)
+    finally:
+        device.release()
+    run = deploy(profile, ledger)
+    assert [failure.failure.message for failure in ledger.failures(run)] == []
+    for measurement in ledger.measurements(run):
+        assert (measurement.conditions["emulated"], measurement.conditions["machine"]) == (True, "aarch64")
+
+
+def test_a_link_that_breaks_in_the_middle_ends_its_cell_and_the_sweep_goes_on(
+    android, profile_of, ledger, capsule, impatient
+):
+    def cut():
+        while not any("runner" in process and "--iterations" in process for process in android.processes()):
+            time.sleep(0.02)
+        android.cut_link()
+        time.sleep(6)
+        android.restore_link()
+
+    deploy(profile_of(android), ledger)  # everything is there
+    thread = threading.Thread(target=cut)
+    thread.start()
+    run = deploy(profile_of(android), ledger)
+    thread.join()
+    kinds = {failure.failure.kind for failure in ledger.failures(run)}
+    assert kinds <= {FailureKind.link_lost, FailureKind.offline}
+    assert kinds
+    again = deploy(profile_of(android), ledger)
+    assert ledger.failures(again) == []
+    assert android.processes() == []
+
+
+def test_a_phone_that_stays_hot_is_given_up(android, profile_of, ledger, capsule, monkeypatch):
+    monkeypatch.setattr(gate, "GATE_SECONDS", 1.0)
+    android.heat(44)
+    run = deploy(profile_of(android), ledger)
+    assert {failure.failure.kind for failure in ledger.failures(run)} == {FailureKind.thermal_gate_timeout}
+    assert ledger.measurements(run) == []
+    assert android.state()["fixed_performance"] == "0"
+
+
+def test_a_phone_whose_owner_says_nothing_is_unauthorised(make_android, profile_of, tmp_path, impatient):
+    phone = make_android(dialog="never")
+    profile = profile_of(phone).model_copy(update={"key": str(tmp_path / "new" / "adbkey")})
+    with pytest.raises(EdgekitError, match="not allowed") as raised:
+        open_device(profile)
+    assert raised.value.failure.kind == FailureKind.unauthorized
+    assert "Look at the phone" in raised.value.failure.hint
+    assert (tmp_path / "new/adbkey.pub").read_text().endswith("\n")
+    phone.dialog = "always"
+    open_device(profile).release()
+
+
+def test_a_phone_of_another_model_is_refused(android, profile_of):
+    with pytest.raises(EdgekitError, match="is a Pixel 3, and lab is for a Pixel 4"):
+        open_device(profile_of(android, model="Pixel 4"))
+
+
+def test_a_board_whose_host_key_is_unknown_or_has_changed_is_refused(board, profile_of, tmp_path):
+    (tmp_path / "empty").write_text("")
+    for known, said in ((tmp_path / "empty", "is not known"), (None, "is not the one that is known")):
+        profile = profile_of(board)
+        if known:
+            profile = profile.model_copy(update={"known_hosts": str(known)})
+        else:
+            old = (board.known_hosts).read_text()
+            board.change_host_key()
+            (tmp_path / "old").write_text(old)
+            profile = profile.model_copy(update={"known_hosts": str(tmp_path / "old")})
+        with pytest.raises(EdgekitError, match=said) as raised:
+            open_device(profile)
+        assert raised.value.failure.kind == FailureKind.untrusted_host
+
+
+def test_devices_check_goes_the_whole_way_and_names_the_first_thing_that_fails(
+    android, profile_of, edgekit, tmp_path, capsule
+):
+    (tmp_path / "lab.yaml").write_text(profile_of(android).model_dump_json(exclude_none=True))
+    done = edgekit("devices", "check", tmp_path / "lab.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert steps == [
+        "ok    reach",
+        "ok    state",
+        "ok    files",
+        "ok    programs",
+        "ok    tflite runner",
+        "ok    executorch runner",
+        "ok    measure a tiny model",
+    ]
+    done = edgekit("devices", "clean", tmp_path / "lab.yaml")
+    assert done.returncode == 0, done.stderr
+    android.fill_disk(leave=1_000_000)
+    done = edgekit("devices", "check", tmp_path / "lab.yaml")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("FAIL  files: disk full: ")
