@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from edgekit.capsule import build_capsule
+from edgekit.errors import EdgekitError, FailureKind
 from edgekit.ledger import Ledger
 
 # Two workers with as many threads each as there are cores take turns on them, which makes torch several times as slow.
@@ -85,6 +88,28 @@ def fetched(path: Path, target: str) -> Path:
 def missing_fixture():
     """What a test calls where it lacks something, with the reason."""
     return missing
+
+
+@pytest.fixture(scope="session")
+def capsule(cache) -> Path:
+    """The native runners for this machine; the lab's amd64 devices run them as well."""
+    return _capsule(platform.machine())
+
+
+@pytest.fixture(scope="session")
+def capsule_arm64(cache) -> Path:
+    """The native runners for the lab's arm64 devices."""
+    return _capsule("aarch64")
+
+
+def _capsule(arch: str) -> Path:
+    try:
+        return build_capsule(arch, lambda line: None)
+    except EdgekitError as error:
+        if error.failure.kind is not FailureKind.missing_extra:
+            raise
+        missing(f"{error.failure.message} Run `make lab-deps`")
+        raise AssertionError from error  # `missing` never returns
 
 
 @pytest.fixture

@@ -1,19 +1,7 @@
 import pytest
 
-from edgekit.capsule import build_capsule
 from edgekit.devices import adb, link, remote, ssh
 from edgekit.devices.profile import DeviceProfile
-
-
-@pytest.fixture(scope="session")
-def capsule():
-    """The native runners for this machine, which are those of the lab's amd64 devices."""
-    return build_capsule("x86_64", lambda line: None)
-
-
-@pytest.fixture(scope="session")
-def capsule_arm64():
-    return build_capsule("aarch64", lambda line: None)
 
 
 @pytest.fixture

@@ -21,11 +21,6 @@ SMALL = ("model.width=0.35", "model.resolution=64", "weights={random: 0}")
 MACHINE = platform.machine()
 
 
-@pytest.fixture(scope="module")
-def capsule():
-    return build_capsule(MACHINE, lambda line: None)
-
-
 @pytest.fixture(scope="module", params=TARGETS)
 def artifact(request, tmp_path_factory):
     plan = Plan.of(load_recipe("v2", SMALL), [request.param], photo_set())

@@ -1,0 +1,53 @@
+"""docs/adding-a-device.md is true: its code blocks, put into the files that it names, are a device that edgekit measures on."""
+
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parents[1] / "docs/adding-a-device.md").read_text()
+FILES = dict(re.findall(r"^`([\w./-]+)`:.*?```\w+\n(.*?)```", PAGE, flags=re.MULTILINE | re.DOTALL))
+COMMANDS = re.findall(r"^(?:pip|edgekit) .*$", PAGE, flags=re.MULTILINE)
+SMALL = ("--set", "model.width=0.5", "--set", "model.resolution=64", "--set", "weights={random: 0}")
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory, capsule):
+    """The stranger's folder with the files of the page, and the environment in which its package is installed."""
+    folder = tmp_path_factory.mktemp("box")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    installed = folder / "installed"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*install, "--target", str(installed), str(folder)], check=True)
+    home = folder / "home"
+    home.mkdir()
+    path = os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")])
+    return folder, {"PYTHONPATH": path, "HOME": str(home)}
+
+
+def test_the_page_has_one_file_one_profile_and_their_package():
+    assert set(FILES) == {"box.py", "pyproject.toml", "device_profiles/box.yaml"}
+    assert COMMANDS[0] == "pip install ."
+    assert len(COMMANDS) == 4
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the page's commands name x86_64")
+def test_every_command_of_the_page_runs(stranger, edgekit):
+    folder, environment = stranger
+    for command in COMMANDS[1:]:
+        more = (*SMALL, "--protocol", "emulated", "--json") if " deploy " in command else ()
+        arguments = shlex.split(command.replace("recipes/v3_small.yaml", "v3_small"))[1:]
+        done = edgekit(*arguments, *more, cwd=folder, env=environment)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    (measurement,) = json.loads(done.stdout)["measurements"]
+    assert (measurement["device"], measurement["target"]) == ("box", "tflite/xnnpack/fp32")
+    assert (folder / "home/.cache/edgekit-box/files").is_dir()
+    assert list((folder / "home/.cache/edgekit-box/work").iterdir()) == []
