@@ -85,22 +85,34 @@ def _sweep(
 
 
 def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
-    """Return the profiles named, or of all known ones those that can be reached now; the others are told of."""
+    """Return the profiles named, or of all known ones those that can be reached now, one a device; the others are told of.
+
+    A phone that two profiles reach is measured under that which asks for its model.
+    """
     from edgekit.devices.base import open_device
     from edgekit.devices.profile import known_profiles, load_profile
     from edgekit.errors import EdgekitError, UsageError
 
     if named:
         return tuple(load_profile(name) for name in named)
-    reachable = []
+    reachable: dict[str, DeviceProfile] = {}
     for name, file in sorted(known_profiles().items()):
         try:
             profile = load_profile(str(file))
-            open_device(profile).release()
+            device = open_device(profile)
+            try:
+                identity = device.identify().hash
+            finally:
+                device.release()
         except EdgekitError as error:
             tell(f"{name}: skipped: {error.failure.kind.label}: {error.failure.message}")
-        else:
-            reachable.append(profile)
+            continue
+        other = reachable.get(identity)
+        if other is None or (profile.model and not other.model):
+            reachable[identity] = profile
+        if other is not None:
+            kept = reachable[identity]
+            tell(f"{(other if kept is profile else profile).name}: skipped: it is the device of {kept.name}")
     if not reachable:
         raise UsageError("No device can be reached.", "See: edgekit devices")
-    return tuple(reachable)
+    return tuple(reachable.values())

@@ -135,6 +135,22 @@ def test_a_phone_whose_owner_says_nothing_is_unauthorised(make_android, profile_
     open_device(profile).release()
 
 
+def test_a_phone_that_two_profiles_reach_is_measured_once_under_its_models(
+    android, profile_of, tmp_path, monkeypatch, capsys
+):
+    from edgekit.cli.profile import _profiles
+
+    for name, model in (("any", None), ("its-own", "Pixel 3"), ("other", "Pixel 4")):
+        profile = profile_of(android, model=model).model_copy(update={"name": name})
+        (tmp_path / f"{name}.yaml").write_text(profile.model_dump_json(exclude_none=True))
+    files = {name: tmp_path / f"{name}.yaml" for name in ("any", "its-own", "other")}
+    monkeypatch.setattr("edgekit.devices.profile.known_profiles", lambda: files)
+    assert [profile.name for profile in _profiles([])] == ["its-own"]
+    told = capsys.readouterr().err
+    assert "any: skipped: it is the device of its-own" in told
+    assert "other: skipped: device not supported" in told
+
+
 def test_a_phone_of_another_model_is_refused(android, profile_of):
     with pytest.raises(EdgekitError, match="is a Pixel 3, and lab is for a Pixel 4"):
         open_device(profile_of(android, model="Pixel 4"))
