@@ -54,7 +54,7 @@ def _write_profile(
         "description": f"{what}{', arm64 by qemu: its times mean nothing' if emulated else ''}",
         "kind": kind,
         "runs": ["tflite", "executorch"],
-        **({"protocol": "emulated"} if emulated else {}),
+        **({"protocol": "emulated", "emulated": True} if emulated else {}),
         "host": device.host,
         "port": device.port,
         "key": str(device.key),
