@@ -41,6 +41,7 @@ class Android(RemoteDevice):
 
     def __init__(self, profile: DeviceProfile, link: AdbLink) -> None:
         super().__init__(profile, link, profile.folder or ROOT)
+        self.fixed = False  # whether the phone has taken up its fixed-performance mode
         self.properties = {found["name"]: found["value"] for found in PROPERTY.finditer(self.check("getprop"))}
         model = self.properties.get("ro.product.model", "unknown")
         if profile.model and model != profile.model:
@@ -80,9 +81,6 @@ class Android(RemoteDevice):
         if self.fixed:
             state["clock_rung"] = "fixed-performance"
         return state
-
-    fixed = False
-    """Whether the phone has taken up its fixed-performance mode."""
 
     def preparation(self) -> list[tuple[str, str]]:
         """Return how to keep the phone awake, and how to hold its clocks: its fixed-performance mode, where it offers one."""

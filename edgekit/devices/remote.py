@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from edgekit.cache import content_sha256, content_size, file_sha256
 from edgekit.capsule import capsule_for, command
@@ -61,7 +61,6 @@ class RemoteDevice:
         self.profile, self.link, self.root = profile, link, root
         self.prepared = False
         self.machine = self.check("uname -m").strip()
-        self.boot_id = self.check(f"cat {BOOT_ID}").strip()
 
     # Who and how it is.
 
@@ -204,7 +203,7 @@ class RemoteDevice:
         while True:
             words = self._patiently(POLL.format(work=work, boot_id=BOOT_ID), deadline).split()
             if words[:1] != [boot_id]:
-                self._rebooted(words[0] if words else "")
+                self._rebooted()
             if words[1] not in {"running", "gone"}:
                 return int(words[1])
             name = f"{Path(arguments[0]).name} on {self.profile.name}"
@@ -240,8 +239,8 @@ class RemoteDevice:
                 with suppress(EdgekitError):
                     self.link.connect()
 
-    def _rebooted(self, boot_id: str) -> None:
-        self.boot_id = boot_id
+    def _rebooted(self) -> NoReturn:
+        """Prepare again what the reboot undid, and say so: EdgekitError (``rebooted``)."""
         prepared, self.prepared = self.prepared, False
         if prepared:
             self.prepare()
