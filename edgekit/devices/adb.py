@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -72,7 +73,7 @@ class AdbLink:
         """Push a file."""
         with self._broken(), self._told():
             assert self.device
-            stalled, moved = link.STALL_SECONDS, link.deadline(timeout)
+            stalled, moved = link.STALL_SECONDS, _deadline(timeout)
             self.device.push(
                 str(local), remote, progress_callback=moved, transport_timeout_s=stalled, read_timeout_s=stalled
             )
@@ -81,7 +82,7 @@ class AdbLink:
         """Pull a file."""
         with self._broken(), self._told():
             assert self.device
-            stalled, moved = link.STALL_SECONDS, link.deadline(timeout)
+            stalled, moved = link.STALL_SECONDS, _deadline(timeout)
             self.device.pull(
                 remote, str(local), progress_callback=moved, transport_timeout_s=stalled, read_timeout_s=stalled
             )
@@ -186,6 +187,17 @@ class AdbLink:
     def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
         message = f"{self.profile.name} cannot be reached over {self.where}: {why.rstrip('.')}."
         return EdgekitError(kind, "reach", message, hint, retriable=True)
+
+
+def _deadline(timeout: float) -> Callable[..., None]:
+    """Return what adb-shell shall call as a transfer moves on: raises TimeoutError after `timeout` seconds."""
+    end = time.monotonic() + timeout
+
+    def moved(*progress: object) -> None:
+        if time.monotonic() > end:
+            raise TimeoutError(f"it was not done after {timeout:.0f} s")
+
+    return moved
 
 
 def _is_error(value: object) -> TypeGuard[type[Exception]]:

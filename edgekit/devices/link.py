@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -42,14 +40,3 @@ class Link(Protocol):
     def close(self) -> None:
         """End the connection; never fails."""
         ...
-
-
-def deadline(timeout: float) -> Callable[..., None]:
-    """Return what a library shall call as a transfer moves on: raises TimeoutError after `timeout` seconds."""
-    end = time.monotonic() + timeout
-
-    def moved(*progress: object) -> None:
-        if time.monotonic() > end:
-            raise TimeoutError(f"it was not done after {timeout:.0f} s")
-
-    return moved

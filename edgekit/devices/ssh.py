@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,13 +85,13 @@ class SshLink:
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
         """Write a file over SFTP."""
-        with self._sftp() as sftp:
-            sftp.put(str(local), remote, callback=link.deadline(timeout))
+        with self._sftp(timeout) as sftp:
+            sftp.put(str(local), remote)
 
     def fetch(self, remote: str, local: Path, timeout: float) -> None:
         """Read a file over SFTP."""
-        with self._sftp() as sftp:
-            sftp.get(remote, str(local), callback=link.deadline(timeout))
+        with self._sftp(timeout) as sftp:
+            sftp.get(remote, str(local))
 
     def close(self) -> None:
         """End the connection."""
@@ -99,12 +100,18 @@ class SshLink:
             client.close()
 
     @contextmanager
-    def _sftp(self) -> Iterator[SFTPClient]:
+    def _sftp(self, timeout: float) -> Iterator[SFTPClient]:
         with self._broken() as client, client.open_sftp() as sftp:
             channel = sftp.get_channel()
             assert channel
             channel.settimeout(link.STALL_SECONDS)
-            yield sftp
+            # Much of a file may wait in buffers when paramiko is done with it, so its progress tells nothing of the time left.
+            watchdog = threading.Timer(timeout, client.close)
+            watchdog.start()
+            try:
+                yield sftp
+            finally:
+                watchdog.cancel()
 
     @contextmanager
     def _broken(self) -> Iterator[SSHClient]:

@@ -8,12 +8,12 @@ from edgekit.devices.profile import DeviceProfile
 def impatient(monkeypatch):
     """Time limits that a test can wait for."""
     for module, name, seconds in (
-        (remote, "COMMAND_SECONDS", 1.0),
-        (remote, "RECONNECT_SECONDS", 2.0),
-        (link, "STALL_SECONDS", 1.0),
-        (adb, "CONNECT_SECONDS", 1.0),
-        (adb, "AUTHORISE_SECONDS", 1.0),
-        (ssh, "CONNECT_SECONDS", 1.0),
+        (remote, "COMMAND_SECONDS", 3.0),
+        (remote, "RECONNECT_SECONDS", 4.0),
+        (link, "STALL_SECONDS", 3.0),
+        (adb, "CONNECT_SECONDS", 3.0),
+        (adb, "AUTHORISE_SECONDS", 3.0),
+        (ssh, "CONNECT_SECONDS", 3.0),
     ):
         monkeypatch.setattr(module, name, seconds)
 

@@ -1,11 +1,11 @@
 """Recipe -> artifact -> phone or board -> ledger, over the real daemons."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
 
+from edgekit.devices import remote
 from edgekit.devices.base import open_device
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure import gate
@@ -55,7 +55,7 @@ def test_a_second_deploy_sends_nothing_but_commands_and_the_device_is_left_as_fo
         assert conditions["before"]["battery"]["plugged"] == "USB"
         assert there.state() == before
         assert any("fixed_performance=1" in change for change in there.changes())
-    assert there.processes() == []
+    assert there.left_running() == []
 
 
 @pytest.mark.parametrize("where", ["android_arm64", pytest.param("board_arm64", marks=pytest.mark.slow)])
@@ -92,26 +92,25 @@ def test_an_emulated_arm64_device_computes_what_this_machine_does(
 
 
 def test_a_link_that_breaks_in_the_middle_ends_its_cell_and_the_sweep_goes_on(
-    android, profile_of, ledger, capsule, impatient
+    android, profile_of, ledger, capsule, monkeypatch
 ):
-    def cut():
-        while not any("runner" in process and "--iterations" in process for process in android.processes()):
-            time.sleep(0.02)
-        android.cut_link()
-        time.sleep(6)
-        android.restore_link()
-
     deploy(profile_of(android), ledger)  # everything is there
-    thread = threading.Thread(target=cut)
-    thread.start()
-    run = deploy(profile_of(android), ledger)
-    thread.join()
-    kinds = {failure.failure.kind for failure in ledger.failures(run)}
-    assert kinds <= {FailureKind.link_lost, FailureKind.offline}
-    assert kinds
+    sent = android.link.sent
+    deploy(profile_of(android), ledger)
+    android.link.cut_after((android.link.sent - sent) // 2)  # of the same again: somewhere among the sessions
+    restored = threading.Timer(12, android.restore_link)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(remote, "COMMAND_SECONDS", 3.0)
+        impatient.setattr(remote, "RECONNECT_SECONDS", 2.0)
+        restored.start()
+        run = deploy(profile_of(android), ledger)
+        restored.join()
+    failures = [failure.failure for failure in ledger.failures(run)]
+    assert failures
+    assert {failure.kind for failure in failures} <= {FailureKind.link_lost, FailureKind.offline}, failures
     again = deploy(profile_of(android), ledger)
     assert ledger.failures(again) == []
-    assert android.processes() == []
+    assert android.left_running() == []
 
 
 def test_a_phone_that_stays_hot_is_given_up(android, profile_of, ledger, capsule, monkeypatch):

