@@ -1,19 +1,14 @@
 """docs/adding-a-device.md is true: its code blocks, put into the files that it names, are a device that edgekit measures on."""
 
 import json
-import os
 import platform
-import re
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from pages import Page
 
-PAGE = (Path(__file__).parents[1] / "docs/adding-a-device.md").read_text()
-FILES = dict(re.findall(r"^`([\w./-]+)`:.*?```\w+\n(.*?)```", PAGE, flags=re.MULTILINE | re.DOTALL))
-COMMANDS = re.findall(r"^(?:pip|edgekit) .*$", PAGE, flags=re.MULTILINE)
+PAGE = Page("adding-a-device.md")
+FILES, COMMANDS = PAGE.files, PAGE.commands
 SMALL = ("--set", "model.width=0.5", "--set", "model.resolution=64", "--set", "weights={random: 0}")
 
 
@@ -21,16 +16,8 @@ SMALL = ("--set", "model.width=0.5", "--set", "model.resolution=64", "--set", "w
 def stranger(tmp_path_factory, capsule):
     """The stranger's folder with the files of the page, and the environment in which its package is installed."""
     folder = tmp_path_factory.mktemp("box")
-    for name, text in FILES.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-    installed = folder / "installed"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    subprocess.run([*install, "--target", str(installed), str(folder)], check=True)
-    home = folder / "home"
-    home.mkdir()
-    path = os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")])
-    return folder, {"PYTHONPATH": path, "HOME": str(home)}
+    (folder / "home").mkdir()
+    return folder, {**PAGE.install(folder), "HOME": str(folder / "home")}
 
 
 def test_the_page_has_one_file_one_profile_and_their_package():

@@ -1,34 +1,23 @@
 """docs/adding-an-architecture.md is true: its code blocks, put into the files that it names, are a plug-in that works."""
 
 import json
-import os
-import re
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from pages import Page
 
 from edgekit.models import ARCHITECTURES, Architecture
 from edgekit.models.prepare import plugged_source_hash
 
-PAGE = (Path(__file__).parents[1] / "docs/adding-an-architecture.md").read_text()
-FILES = dict(re.findall(r"^`([\w./-]+)`:.*?```\w+\n(.*?)```", PAGE, flags=re.MULTILINE | re.DOTALL))
-COMMANDS = re.search(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)[1].splitlines()
+PAGE = Page("adding-an-architecture.md")
+FILES, COMMANDS = PAGE.files, PAGE.commands
 
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
     """The newcomer's folder with the files of the page, and the environment in which its package is installed."""
     folder = tmp_path_factory.mktemp("toynet")
-    for name, text in FILES.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-    installed = folder / "installed"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    subprocess.run([*install, "--target", str(installed), str(folder)], check=True)
-    return folder, {"PYTHONPATH": os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")])}
+    return folder, PAGE.install(folder)
 
 
 def test_the_page_has_one_file_one_recipe_and_their_package():

@@ -163,7 +163,8 @@ def test_an_interrupt_keeps_what_was_measured_leaves_nothing_running_and_exits_w
         assert len(opened.sessions(1)) >= 2
     time.sleep(0.5)
     listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout
-    orphans = [line for line in listed.splitlines() if "python_runner" in line and line.split()[0] == "1"]
+    runners = ("python_runner", "litert_runner", "executorch_runner")
+    orphans = [line for line in listed.splitlines() if any(name in line for name in runners) and line.split()[0] == "1"]
     assert orphans == []
 
 

@@ -127,7 +127,7 @@ class _Compilers:
                     retriable=True,
                 )
         version = _run([cpp, "--version"]).splitlines()[0]
-        if "g++" not in version and "GCC" not in version and "gcc" not in version.lower():
+        if not re.search(r"g\+\+|gcc", version, re.IGNORECASE):
             message = f"{cpp} is not GNU's compiler, and what others build aborts in the wheels' libraries."
             raise EdgekitError(FailureKind.compilation, "capsule", message, "Name GNU's with CC and CXX.")
         return _Compilers(c, cpp, version)

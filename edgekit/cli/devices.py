@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +11,6 @@ import click
 from edgekit.cli.options import console, device_set_option, tell
 
 if TYPE_CHECKING:
-    from edgekit.devices.base import Device
     from edgekit.devices.remote import RemoteDevice
 
 
@@ -30,7 +29,7 @@ def _list() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from edgekit.devices.base import open_device
+    from edgekit.devices.base import opened
     from edgekit.devices.profile import known_profiles, load_profile
     from edgekit.errors import EdgekitError
 
@@ -42,12 +41,9 @@ def _list() -> None:
         try:
             profile = load_profile(str(file))
             runs, description = ", ".join(profile.runs), profile.description
-            device = open_device(profile)
-            try:
+            with opened(profile) as device:
                 identity = device.identify()
-                detail = f"{identity.model}, {identity.facts.get('soc', 'unknown')}, {identity.os_build}"
-            finally:
-                device.release()
+            detail = f"{identity.model}, {identity.facts.get('soc', 'unknown')}, {identity.os_build}"
         except EdgekitError as error:
             state = Text(error.failure.kind.label, "red")
             detail = f"{error.failure.message} {error.failure.hint}".strip()
@@ -69,13 +65,14 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
     from edgekit.errors import EdgekitError, ExitCode
     from edgekit.pipeline.checking import check_device
 
-    for step in check_device(load_profile(name, device_overrides), tell):
-        try:
-            click.echo(f"ok    {step.name}: {step.do()}")
-        except EdgekitError as error:
-            failure = error.failure
-            click.echo(f"FAIL  {step.name}: {failure.kind.label}: {failure.message} {failure.hint}".rstrip())
-            return ExitCode.failure
+    with closing(check_device(load_profile(name, device_overrides), tell)) as steps:
+        for step in steps:
+            try:
+                click.echo(f"ok    {step.name}: {step.do()}")
+            except EdgekitError as error:
+                failure = error.failure
+                click.echo(f"FAIL  {step.name}: {failure.kind.label}: {failure.message} {failure.hint}".rstrip())
+                return ExitCode.failure
     return ExitCode.done
 
 
@@ -87,10 +84,12 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
 
     For profiles with `runner: python`. Example: edgekit devices setup raspberry-pi-5
     """
+    from edgekit.devices.base import opened
     from edgekit.devices.linux import LinuxBoard
+    from edgekit.devices.profile import load_profile
     from edgekit.errors import UsageError
 
-    with _opened(name, device_overrides) as device:
+    with opened(load_profile(name, device_overrides)) as device:
         if not isinstance(device, LinuxBoard):
             raise UsageError(f"{name} is no Linux board.", "Others need no setup.")
         click.echo(device.setup().rstrip())
@@ -104,12 +103,9 @@ def restore(name: str, device_overrides: tuple[str, ...]) -> None:
 
     Example: edgekit devices restore pixel
     """
-
-    def restore_and_tell(device: RemoteDevice) -> None:
+    with _held(name, device_overrides) as device:
         was = device.restore()
-        click.echo(f"{name} is restored." if was else f"There was nothing to restore on {name}.")
-
-    _on_remote(name, device_overrides, restore_and_tell)
+    click.echo(f"{name} is restored." if was else f"There was nothing to restore on {name}.")
 
 
 @command.command()
@@ -120,34 +116,22 @@ def clean(name: str, device_overrides: tuple[str, ...]) -> None:
 
     Example: edgekit devices clean pixel
     """
-
-    def clean_and_tell(device: RemoteDevice) -> None:
+    with _held(name, device_overrides) as device:
         device.clean()
-        click.echo(f"{device.root} is gone from {name}.")
-
-    _on_remote(name, device_overrides, clean_and_tell)
-
-
-def _on_remote(name: str, overrides: tuple[str, ...], do: Callable[[RemoteDevice], None]) -> None:
-    """Do something on a device that nobody else uses meanwhile."""
-    from edgekit.devices.remote import RemoteDevice
-    from edgekit.pipeline.turns import timing
-
-    with _opened(name, overrides) as device:
-        if isinstance(device, RemoteDevice):
-            with timing(device, tell):
-                do(device)
-        else:
-            click.echo(f"{name} keeps nothing of edgekit's.")
+    click.echo(f"{device.root} is gone from {name}.")
 
 
 @contextmanager
-def _opened(name: str, overrides: tuple[str, ...]) -> Iterator[Device]:
-    from edgekit.devices.base import open_device
+def _held(name: str, overrides: tuple[str, ...]) -> Iterator[RemoteDevice]:
+    """Open a device that keeps something of ours, and let nobody else use it; UsageError for others."""
+    from edgekit.devices.base import opened
     from edgekit.devices.profile import load_profile
+    from edgekit.devices.remote import RemoteDevice
+    from edgekit.errors import UsageError
+    from edgekit.pipeline.turns import timing
 
-    device = open_device(load_profile(name, overrides))
-    try:
-        yield device
-    finally:
-        device.release()
+    with opened(load_profile(name, overrides)) as device:
+        if not isinstance(device, RemoteDevice):
+            raise UsageError(f"{name} keeps nothing of edgekit's.", "There is nothing to do.")
+        with timing(device, tell):
+            yield device

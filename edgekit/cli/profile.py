@@ -89,30 +89,28 @@ def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
 
     A phone that two profiles reach is measured under that which asks for its model.
     """
-    from edgekit.devices.base import open_device
+    from edgekit.devices.base import opened
     from edgekit.devices.profile import known_profiles, load_profile
     from edgekit.errors import EdgekitError, UsageError
 
     if named:
         return tuple(load_profile(name) for name in named)
+    profiles: list[DeviceProfile] = []
     reachable: dict[str, DeviceProfile] = {}
     for name, file in sorted(known_profiles().items()):
         try:
-            profile = load_profile(str(file))
-            device = open_device(profile)
-            try:
-                identity = device.identify().hash
-            finally:
-                device.release()
+            profiles.append(load_profile(str(file)))
         except EdgekitError as error:
             tell(f"{name}: skipped: {error.failure.kind.label}: {error.failure.message}")
-            continue
-        other = reachable.get(identity)
-        if other is None or (profile.model and not other.model):
-            reachable[identity] = profile
-        if other is not None:
-            kept = reachable[identity]
-            tell(f"{(other if kept is profile else profile).name}: skipped: it is the device of {kept.name}")
+    for profile in sorted(profiles, key=lambda one: one.model is None):
+        try:
+            with opened(profile) as device:
+                kept = reachable.setdefault(device.identify().hash, profile)
+        except EdgekitError as error:
+            tell(f"{profile.name}: skipped: {error.failure.kind.label}: {error.failure.message}")
+        else:
+            if kept is not profile:
+                tell(f"{profile.name}: skipped: it is the device of {kept.name}")
     if not reachable:
         raise UsageError("No device can be reached.", "See: edgekit devices")
     return tuple(reachable.values())

@@ -99,10 +99,7 @@ class AdbLink:
         if self.profile.host:
             return AdbDeviceTcp(self.profile.host, self.port, default_transport_timeout_s=CONNECT_SECONDS)
         if self.profile.connection == "tcp":
-            hint = f"Give its address: --device-set host=ADDRESS, or {self.profile.environment}HOST."
-            raise EdgekitError(
-                FailureKind.offline, "reach", f"{self.profile.name} has no address.", hint, retriable=True
-            )
+            raise link.without_address(self.profile)
         if self.profile.serial is None:
             self._one_phone()
         return AdbDeviceUsb(self.profile.serial, default_transport_timeout_s=CONNECT_SECONDS)
@@ -146,9 +143,9 @@ class AdbLink:
         if self.device is None:
             self.connect()
         try:
-            yield
+            with link.closed_on_failure(self):
+                yield
         except EdgekitError as error:
-            self.close()
             if error.failure.kind is not FailureKind.offline:
                 raise
             said = error.failure
@@ -185,8 +182,7 @@ class AdbLink:
             raise self._failed(FailureKind.offline, str(error) or name, hint) from error
 
     def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
-        message = f"{self.profile.name} cannot be reached over {self.where}: {why.rstrip('.')}."
-        return EdgekitError(kind, "reach", message, hint, retriable=True)
+        return link.unreachable(self.profile, self.where, kind, why, hint)
 
 
 def _deadline(timeout: float) -> Callable[..., None]:

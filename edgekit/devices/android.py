@@ -9,6 +9,7 @@ from typing import Any
 
 from edgekit.devices.adb import AdbLink
 from edgekit.devices.base import Identity
+from edgekit.devices.link import closed_on_failure
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.remote import RemoteDevice
 from edgekit.errors import EdgekitError, FailureKind
@@ -29,11 +30,8 @@ def connect(profile: DeviceProfile) -> Android:
         profile = profile.model_copy(update={"serial": serial})
     link = AdbLink(profile)
     link.connect()
-    try:
+    with closed_on_failure(link):
         return Android(profile, link)
-    except BaseException:
-        link.close()
-        raise
 
 
 class Android(RemoteDevice):
@@ -91,13 +89,11 @@ class Android(RemoteDevice):
             pairs.append((f"{setting} 7", f"{setting} {awake}"))
         if "mWakefulness=Asleep" in self.check("dumpsys power 2> /dev/null; true"):
             pairs.append(("input keyevent KEYCODE_WAKEUP", "input keyevent KEYCODE_SLEEP"))
-        pairs.append(
-            (f"{FIXED_PERFORMANCE} true > /dev/null 2>&1; true", f"{FIXED_PERFORMANCE} false > /dev/null 2>&1; true")
-        )
+        pairs.append(("true", f"{FIXED_PERFORMANCE} false"))  # `prepare` switches it on: it has to see the answer
         return pairs
 
     def prepare(self) -> None:
-        """Prepare, and find out whether the phone took up its fixed-performance mode."""
+        """Prepare, and find out whether the phone takes up its fixed-performance mode."""
         super().prepare()
         # A phone without the mode answers with an error status, one that has it but not for this build with a sentence.
         answer = self.link.shell(f"{FIXED_PERFORMANCE} true", 15)

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -109,6 +110,16 @@ def open_device(profile: DeviceProfile) -> Device:
     """
     device: Device = provider(profile).load()(profile)
     return device
+
+
+@contextmanager
+def opened(profile: DeviceProfile) -> Iterator[Device]:
+    """Reach the device of a profile, as :func:`open_device` does, and release it at the end."""
+    device = open_device(profile)
+    try:
+        yield device
+    finally:
+        device.release()
 
 
 def provider(profile: DeviceProfile) -> EntryPoint:

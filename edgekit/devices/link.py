@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from edgekit.devices.base import Completed
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import EdgekitError, FailureKind
 
 STALL_SECONDS = 10.0
 """A transfer in which nothing moves for so long is broken."""
@@ -40,3 +44,24 @@ class Link(Protocol):
     def close(self) -> None:
         """End the connection; never fails."""
         ...
+
+
+@contextmanager
+def closed_on_failure(link: Link) -> Iterator[None]:
+    """End the connection where what is done with it does not come to its end: in the middle of an answer it is of no more use."""
+    with ExitStack() as undo:
+        undo.callback(link.close)
+        yield
+        undo.pop_all()
+
+
+def unreachable(profile: DeviceProfile, where: str, kind: FailureKind, why: str, hint: str) -> EdgekitError:
+    """Return the error that tells why a device cannot be reached, and what to do."""
+    message = f"{profile.name} cannot be reached over {where}: {why.rstrip('.')}."
+    return EdgekitError(kind, "reach", message, hint, retriable=True)
+
+
+def without_address(profile: DeviceProfile) -> EdgekitError:
+    """Return the error for a profile that lacks the host to connect to."""
+    hint = f"Give its address: --device-set host=ADDRESS, or {profile.environment}HOST."
+    return EdgekitError(FailureKind.offline, "reach", f"{profile.name} has no address.", hint, retriable=True)

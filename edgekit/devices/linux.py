@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgekit.devices.base import Identity
+from edgekit.devices.link import closed_on_failure
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.remote import RemoteDevice
 from edgekit.devices.ssh import SshLink
@@ -33,12 +34,9 @@ def connect(profile: DeviceProfile) -> LinuxBoard:
     """Reach the board over SSH."""
     link = SshLink(profile)
     link.connect()
-    try:
+    with closed_on_failure(link):
         home = link.shell("echo $HOME", 15).stdout.strip()
         return LinuxBoard(profile, link, profile.folder or f"{home}/.cache/edgekit")
-    except BaseException:
-        link.close()
-        raise
 
 
 class LinuxBoard(RemoteDevice):

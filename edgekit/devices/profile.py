@@ -39,7 +39,7 @@ class DeviceProfile(Strict):
     user: str | None = None
     key: str | None = None
     known_hosts: str | None = None
-    folder: str | None = None
+    folder: Annotated[str, Field(pattern=r"^/[\w./-]+$")] | None = None
     runner: Literal["capsule", "python"] = "capsule"
     emulated: bool = False
     max_temperature_c: float | None = None

@@ -10,8 +10,10 @@ import secrets
 import shlex
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,19 +56,21 @@ TEMPERATURES = "cat /sys/class/thermal/thermal_zone*/temp 2> /dev/null; true"
 GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /dev/null | sort -u; true"
 
 
-class RemoteDevice:
+class RemoteDevice(ABC):
     """What an Android phone and a Linux board have in common; the subclasses know how to ask the system who it is."""
 
     def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
         self.profile, self.link, self.root = profile, link, root
         self.prepared = False
+        # Folders in work/ of programs that run, or that could not be ended for want of a link.
+        self._unended: set[str] = set()
         self.machine = self.check("uname -m").strip()
 
     # Who and how it is.
 
+    @abstractmethod
     def identify(self) -> Identity:
         """Return who the device is."""
-        raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
         """Return load, memory, temperature and clocks as they are now."""
@@ -142,18 +146,13 @@ class RemoteDevice:
 
     def push(self, local: Path) -> str:
         """Bring a file or folder to the device, under its hash; what is there and whole already is not sent."""
-        sha256 = content_sha256(local)
-        remote = f"{self.root}/files/{sha256[:16]}-{local.name}"
+        remote = f"{self.root}/files/{content_sha256(local)[:16]}-{local.name}"
+        places = {remote: local}
         if local.is_dir():
-            inner = {path.relative_to(local).as_posix(): path for path in sorted(local.rglob("*")) if path.is_file()}
-        else:
-            inner = {"": local}
-        there = self._hashes([f"{remote}/{name}".rstrip("/") for name in inner])
-        missing = {
-            f"{remote}/{name}".rstrip("/"): path
-            for name, path in inner.items()
-            if there.get(f"{remote}/{name}".rstrip("/")) != file_sha256(path)
-        }
+            inner = sorted(path for path in local.rglob("*") if path.is_file())
+            places = {f"{remote}/{path.relative_to(local).as_posix()}": path for path in inner}
+        there = self._hashes(list(places))
+        missing = {place: path for place, path in places.items() if there.get(place) != file_sha256(path)}
         if missing:
             self._check_space(sum(content_size(path) for path in missing.values()), local.name)
         for place, path in missing.items():
@@ -178,8 +177,11 @@ class RemoteDevice:
 
     def runner(self, backend: str) -> Sequence[str]:
         """Return the command of edgekit's own runner for this machine, brought to the device."""
-        capsule = capsule_for(self.machine)
-        return command(self.push(capsule), self.machine, backend)
+        return command(self._capsule, self.machine, backend)
+
+    @cached_property
+    def _capsule(self) -> str:
+        return self.push(capsule_for(self.machine))
 
     # Programs.
 
@@ -193,9 +195,10 @@ class RemoteDevice:
         work = f"{self.root}/work/{secrets.token_hex(6)}"
         inner = INNER.format(program=shlex.join(arguments))
         deadline = time.monotonic() + timeout
-        started = self.check(START.format(work=work, inner=shlex.quote(inner), boot_id=BOOT_ID))
+        self._end_programs()
         with self._ended(work):
-            status = self._wait(work, started.strip(), deadline, arguments, timeout)
+            boot_id = self.check(START.format(work=work, inner=shlex.quote(inner), boot_id=BOOT_ID)).strip()
+            status = self._wait(work, boot_id, deadline, arguments, timeout)
             return Completed(status, self._text(f"{work}/out"), self._text(f"{work}/err"))
 
     def _wait(self, work: str, boot_id: str, deadline: float, arguments: Sequence[str], timeout: float) -> int:
@@ -250,12 +253,18 @@ class RemoteDevice:
 
     @contextmanager
     def _ended(self, work: str) -> Iterator[None]:
-        """End a program and remove its folder, however this ends; where the device is out of reach, the next edgekit does."""
+        """End a program and remove its folder, however this ends; of a device that is out of reach before the next program."""
+        self._unended.add(work.rpartition("/")[2])
         try:
             yield
         finally:
             with suppress(EdgekitError):
-                self.check(END.format(root=self.root, which=work.rpartition("/")[2]))
+                self._end_programs()
+
+    def _end_programs(self) -> None:
+        if self._unended:
+            self.check(END.format(root=self.root, which=" ".join(sorted(self._unended))))
+            self._unended.clear()
 
     # The shell.
 
@@ -301,8 +310,8 @@ class RemoteDevice:
 
     def _send(self, path: Path, remote: str) -> None:
         """Send one file, check its hash there, and give it its name."""
-        unfinished = f"{self.root}/work/scratch/{secrets.token_hex(6)}"
-        self.check(f"mkdir -p {self.root}/work/scratch {shlex.quote(remote.rpartition('/')[0])}")
+        unfinished = self.scratch(secrets.token_hex(6))
+        self.check(f"mkdir -p {shlex.quote(remote.rpartition('/')[0])}")
         self.link.send(path, unfinished, _seconds(path.stat().st_size))
         arrived, expected = self._hashes([unfinished]).get(unfinished), file_sha256(path)
         if arrived != expected:

@@ -37,8 +37,7 @@ class SshLink:
         self.close()
         profile = self.profile
         if not profile.host:
-            hint = f"Give its address: --device-set host=ADDRESS, or {profile.environment}HOST."
-            raise EdgekitError(FailureKind.offline, "reach", f"{profile.name} has no address.", hint, retriable=True)
+            raise link.without_address(profile)
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         client.load_system_host_keys()
@@ -122,12 +121,11 @@ class SshLink:
             self.connect()
         assert self.client
         try:
-            yield self.client
+            with link.closed_on_failure(self):
+                yield self.client
         except (paramiko.SSHException, OSError, EOFError) as error:
-            self.close()
             why = str(error) or ("nothing came in time" if isinstance(error, TimeoutError) else type(error).__name__)
             raise self._failed(FailureKind.link_lost, why, "Check the network.") from error
 
     def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
-        message = f"{self.profile.name} cannot be reached over {self.where}: {why.rstrip('.')}."
-        return EdgekitError(kind, "reach", message, hint, retriable=True)
+        return link.unreachable(self.profile, self.where, kind, why, hint)

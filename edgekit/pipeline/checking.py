@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.devices.base import Device, open_device
+from edgekit.backends.base import backends
+from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.ledger import Ledger
@@ -15,6 +16,7 @@ from edgekit.measure.protocol import PROTOCOLS
 from edgekit.photos import photo_set
 from edgekit.pipeline.plan import Plan, Sweep, Tell
 from edgekit.pipeline.runs import start_run
+from edgekit.pipeline.turns import timing
 from edgekit.recipe import load_recipe
 
 TINY = ("v2", ("model.width=0.35", "model.resolution=64", "weights={random: 0}"))
@@ -29,26 +31,25 @@ class Step:
     do: Callable[[], str]
 
 
-def check_device(profile: DeviceProfile, tell: Tell) -> Iterator[Step]:
-    """Yield the steps, each of which needs those before it; the device is released at the end."""
-    opened: list[Device] = []
+def check_device(profile: DeviceProfile, tell: Tell) -> Generator[Step]:
+    """Yield the steps, each of which needs those before it. Close the generator where one fails: the device is then released.
 
-    def reach() -> str:
-        opened.append(open_device(profile))
-        identity = opened[0].identify()
-        return f"{identity.model}, {identity.os_build}, {identity.facts.get('machine', 'unknown')}"
-
-    try:
-        yield Step("reach", reach)
-        yield Step("state", lambda: ", ".join(f"{key} {value}" for key, value in opened[0].state().items()))
-        yield Step("files", lambda: _files(opened[0]))
-        yield Step("programs", lambda: _program(opened[0]))
+    Nobody else uses the device meanwhile.
+    """
+    yield Step("reach", lambda: _reach(profile))
+    with opened(profile) as device, timing(device, tell):
+        yield Step("state", lambda: ", ".join(f"{key} {value}" for key, value in device.state().items()))
+        yield Step("files", lambda: _files(device))
+        yield Step("programs", lambda: _program(device))
         for backend in profile.runs:
-            yield Step(f"{backend} runner", lambda backend=backend: opened[0].runner(backend)[-1])  # type: ignore[misc]
-    finally:
-        for device in opened:
-            device.release()
+            yield Step(f"{backend} runner", lambda backend=backend: device.runner(backend)[-1])  # type: ignore[misc]
     yield Step("measure a tiny model", lambda: _measure(profile, tell))
+
+
+def _reach(profile: DeviceProfile) -> str:
+    with opened(profile) as device:
+        identity = device.identify()
+    return f"{identity.model}, {identity.os_build}, {identity.facts.get('machine', 'unknown')}"
 
 
 def _files(device: Device) -> str:
@@ -71,14 +72,19 @@ def _program(device: Device) -> str:
 
 def _measure(profile: DeviceProfile, tell: Tell) -> str:
     recipe = load_recipe(*TINY)
-    targets = [f"{backend}/xnnpack/fp32" for backend in profile.runs if backend in {"tflite", "executorch"}]
+    known = backends()
+    targets = [str(known[name].targets[0]) for name in profile.runs if name in known]
+    if not targets:
+        message = f"{profile.name} runs {', '.join(profile.runs) or 'nothing'}, for which nothing is compiled here."
+        raise EdgekitError(FailureKind.unsupported_target, "check", message, f"Known: {', '.join(known)}.")
     sweep = Sweep((Plan.of(recipe, targets, photo_set()),), (profile,), PROTOCOLS["emulated"], None)
     with (
         tempfile.TemporaryDirectory(prefix="edgekit-") as folder,
         Ledger.open(f"sqlite:///{folder}/check.sqlite") as ledger,
     ):
         run = start_run("deploy", sweep, ledger, tell)
-        for failed in ledger.failures(run):
-            raise EdgekitError(failed.failure.kind, failed.failure.stage, failed.failure.message, failed.failure.hint)
+        if failures := ledger.failures(run):
+            failure = failures[0].failure
+            raise EdgekitError(failure.kind, failure.stage, failure.message, failure.hint)
         told = [f"{one.target} {one.summary['median']:.2f} ms" for one in ledger.measurements(run) if one.summary]
     return ", ".join(told) + " (a look, no measurement)"

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from itertools import product
 
-from edgekit.devices.base import open_device
+from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.ledger import Ledger
@@ -88,12 +88,8 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
 def _time(run: Run, profile: DeviceProfile, ready: Sequence[Ready], protocol: Protocol, remaining: Remaining) -> None:
     """Time artifacts on a device that nobody else uses meanwhile; a device that cannot be reached or prepared fails them all."""
     try:
-        device = open_device(profile)
-        try:
-            with timing(device, run.tell):
-                measure(run, device, ready, protocol, remaining)
-        finally:
-            device.release()
+        with opened(profile) as device, timing(device, run.tell):
+            measure(run, device, ready, protocol, remaining)
     except EdgekitError as error:
         if error.failure.kind is FailureKind.ledger:
             raise

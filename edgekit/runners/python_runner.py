@@ -101,7 +101,7 @@ def peak_memory() -> Optional[int]:
     """Return the most memory that was resident, in kB. getrusage would count what the process was before exec."""
     try:
         with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+            return next((int(line.split()[1]) for line in file if line.startswith("VmHWM:")), None)
     except OSError:
         return None
 

@@ -1,5 +1,8 @@
 """Recipe -> artifact -> phone or board -> ledger, over the real daemons."""
 
+import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -24,9 +27,9 @@ def plan():
     return Plan.of(load_recipe("v2", SMALL), TARGETS, photo_set())
 
 
-def deploy(profile, ledger, lines=None):
+def deploy(profile, ledger):
     sweep = Sweep((plan(),), (profile,), PROTOCOLS["emulated"], None)
-    return start_run("deploy", sweep, ledger, (lines if lines is not None else []).append, seed=0)
+    return start_run("deploy", sweep, ledger, lambda line: None, seed=0)
 
 
 @pytest.mark.parametrize("where", ["android", "board"])
@@ -110,6 +113,38 @@ def test_a_link_that_breaks_in_the_middle_ends_its_cell_and_the_sweep_goes_on(
     assert {failure.kind for failure in failures} <= {FailureKind.link_lost, FailureKind.offline}, failures
     again = deploy(profile_of(android), ledger)
     assert ledger.failures(again) == []
+    assert android.left_running() == []
+
+
+def test_an_interrupt_leaves_the_phone_as_it_was_found(android, profile_of, tmp_path, capsule):
+    before = android.state()
+    (tmp_path / "lab.yaml").write_text(profile_of(android).model_dump_json(exclude_none=True))
+    overrides = [part for override in SMALL for part in ("--set", override)]
+    command = [
+        "deploy",
+        "v2",
+        *overrides,
+        "--device",
+        tmp_path / "lab.yaml",
+        "--protocol",
+        "1t-big",
+        "--targets",
+        TARGETS[0],
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgekit", *map(str, command)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for line in process.stderr:
+        if "session 2 of 6" in line:
+            assert android.state()["fixed_performance"] == "1"
+            process.send_signal(signal.SIGINT)
+            break
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert android.state() == before
     assert android.left_running() == []
 
 

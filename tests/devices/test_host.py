@@ -119,3 +119,9 @@ def test_a_profile_of_a_kind_that_nothing_provides_says_so(tmp_path):
     path.write_text("name: toaster\nkind: toaster\nruns: [tflite]\n")
     with pytest.raises(UsageError, match="nothing provides the kind toaster"):
         open_device(load_profile(str(path)))
+
+
+def test_the_native_runner_takes_the_python_runners_place_once_it_is_built(host, capsule, tmp_path, monkeypatch):
+    assert host.runner("tflite")[-1] == str(capsule / "bin" / "litert_runner")
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    assert host.runner("tflite")[-1].endswith("python_runner.py")

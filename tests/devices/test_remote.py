@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from edgekit.devices import remote
-from edgekit.devices.base import open_device
+from edgekit.devices.base import open_device, opened
 from edgekit.errors import EdgekitError, FailureKind
 
 SLEEP = ("sh", "-c", "sleep 2; echo slept")
@@ -19,15 +19,6 @@ SLEEP = ("sh", "-c", "sleep 2; echo slept")
 def there(request):
     """A phone, then a board."""
     return request.getfixturevalue(request.param)
-
-
-@contextmanager
-def opened(profile):
-    device = open_device(profile)
-    try:
-        yield device
-    finally:
-        device.release()
 
 
 @contextmanager
@@ -162,6 +153,17 @@ def test_a_link_that_breaks_during_a_push_or_a_pull_is_lost_and_no_half_file_is_
         there.restore_link()
         device.prepare()
         assert left(there, device) == []
+
+
+def test_a_program_that_was_lost_with_the_link_is_ended_before_the_next_one(there, profile_of, impatient):
+    with opened(profile_of(there)) as device:
+        with pytest.raises(EdgekitError) as raised, meanwhile(there, there.cut_link):
+            device.run(("sleep", "93"), 60)
+        assert kind_of(raised) == FailureKind.link_lost
+        assert any("sleep 93" in process for process in there.processes())
+        there.restore_link()
+        assert device.run(("echo", "next"), 30).stdout == "next\n"
+        assert there.left_running() == []
 
 
 def test_a_full_disk_is_told_before_anything_is_sent(there, profile_of, tmp_path):

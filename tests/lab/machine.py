@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 from . import emulator
@@ -75,14 +76,13 @@ class Machine:
         if self.arm64:
             emulator.register()
         self.folder = Path(tempfile.mkdtemp(prefix="edgekit-lab-"))
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.stop)
             self._start_namespaces()
             self.link = Link(self.pid, self.daemon_port)
             self._furnish()
             self.restart()
-        except BaseException:
-            self.stop()
-            raise
+            undo.pop_all()
 
     def stop(self) -> None:
         """End all processes of the device, and with them its namespaces and mounts."""

@@ -48,5 +48,6 @@ def test_a_device_that_stays_hot_is_given_up_in_time(state, said, monkeypatch):
         ({"temperature_c": 44.9, "thermal_status": 1}, 45),
     ],
 )
-def test_what_is_unknown_or_under_the_limit_holds_nobody(state, limit):
+def test_what_is_unknown_or_under_the_limit_holds_nobody(state, limit, monkeypatch):
+    monkeypatch.setattr(gate.time, "sleep", lambda seconds: pytest.fail("it waited"))
     gate.wait_until_cool(Warm([state], limit))

@@ -145,7 +145,11 @@ class Session {
     std::unique_ptr<TensorImpl> input_;
 };
 
+void set_input(void *session, const float *image) { static_cast<Session *>(session)->set_input(image); }
+
 void run(void *session) { static_cast<Session *>(session)->run(); }
+
+void write_outputs(void *session, FILE *file) { static_cast<Session *>(session)->write_outputs(file); }
 
 void tell_load(Session &session, int64_t ns) {
     const auto shapes = session.output_shapes();
@@ -183,27 +187,10 @@ int main(int argc, char **argv) {
     const int64_t load_ns = now_ns() - start;
     tell_environment("executorch", EXECUTORCH_VERSION, static_cast<int>(get_threadpool()->get_thread_count()));
     tell_load(session, load_ns);
-    const images images = read_images(arguments.input, session.input_floats());
-    session.set_input(images.values);
-    if (arguments.iterations) {
-        measure(&arguments, run, &session);
-    }
-    FILE *file = arguments.output ? std::fopen(arguments.output, "wb") : nullptr;
-    if (arguments.output && !file) {
-        fail("%s cannot be written", arguments.output);
-    }
-    for (size_t i = 0; file && i < images.count; i++) {
-        session.set_input(images.values + i * images.floats_each);
-        session.run();
-        session.write_outputs(file);
-    }
-    if (file && std::fclose(file)) {
-        fail("%s cannot be written whole", arguments.output);
-    }
+    const model model{&session, session.input_floats(), set_input, run, write_outputs};
+    serve(&arguments, &model);
     if (dump) {
         write_etdump(*dump, arguments.etdump);
     }
-    tell_done();
-    std::fflush(stdout);
     std::_Exit(0); // the thread pool's threads are not waited for
 }

@@ -152,14 +152,16 @@ static void run(void *untyped) {
     CHECK(LiteRtRunCompiledModel(session->compiled, 0, 1, &session->input, session->outputs, session->output));
 }
 
-static void set_input(const struct session *session, const float *image) {
+static void set_input(void *untyped, const float *image) {
+    const struct session *session = untyped;
     void *memory;
     CHECK(LiteRtLockTensorBuffer(session->input, &memory, LOCK_WRITE));
     memcpy(memory, image, session->input_floats * sizeof(float));
     CHECK(LiteRtUnlockTensorBuffer(session->input));
 }
 
-static void write_outputs(const struct session *session, FILE *file) {
+static void write_outputs(void *untyped, FILE *file) {
+    const struct session *session = untyped;
     for (size_t i = 0; i < session->outputs; i++) {
         const size_t place = session->order[i], floats = floats_of(&session->type[place]);
         void *memory;
@@ -199,24 +201,6 @@ int main(int argc, char **argv) {
     const int64_t load_ns = now_ns() - start;
     tell_environment("ai_edge_litert", LITERT_VERSION, arguments.threads);
     tell_load(&session, load_ns);
-    const struct images images = read_images(arguments.input, session.input_floats);
-    set_input(&session, images.values);
-    if (arguments.iterations) {
-        measure(&arguments, run, &session);
-    }
-    FILE *file = arguments.output ? fopen(arguments.output, "wb") : NULL;
-    if (arguments.output && !file) {
-        fail("%s cannot be written", arguments.output);
-    }
-    for (size_t i = 0; file && i < images.count; i++) {
-        set_input(&session, images.values + i * images.floats_each);
-        run(&session);
-        write_outputs(&session, file);
-    }
-    if (file && fclose(file)) {
-        fail("%s cannot be written whole", arguments.output);
-    }
-    tell_done();
-    fflush(stdout);
+    serve(&arguments, &(struct model){&session, session.input_floats, set_input, run, write_outputs});
     _Exit(0); /* the library's own threads are not waited for */
 }

@@ -24,6 +24,12 @@ struct tasks {
     int64_t ticks[MOST_TASKS];
 };
 
+/* Float32 inputs back to back, as they lie in the input file. */
+struct images {
+    float *values;
+    size_t count;
+};
+
 /* What `measure` found, for the `done` line. */
 static struct {
     bool measured;
@@ -190,7 +196,7 @@ void pin(int cpu) {
     }
 }
 
-struct images read_images(const char *path, size_t floats_each) {
+static struct images read_images(const char *path, size_t floats_each) {
     FILE *file = fopen(path, "rb");
     if (!file || fseek(file, 0, SEEK_END)) {
         fail("%s: %s", path, strerror(errno));
@@ -201,7 +207,7 @@ struct images read_images(const char *path, size_t floats_each) {
         fail("%s holds %zu bytes, and one input is %zu", path, size, each);
     }
     rewind(file);
-    const struct images images = {malloc(size), size / each, floats_each};
+    const struct images images = {malloc(size), size / each};
     if (!images.values || fread(images.values, 1, size, file) != size) {
         fail("%s cannot be read whole", path);
     }
@@ -293,9 +299,9 @@ void tell_environment(const char *runtime, const char *version, int threads) {
     end_event();
 }
 
-static int64_t timed(inference run, void *session) {
+static int64_t timed(const struct model *model) {
     const int64_t start = now_ns();
-    run(session);
+    model->run(model->session);
     return now_ns() - start;
 }
 
@@ -305,15 +311,15 @@ static int64_t process_time_ns(void) {
     return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-void measure(const struct arguments *arguments, inference run, void *session) {
+static void measure(const struct arguments *arguments, const struct model *model) {
     static struct tasks before, after;
-    const int64_t first = timed(run, session);
+    const int64_t first = timed(model);
     begin_event("first");
     field_integer("ns", first);
     end_event();
     const int64_t warm = now_ns() + (int64_t)(arguments->warmup_seconds * (double)SECOND_NS);
     do {
-        run(session);
+        model->run(model->session);
         facts.warmup_runs++;
     } while (now_ns() < warm);
     size_t count = 0, room = 1 << 16;
@@ -334,7 +340,7 @@ void measure(const struct arguments *arguments, inference run, void *session) {
                 fail("out of memory");
             }
         }
-        samples[count++] = timed(run, session);
+        samples[count++] = timed(model);
     }
     facts.wall_ns = now_ns() - start;
     facts.cpu_ns = process_time_ns() - cpu_start;
@@ -364,7 +370,7 @@ static int64_t peak_memory(void) {
     return peak;
 }
 
-void tell_done(void) {
+static void tell_done(void) {
     const int64_t peak = peak_memory();
     begin_event("done");
     if (peak < 0) {
@@ -384,4 +390,26 @@ void tell_done(void) {
         }
     }
     end_event();
+}
+
+void serve(const struct arguments *arguments, const struct model *model) {
+    const struct images images = read_images(arguments->input, model->input_floats);
+    model->set_input(model->session, images.values);
+    if (arguments->iterations) {
+        measure(arguments, model);
+    }
+    FILE *file = arguments->output ? fopen(arguments->output, "wb") : NULL;
+    if (arguments->output && !file) {
+        fail("%s cannot be written", arguments->output);
+    }
+    for (size_t i = 0; file && i < images.count; i++) {
+        model->set_input(model->session, images.values + i * model->input_floats);
+        model->run(model->session);
+        model->write_outputs(model->session, file);
+    }
+    if (file && fclose(file)) {
+        fail("%s cannot be written whole", arguments->output);
+    }
+    free(images.values);
+    tell_done();
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,15 +24,14 @@ struct arguments {
     double warmup_seconds;
 };
 
-/* Float32 inputs back to back, as they lie in the input file. */
-struct images {
-    float *values;
-    size_t count;
-    size_t floats_each;
+/* A loaded model; `session` is the runtime's own. What fails ends the process. */
+struct model {
+    void *session;
+    size_t input_floats;
+    void (*set_input)(void *session, const float *image);
+    void (*run)(void *session);
+    void (*write_outputs)(void *session, FILE *file);
 };
-
-/* One inference; `session` is the runtime's own. Ends the process where it fails. */
-typedef void (*inference)(void *session);
 
 struct arguments parse_arguments(int argc, char **argv);
 
@@ -45,7 +45,6 @@ void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 int64_t now_ns(void);
 void pin(int cpu);
-struct images read_images(const char *path, size_t floats_each);
 
 /* An event is begun, given fields, and ended: one line. */
 void begin_event(const char *name);
@@ -60,10 +59,8 @@ void end_event(void);
 /* Print the `environment` line: what this process is and on which CPUs it may run. */
 void tell_environment(const char *runtime, const char *version, int threads);
 
-/* Time `run` as `arguments` ask: first, warm-up, samples; prints `first` and `samples`. The facts that it gathers go into the
- * `done` line, which tell_done prints. */
-void measure(const struct arguments *arguments, inference run, void *session);
-void tell_done(void);
+/* Time the first input as `arguments` ask, write the outputs of all, and print the lines from `first` to `done`. */
+void serve(const struct arguments *arguments, const struct model *model);
 
 #ifdef __cplusplus
 }
