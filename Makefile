@@ -15,6 +15,11 @@ WEIGHTS := $(addprefix $(PACKAGES)/, \
 PHOTOS := $(PACKAGES)/foolbox/data $(PACKAGES)/labelme-6.3.1/examples
 RECIPES ?= --all
 SUPPORT := EDGEKIT_CACHE=.cache/edgekit EDGEKIT_LEDGER=sqlite:///.cache/support.sqlite $(BIN)/edgekit
+EXECUTORCH := $$($(BIN)/python -c 'import executorch; print(*executorch.__path__)')/include
+NATIVE := edgekit/runners/native
+TIDY_C := $(BIN)/clang-tidy --quiet $(NATIVE)/*.c -- -std=c11 -DLITERT_VERSION='""'
+TIDY_CPP := $(BIN)/clang-tidy --quiet $(NATIVE)/*.cpp -- -std=c++20 -DC10_USING_CUSTOM_GENERATED_MACROS -DEXECUTORCH_VERSION='""' \
+	-isystem $(EXECUTORCH) -isystem $(EXECUTORCH)/executorch/runtime/core/portable_type/c10
 
 .PHONY: demo test coverage test-all support-matrix lint weights docs bench lab lab-deps clean
 
@@ -37,10 +42,13 @@ support-matrix: $(INSTALLED) $(WEIGHTS)  ## docs/support-matrix.md: builds every
 	$(SUPPORT) compile $(RECIPES) || [ $$? -eq 1 ] # 1: a cell failed, which the matrix shows
 	$(SUPPORT) report --format support > docs/support-matrix.md
 
-lint: $(INSTALLED)
+lint: $(INSTALLED)  ## style and types; of the C and C++ runners where there is a compiler, whose headers they need
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v g++ > /dev/null; then $(TIDY_C) && $(TIDY_CPP); \
+	elif [ "$$CI" = true ]; then echo "clang-tidy needs g++: make lab-deps"; exit 1; \
+	else echo "skipped: clang-tidy, which needs g++ (make lab-deps)"; fi
 
 weights: $(INSTALLED) $(WEIGHTS)  ## bring real weights from packages into the user's cache
 	set -e; for file in $(WEIGHTS); do \

@@ -35,6 +35,7 @@ class FailureKind(StrEnum):
     rebooted = "rebooted"
     thermal_gate_timeout = "thermal_gate_timeout"
     unsupported_device = "unsupported_device"
+    fallback = "fallback"
     unverified = "unverified"
     timed_out = "timed_out"
     crashed = "crashed"
@@ -71,6 +72,7 @@ LABELS = {
     FailureKind.rebooted: "device rebooted",
     FailureKind.thermal_gate_timeout: "stayed too hot",
     FailureKind.unsupported_device: "device not supported",
+    FailureKind.fallback: "not on the delegate",
     FailureKind.unverified: "conditions not met",
     FailureKind.timed_out: "timed out",
     FailureKind.crashed: "crashed",

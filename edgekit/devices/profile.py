@@ -7,13 +7,33 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from edgekit.document import Strict, load_document
 from edgekit.places import find_document, known_documents
+from edgekit.target import Target
 
 ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts")
 """What differs from desk to desk: keys that the environment may give as well."""
+
+
+OWN_DELEGATES = ("xnnpack", "-")
+"""What edgekit's own runners time."""
+
+
+class Tool(Strict):
+    """A benchmark program for the device that the user has on this computer: how edgekit times what its own runners cannot.
+
+    `program` and `libraries` (a folder that it loads libraries from) are absolute or begin with ``~``; `arguments` choose the
+    delegate (``--use_gpu=true``). It times artifacts of `backend`, of all `precisions` where none is named.
+    """
+
+    kind: Literal["benchmark_model", "executor_runner"]
+    backend: str
+    program: Annotated[str, Field(pattern=r"^[/~]")]
+    arguments: tuple[str, ...] = ()
+    libraries: Annotated[str, Field(pattern=r"^[/~]")] | None = None
+    precisions: tuple[str, ...] = ()
 
 
 class DeviceProfile(Strict):
@@ -22,7 +42,8 @@ class DeviceProfile(Strict):
     `model` is what the device must call itself, `published` the device of published latencies that it is compared with.
     `port` is 5555 for adb and 22 for SSH where it is not given. `emulated` says that it is no real hardware: a condition.
     `max_temperature_c` holds measuring until the hottest sensor is below. `runner` is what times artifacts: edgekit's own
-    ``capsule`` or the board's ``python``, which `edgekit devices setup` makes ready.
+    ``capsule`` or the board's ``python``, which `edgekit devices setup` makes ready. `tools` time artifacts in addition, each
+    under the name of a delegate: ``gpu`` makes rows of ``tflite/gpu/fp32``.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
@@ -43,6 +64,24 @@ class DeviceProfile(Strict):
     runner: Literal["capsule", "python"] = "capsule"
     emulated: bool = False
     max_temperature_c: float | None = None
+    tools: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], Tool] = Field(default_factory=dict)
+
+    @field_validator("tools")
+    @classmethod
+    def _not_our_own(cls, tools: dict[str, Tool]) -> dict[str, Tool]:
+        for name in tools:
+            if name in OWN_DELEGATES:
+                raise ValueError(f"{name} is what edgekit's own runner times; name the tool otherwise")
+        return tools
+
+    def timings(self, target: Target) -> dict[str, Tool | None]:
+        """Return what an artifact for `target` is timed as on this device, and with which tool (None: edgekit's own runner)."""
+        own: dict[str, Tool | None] = {str(target): None} if target.backend in self.runs else {}
+        return own | {
+            f"{target.backend}/{name}/{target.precision}": tool
+            for name, tool in self.tools.items()
+            if tool.backend == target.backend and target.precision in (tool.precisions or (target.precision,))
+        }
 
     @property
     def environment(self) -> str:

@@ -71,7 +71,10 @@ class MeasurementRecord:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """One fresh process on the device and all its samples; `started_at` is None where nobody told."""
+    """One fresh process on the device and all its samples; `started_at` is None where nobody told.
+
+    Of a program that gave no samples, `told` in its environment is what it gave.
+    """
 
     id: int
     measurement_id: int

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from edgekit.devices.base import Device
+from edgekit.devices.base import Completed, Device
 from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.measure import protocol as protocols
 from edgekit.measure.gate import wait_until_cool
-from edgekit.measure.protocol import Protocol
-from edgekit.runners import last_words, read_events
+from edgekit.measure.statistics import Told, session_centre
+from edgekit.runners import last_words
 
 KILLED = {137, -9}
 """How SIGKILL shows as an exit status, through a shell and from the kernel: mostly the out-of-memory killer."""
@@ -22,68 +23,105 @@ KILLED = {137, -9}
 
 @dataclass(frozen=True)
 class Session:
-    """What one process reported. Times in nanoseconds; `samples` are all timed runs in their order; `started_at` is ours."""
+    """What one process reported. Times in nanoseconds; `samples` are all timed runs in their order; `started_at` is ours.
+
+    A program that gives no samples tells something about them: `told`.
+    """
 
     load_ns: int
     first_ns: int
     samples: tuple[int, ...]
     environment: dict[str, Any]
     started_at: datetime
+    told: Told | None = None
+
+    @property
+    def centre(self) -> float:
+        """The session's median in milliseconds; see :func:`edgekit.measure.statistics.session_centre`."""
+        return session_centre(self.samples, self.told)
+
+    @property
+    def runs(self) -> int:
+        """How many runs were timed."""
+        return len(self.samples) if self.told is None else self.told.runs
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that ended well: what it was asked for, and what it left."""
+
+    where: str
+    protocol: protocols.Protocol
+    cpu: int | None
+    completed: Completed
+    started_at: datetime
+
+
+class Program(Protocol):
+    """Something on the device that times an artifact: edgekit's own runner, or a tool that the user brought."""
+
+    def arguments(
+        self, subject: Subject, protocol: protocols.Protocol, cpu: int | None, with_output: bool
+    ) -> Sequence[str]:
+        """Return the command line of one session on `cpu`; `with_output` asks for the model's outputs as well."""
+        ...
+
+    def outputs(self, base: str, count: int) -> Sequence[str]:
+        """Return the files on the device, in their order, that hold a model's `count` outputs; none where it tells none."""
+        ...
+
+    def read(self, ended: Ended) -> Session:
+        """Return what it reported; EdgekitError (``unverified``, ``fallback``, ``crashed``) where that is not what was asked."""
+        ...
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Something to measure on a device: a name for people, and its runner's command, model and input files there.
+    """Something to measure on a device: a name for people, what times it, its model and input files there.
 
     `output` is where the first session shall write the model's outputs, for ``check`` to compare.
     """
 
     name: str
-    runner: Sequence[str]
+    program: Program
     model: str
     input: str
     output: str
 
 
-def run_session(device: Device, subject: Subject, protocol: Protocol, *, with_output: bool = False) -> Session:
+def run_session(
+    device: Device, subject: Subject, protocol: protocols.Protocol, *, with_output: bool = False
+) -> Session:
     """Time `subject` in one fresh process, which writes the model's outputs after it where `with_output` asks for them.
 
-    EdgekitError: ``timed_out``, ``crashed`` or ``out_of_memory`` with the runner's last words, ``unverified`` where the process
-    did not stay on its CPU or the runtime used other than the protocol's threads.
+    EdgekitError: ``timed_out``, ``crashed`` or ``out_of_memory`` with the program's last words, and what the program itself
+    has to say against its result.
     """
     cpu = device.timing_cpu()
-    arguments = [
-        *subject.runner,
-        *("--model", subject.model, "--input", subject.input),
-        *(("--output", subject.output) if with_output else ()),
-        *("--threads", str(protocol.threads), "--iterations", str(protocol.iterations)),
-        *("--min-seconds", str(protocol.min_seconds), "--warmup-seconds", str(protocol.warmup_seconds)),
-        *(() if cpu is None else ("--cpu", str(cpu))),
-    ]
+    arguments = subject.program.arguments(subject, protocol, cpu, with_output)
     started_at, start = datetime.now(UTC), time.monotonic()
     completed = device.run(arguments, protocol.session_timeout)
     seconds = time.monotonic() - start
-    events = {event["event"]: event for event in read_events(completed.stdout)}
-    if completed.exit_status or "done" not in events:
-        kind = FailureKind.out_of_memory if completed.exit_status in KILLED else FailureKind.crashed
-        said = last_words(completed.stdout, completed.stderr)
-        message = (
-            f"{subject.name} on {device.profile.name}: the runner ended with status {completed.exit_status}: {said}"
-        )
-        raise EdgekitError(kind, "measure", message, retriable=True)
-    environment = {**_facts(events["environment"]), **_facts(events["load"]), **_facts(events["done"])}
-    environment["process_seconds"] = round(seconds, 3)
-    if device.profile.emulated:
-        # An emulator shows the program a /proc of its own, without CPUs and with the emulator's threads.
-        environment |= {"cpus_seen": [], "threads_busy": None}
-    _verify(environment, cpu, protocol, subject.name)
-    return Session(events["load"]["ns"], events["first"]["ns"], tuple(events["samples"]["ns"]), environment, started_at)
+    where = f"{subject.name} on {device.profile.name}"
+    if completed.exit_status:
+        raise broken(where, completed)
+    session = subject.program.read(Ended(where, protocol, cpu, completed, started_at))
+    session.environment["process_seconds"] = round(seconds, 3)
+    return session
+
+
+def broken(where: str, completed: Completed) -> EdgekitError:
+    """Return the error for a program that did not come to its end."""
+    kind = FailureKind.out_of_memory if completed.exit_status in KILLED else FailureKind.crashed
+    said = last_words(completed.stdout, completed.stderr)
+    message = f"{where}: the runner ended with status {completed.exit_status}: {said}"
+    return EdgekitError(kind, "measure", message, retriable=True)
 
 
 def run_interleaved(
     device: Device,
     subjects: Mapping[int, Subject],
-    protocol: Protocol,
+    protocol: protocols.Protocol,
     seed: int,
     check: Callable[[int], None],
     on_session: Callable[[int, int, Session], None],
@@ -109,22 +147,3 @@ def run_interleaved(
                 on_failure(index, error.failure)
             else:
                 on_session(index, block, session)
-
-
-def _facts(event: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in event.items() if key not in {"event", "ns"}}
-
-
-def _verify(environment: dict[str, Any], cpu: int | None, protocol: Protocol, name: str) -> None:
-    problems = []
-    if cpu is not None and environment["affinity"] != [cpu]:
-        problems.append(f"it was allowed on CPUs {environment['affinity']} instead of {cpu}")
-    if cpu is not None and set(environment["cpus_seen"]) - {cpu}:
-        problems.append(f"it ran on CPUs {environment['cpus_seen']} instead of {cpu}")
-    if environment["threads"] != protocol.threads:
-        problems.append(f"the runtime has {environment['threads']} threads instead of {protocol.threads}")
-    # What a runtime says of itself may only echo what it was asked for: the threads that did the work are counted as well.
-    if environment["threads_busy"] is not None and environment["threads_busy"] > protocol.threads:
-        problems.append(f"{environment['threads_busy']} threads did the work instead of {protocol.threads}")
-    if problems:
-        raise EdgekitError(FailureKind.unverified, "measure", f"{name}: {'; '.join(problems)}.", retriable=True)

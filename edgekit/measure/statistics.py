@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel
@@ -24,22 +25,38 @@ class Interval(BaseModel):
     confidence: float
 
 
+class Told(BaseModel):
+    """What a program that keeps its samples to itself tells of a session's runs, in milliseconds; None where it does not."""
+
+    runs: int
+    mean: float
+    minimum: float | None = None
+    maximum: float | None = None
+    standard_deviation: float | None = None
+    median: float | None = None
+
+
 class Summary(BaseModel):
-    """What a measurement came to, in milliseconds. `p90_upper` is None where there are too few iterations to bound it."""
+    """What a measurement came to, in milliseconds.
+
+    `median` is that of the sessions' medians, or of their means where `centre` says so: of a program that gives neither samples
+    nor a median. What cannot be known without samples is None. `p90_upper` is None where too few iterations bound it.
+    """
 
     sessions: int
     iterations: int
     median: float
     interval: Interval
-    minimum: float
+    minimum: float | None
     mean: float
-    median_absolute_deviation: float
+    median_absolute_deviation: float | None
     between_sessions_cv: float
-    within_sessions_cv: float
-    p90: float
+    within_sessions_cv: float | None
+    p90: float | None
     p90_upper: float | None
     load: float
     first: float
+    centre: Literal["median", "mean"] = "median"
 
 
 def order_statistic_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -74,7 +91,7 @@ def quantile_upper_bound(values: Sequence[float], quantile: float, confidence: f
 
 def summarise(samples: Sequence[Sequence[int]], loads: Sequence[int], firsts: Sequence[int]) -> Summary:
     """Summarise the sessions of one measurement; every argument has an entry per session, in nanoseconds."""
-    medians = [float(np.median(session)) / NANOSECONDS for session in samples]
+    medians = [session_centre(session, None) for session in samples]
     pooled = np.fromiter(chain.from_iterable(samples), dtype=np.float64) / NANOSECONDS
     upper = quantile_upper_bound(pooled.tolist(), 0.9)
     return Summary(
@@ -94,9 +111,39 @@ def summarise(samples: Sequence[Sequence[int]], loads: Sequence[int], firsts: Se
     )
 
 
-def session_medians(samples: dict[int, Sequence[int]]) -> dict[int, float]:
-    """Return block -> median in milliseconds, from block -> that session's samples in nanoseconds."""
-    return {block: float(np.median(session)) / NANOSECONDS for block, session in samples.items()}
+def summarise_told(told: Sequence[Told], loads: Sequence[int], firsts: Sequence[int]) -> Summary:
+    """Summarise sessions of a program that gives no samples; loads and first runs are in nanoseconds.
+
+    `centre` is ``median`` only where every session has one.
+    """
+    centre: Literal["median", "mean"] = "median" if all(one.median is not None for one in told) else "mean"
+    centres = [one.median if centre == "median" and one.median is not None else one.mean for one in told]
+    minima = [one.minimum for one in told if one.minimum is not None]
+    spreads = [one.standard_deviation / one.mean for one in told if one.standard_deviation is not None]
+    runs = sum(one.runs for one in told)
+    return Summary(
+        sessions=len(told),
+        iterations=runs,
+        median=float(np.median(centres)),
+        interval=order_statistic_interval(centres),
+        minimum=min(minima, default=None),
+        mean=sum(one.mean * one.runs for one in told) / runs,
+        median_absolute_deviation=None,
+        between_sessions_cv=_cv(centres),
+        within_sessions_cv=float(np.median(spreads)) if spreads else None,
+        p90=None,
+        p90_upper=None,
+        load=float(np.median(loads)) / NANOSECONDS,
+        first=float(np.median(firsts)) / NANOSECONDS,
+        centre=centre,
+    )
+
+
+def session_centre(samples: Sequence[int], told: Told | None) -> float:
+    """Return a session's median in milliseconds, from samples in nanoseconds or as told; the mean where only that is told."""
+    if told is not None:
+        return told.mean if told.median is None else told.median
+    return float(np.median(samples)) / NANOSECONDS
 
 
 def paired_ratio(slower: dict[int, float], faster: dict[int, float]) -> tuple[float, Interval]:

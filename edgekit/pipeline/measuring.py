@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.base import Artifact, by_name
+from edgekit.backends.base import by_name
 from edgekit.backends.parity import compare, explain
 from edgekit.devices.base import Device
+from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
+from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.protocol import Protocol
-from edgekit.measure.session import Session, Subject, run_interleaved
-from edgekit.measure.statistics import summarise
+from edgekit.measure.session import Program, Session, Subject, run_interleaved
+from edgekit.measure.statistics import Summary, summarise, summarise_told
+from edgekit.measure.tools import tool_program
 from edgekit.measure.verdict import judge
 from edgekit.pipeline.building import Ready, told
 from edgekit.pipeline.remaining import Remaining
@@ -26,7 +30,21 @@ from edgekit.pipeline.run import Run
 from edgekit.runners import split_outputs
 
 
-def measure(run: Run, device: Device, ready: Sequence[Ready], protocol: Protocol, remaining: Remaining) -> None:
+@dataclass(frozen=True)
+class Timing:
+    """An artifact that is timed as `target`: its own, by edgekit's own runner, or a tool's."""
+
+    ready: Ready
+    target: str
+    tool: Tool | None
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.ready.artifact.manifest.recipe} {self.target}"
+
+
+def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Protocol, remaining: Remaining) -> None:
     """Time artifacts on a device in turns, and record sessions, results and failures as they come.
 
     What is not the device's fault alone ends only its own cell. EdgekitError where the device is lost before the first session.
@@ -35,13 +53,10 @@ def measure(run: Run, device: Device, ready: Sequence[Ready], protocol: Protocol
     identity, before = device.identify(), device.state()
     described = {"model": identity.model, "os_build": identity.os_build, **identity.facts}
     run.ledger.record_device(identity.hash, device.profile.name, described)
-    targets = [one.artifact.manifest.target for one in ready]
-    names = [f"{one.artifact.manifest.recipe} {target}" for one, target in zip(ready, targets, strict=True)]
     ids = [
-        run.ledger.begin_measurement(one.id, identity.hash, target, protocol.model_dump())
-        for one, target in zip(ready, targets, strict=True)
+        run.ledger.begin_measurement(one.ready.id, identity.hash, one.target, protocol.model_dump()) for one in timings
     ]
-    sessions: list[list[Session]] = [[] for _ in ready]
+    sessions: list[list[Session]] = [[] for _ in timings]
     failed: set[int] = set()
 
     def on_session(index: int, block: int, session: Session) -> None:
@@ -51,38 +66,39 @@ def measure(run: Run, device: Device, ready: Sequence[Ready], protocol: Protocol
             load_ns=session.load_ns,
             first_ns=session.first_ns,
             samples=session.samples,
-            environment=session.environment,
+            environment={**session.environment, **({"told": session.told.model_dump()} if session.told else {})},
             started_at=session.started_at,
         )
         sessions[index].append(session)
-        median, count = float(np.median(session.samples)) / 1e6, f"session {block + 1} of {protocol.sessions}"
-        run.tell(f"{names[index]}: {count}: {median:.2f} ms, {len(session.samples)} runs {remaining.step()}")
+        count = f"session {block + 1} of {protocol.sessions}"
+        run.tell(f"{timings[index].name}: {count}: {session.centre:.2f} ms, {session.runs} runs {remaining.step()}")
 
     def on_failure(index: int, failure: Failure) -> None:
         failed.add(index)
         remaining.give_up(protocol.sessions - len(sessions[index]))
-        run.fail(failure, ready[index].plan, targets[index], device.profile.name, ready[index].artifact.manifest.sha256)
-        run.tell(told(names[index], failure))
+        ready, target = timings[index].ready, timings[index].target
+        run.fail(failure, ready.plan, target, device.profile.name, ready.artifact.manifest.sha256)
+        run.tell(told(timings[index].name, failure))
 
-    parities: dict[int, dict[str, float]] = {}
+    parities: dict[int, dict[str, float] | None] = {}
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         subjects: dict[int, Subject] = {}
-        for index, one in enumerate(ready):
+        for index, one in enumerate(timings):
             try:
                 subjects[index] = _push(device, one, Path(folder))
             except EdgekitError as error:
                 on_failure(index, error.failure)
 
         def check(index: int) -> None:
-            parities[index] = _compare(device, subjects[index], ready[index], Path(folder))
+            parities[index] = _compare(device, subjects[index], timings[index].ready, Path(folder))
 
         remaining.begin()
         run_interleaved(device, subjects, protocol, run.seed, check, on_session, on_failure)
     conditions = {**described, "before": before, "after": _state_after(device)}
-    for index, one in enumerate(ready):
+    for index, one in enumerate(timings):
         if index not in failed:
             on_device = {"parity_on_device": parities[index]}
-            _finish(ids[index], sessions[index], one.artifact, {**conditions, **on_device}, run.ledger)
+            _finish(ids[index], sessions[index], one, {**conditions, **on_device}, run.ledger)
 
 
 def _state_after(device: Device) -> dict[str, Any]:
@@ -93,15 +109,19 @@ def _state_after(device: Device) -> dict[str, Any]:
         return {"unknown": error.failure.message}
 
 
-def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> dict[str, float]:
-    """Compare what the runner wrote on the device with what PyTorch computed for the same photo, under the recipe's limits.
+def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> dict[str, float] | None:
+    """Compare what the program wrote on the device with what PyTorch computed for the same photo, under the recipe's limits.
 
-    EdgekitError (``parity``): a fast wrong model is a failure.
+    None where the program is a tool that gives no outputs. EdgekitError (``parity``): a fast wrong model is a failure.
     """
     manifest = ready.artifact.manifest
-    file = folder / "output.bin"
-    device.pull(subject.output, file)
-    values = np.fromfile(file, dtype=np.float32)
+    parts = []
+    for remote in subject.program.outputs(subject.output, len(manifest.outputs)):
+        device.pull(remote, folder / "output.bin")
+        parts.append(np.fromfile(folder / "output.bin", dtype=np.float32))
+    if not parts:
+        return None
+    values = np.concatenate(parts)
     outputs = by_name(manifest.outputs, split_outputs(values, 1, [list(spec.shape) for spec in manifest.outputs]))
     with np.load(ready.prepared.folder / "reference.npz") as saved:
         reference = {name: array[:1] for name, array in saved.items()}
@@ -115,28 +135,33 @@ def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> di
     return {"max_absolute": found.max_absolute, "max_relative": found.max_relative, "snr_db": found.snr_db}
 
 
-def _push(device: Device, ready: Ready, folder: Path) -> Subject:
-    """Bring the artifact, one real photo in its layout, and the runner to the device."""
-    artifact = ready.artifact
+def _push(device: Device, timing: Timing, folder: Path) -> Subject:
+    """Bring the artifact, one real photo in its layout, and what times it to the device."""
+    artifact = timing.ready.artifact
     spec = artifact.manifest.inputs[0]
-    image = np.load(ready.prepared.folder / "parity.npy")[:1]
+    image = np.load(timing.ready.prepared.folder / "parity.npy")[:1]
     if spec.layout == "NHWC":
         image = image.transpose(0, 2, 3, 1)
     file = folder / f"{spec.layout}.bin"
     np.ascontiguousarray(image).tofile(file)
-    target = artifact.target
-    output = device.scratch(f"{target.backend}-{target.delegate}-{target.precision}.bin")
-    runner = device.runner(target.backend)
-    return Subject(artifact.manifest.target, runner, device.push(artifact.path), device.push(file), output)
+    output = device.scratch(f"{timing.target.replace('/', '-')}.bin")
+    if timing.tool is None:
+        program: Program = OwnRunner(device.runner(artifact.target.backend), device.profile.emulated)
+    else:
+        program = tool_program(device, timing.tool)
+    return Subject(timing.target, program, device.push(artifact.path), device.push(file), output)
 
 
-def _finish(id: int, sessions: list[Session], artifact: Artifact, device: dict[str, Any], ledger: Ledger) -> None:
-    summary = summarise(
-        [session.samples for session in sessions],
-        [session.load_ns for session in sessions],
-        [session.first_ns for session in sessions],
-    )
+def _summarise(sessions: Sequence[Session]) -> Summary:
+    loads, firsts = [session.load_ns for session in sessions], [session.first_ns for session in sessions]
+    told = [session.told for session in sessions if session.told is not None]
+    return summarise_told(told, loads, firsts) if told else summarise([one.samples for one in sessions], loads, firsts)
+
+
+def _finish(id: int, sessions: list[Session], timing: Timing, device: dict[str, Any], ledger: Ledger) -> None:
+    summary = _summarise(sessions)
     judgement = judge(summary)
+    manifest = timing.ready.artifact.manifest
     # What differs between sessions stays with the sessions; conditions are what all of them shared.
     shared = {
         key: value
@@ -146,10 +171,10 @@ def _finish(id: int, sessions: list[Session], artifact: Artifact, device: dict[s
     conditions = {
         **device,
         **shared,
-        "delegate": artifact.target.delegate,
+        "delegate": timing.target.split("/")[1],
         "edgekit": version("edgekit"),
-        "tools": artifact.manifest.tools,
-        "artifact_sha256": artifact.manifest.sha256,
+        "tools": manifest.tools,
+        "artifact_sha256": manifest.sha256,
         "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     ledger.finish_measurement(

@@ -78,6 +78,10 @@ class Sweep:
         plans = tuple(Plan.of(recipe, targets or recipe.targets, photos) for recipe in recipes)
         return Sweep(plans, tuple(profiles), protocol, folder, unreadable or {})
 
+    def cells(self, target: Target) -> set[tuple[str, str | None]]:
+        """Return what an artifact for `target` is timed as, and on which device, by its profile's name; empty where on none."""
+        return {(timed_as, profile.name) for profile in self.profiles for timed_as in profile.timings(target)}
+
     def written(self) -> dict[str, Any]:
         """Return the sweep as JSON; whole recipes and profiles, so that a resumed run does what was planned."""
         return {

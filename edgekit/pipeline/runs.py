@@ -10,13 +10,15 @@ from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.ledger import Ledger
+from edgekit.ledger.records import FailureRecord
 from edgekit.measure.protocol import Protocol
-from edgekit.pipeline.building import Ready, build, told
-from edgekit.pipeline.measuring import measure
+from edgekit.pipeline.building import build, told
+from edgekit.pipeline.measuring import Timing, measure
 from edgekit.pipeline.plan import Plan, Sweep, Tell
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run, begun, ending, mark_dead_runs, this_process
 from edgekit.pipeline.turns import timing
+from edgekit.target import Target
 
 Cell = tuple[str, str, str, str | None]
 """Recipe, variant, target, device name (None: not yet on a device)."""
@@ -67,36 +69,39 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     plans = [_open_part(plan, sweep, settled) for plan in sweep.plans]
     compilations = Remaining(sum(len(plan.targets) for plan in plans))
     ready = [one for plan in plans for one in build(run, plan, compilations)]
-    groups: list[tuple[DeviceProfile, list[Ready]]] = []
-    for profile in sweep.profiles:
-        for plan in sweep.plans:
-            own = [one for one in ready if one.plan.recipe == plan.recipe and _cell(one, profile) not in settled]
-            for one in own:
-                if one.artifact.target.backend not in profile.runs:
-                    run.tell(
-                        f"{plan.recipe.name} {one.artifact.target}: compiled only; {profile.name} runs {', '.join(profile.runs)}"
-                    )
-            groups.append((profile, [one for one in own if one.artifact.target.backend in profile.runs]))
     if sweep.protocol is None:
         return
+    groups: list[tuple[DeviceProfile, list[Timing]]] = []
+    for profile in sweep.profiles:
+        for plan in sweep.plans:
+            own: list[Timing] = []
+            for one in (one for one in ready if one.plan.recipe == plan.recipe):
+                timings = profile.timings(one.artifact.target)
+                if not timings:
+                    name = f"{plan.recipe.name} {one.artifact.target}"
+                    run.tell(f"{name}: compiled only; {profile.name} runs {', '.join(profile.runs)}")
+                own += [Timing(one, target, tool) for target, tool in timings.items()]
+            recipe = (plan.recipe.name, plan.recipe.model.variant)
+            groups.append((profile, [one for one in own if (*recipe, one.target, profile.name) not in settled]))
     remaining = Remaining(sweep.protocol.sessions * sum(len(own) for _, own in groups))
     for profile, own in groups:
         if own:
             _time(run, profile, own, sweep.protocol, remaining)
 
 
-def _time(run: Run, profile: DeviceProfile, ready: Sequence[Ready], protocol: Protocol, remaining: Remaining) -> None:
+def _time(
+    run: Run, profile: DeviceProfile, timings: Sequence[Timing], protocol: Protocol, remaining: Remaining
+) -> None:
     """Time artifacts on a device that nobody else uses meanwhile; a device that cannot be reached or prepared fails them all."""
     try:
         with opened(profile) as device, timing(device, run.tell):
-            measure(run, device, ready, protocol, remaining)
+            measure(run, device, timings, protocol, remaining)
     except EdgekitError as error:
         if error.failure.kind is FailureKind.ledger:
             raise
-        remaining.give_up(protocol.sessions * len(ready))
-        for one in ready:
-            manifest = one.artifact.manifest
-            run.fail(error.failure, one.plan, manifest.target, profile.name, manifest.sha256)
+        remaining.give_up(protocol.sessions * len(timings))
+        for one in timings:
+            run.fail(error.failure, one.ready.plan, one.target, profile.name, one.ready.artifact.manifest.sha256)
         run.tell(told(profile.name, error.failure))
 
 
@@ -104,11 +109,10 @@ def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:
     """Return the plan with the targets that still have something to do."""
     recipe = (plan.recipe.name, plan.recipe.model.variant)
 
-    def is_open(target: str, backend: str) -> bool:
-        devices: list[str | None] = [profile.name for profile in sweep.profiles if backend in profile.runs]
-        return any((*recipe, target, device) not in settled for device in devices or [None])
+    def is_open(target: Target) -> bool:
+        return any((*recipe, *cell) not in settled for cell in sweep.cells(target) or {(str(target), None)})
 
-    targets = tuple(target for target in plan.targets if is_open(str(target), target.backend))
+    targets = tuple(target for target in plan.targets if is_open(target))
     return Plan(plan.recipe, targets, plan.photos)
 
 
@@ -120,19 +124,18 @@ def _settled(sweep: Sweep, ledger: Ledger, run_id: str) -> set[Cell]:
     cells: set[Cell] = {(m.recipe, m.variant, m.target, m.device_name) for m in ledger.measurements(run_id)}
     cells |= {(a.recipe, a.variant, a.target, None) for a in ledger.artifacts(run_id)}
     final = [failure for failure in ledger.failures(run_id, latest=True) if not failure.failure.retriable]
-    for plan, device in product(sweep.plans, (None, *(profile.name for profile in sweep.profiles))):
+    for plan, failure in product(sweep.plans, final):
         recipe, variant = plan.recipe.name, plan.recipe.model.variant
-        cells |= {
-            (recipe, variant, str(target), device)
-            for target in plan.targets
-            for failure in final
-            if (failure.recipe, failure.variant) == (recipe, variant)
-            and failure.target in {None, str(target)}
-            and failure.device in {None, device}
-        }
+        if (failure.recipe, failure.variant) != (recipe, variant):
+            continue
+        for target in plan.targets:
+            own = sweep.cells(target) | {(str(target), None)}
+            cells |= {(recipe, variant, *cell) for cell in own if _befalls(failure, str(target), *cell)}
     return cells
 
 
-def _cell(ready: Ready, profile: DeviceProfile) -> Cell:
-    manifest = ready.artifact.manifest
-    return (manifest.recipe, manifest.variant, manifest.target, profile.name)
+def _befalls(failure: FailureRecord, compiled_for: str, timed_as: str, device: str | None) -> bool:
+    """Say whether a failure leaves nothing to do for an artifact as it is timed on a device (None: not yet on one)."""
+    if failure.device is None:
+        return failure.target in {None, compiled_for}
+    return failure.device == device and failure.target in {None, timed_as}

@@ -7,10 +7,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.ledger import Ledger
-from edgekit.measure.statistics import paired_ratio, session_medians
+from edgekit.ledger.records import SessionRecord
+from edgekit.measure.statistics import Told, paired_ratio, session_centre
 from edgekit.report.rows import Row, rows_of
-
-CELL = ("recipe", "variant", "target")
 
 
 class Part(BaseModel):
@@ -20,7 +19,10 @@ class Part(BaseModel):
 
 
 class MeasurementEntry(Part):
-    """A measured latency: milliseconds, inference only, batch 1. `kind` is always ``measured``."""
+    """A measured latency: milliseconds, inference only, batch 1. `kind` is always ``measured``.
+
+    `latency_ms` is the median of the sessions' medians, or of their means where `centre` says so.
+    """
 
     recipe: str
     variant: str
@@ -29,9 +31,10 @@ class MeasurementEntry(Part):
     protocol: str
     kind: Literal["measured"] = "measured"
     latency_ms: float
+    centre: Literal["median", "mean"]
     interval_ms: tuple[float, float]
     interval_confidence: float
-    p90_ms: float
+    p90_ms: float | None
     p90_upper_ms: float | None
     load_ms: float
     first_ms: float
@@ -126,11 +129,11 @@ def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
         other = measured.get((recipe, variant, device, target.replace("/fp32", "/int8")))
         if row.precision != "fp32" or other is None or row.measurement_id is None or other.measurement_id is None:
             continue
-        medians = [
-            session_medians({session.block: session.samples for session in ledger.sessions(id)})
+        slower, faster = (
+            {session.block: _centre(session) for session in ledger.sessions(id)}
             for id in (row.measurement_id, other.measurement_id)
-        ]
-        ratio, interval = paired_ratio(*medians)
+        )
+        ratio, interval = paired_ratio(slower, faster)
         ratios.append(
             RatioEntry(
                 recipe=recipe,
@@ -146,6 +149,11 @@ def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
     return ratios
 
 
+def _centre(session: SessionRecord) -> float:
+    told = session.environment.get("told")
+    return session_centre(session.samples, Told.model_validate(told) if told else None)
+
+
 def _measurement(row: Row) -> MeasurementEntry:
     assert row.summary and row.manifest and row.device and row.protocol and row.verdict
     summary, interval = row.summary, row.summary["interval"]
@@ -156,6 +164,7 @@ def _measurement(row: Row) -> MeasurementEntry:
         device=row.device,
         protocol=row.protocol,
         latency_ms=summary["median"],
+        centre=summary.get("centre", "median"),
         interval_ms=(interval["low"], interval["high"]),
         interval_confidence=interval["confidence"],
         p90_ms=summary["p90"],
@@ -186,8 +195,10 @@ def _failure(row: Row) -> FailureEntry:
     )
 
 
-def _cell(row: Row) -> tuple[object, ...]:
-    return tuple(getattr(row, key) for key in CELL)
+def _is_of(row: Row, manifest: dict[str, object]) -> bool:
+    """Say whether a row is of an artifact, as whatever it was timed."""
+    same = row.manifest is not None and row.manifest["sha256"] == manifest["sha256"]
+    return same and (row.recipe, row.variant) == (manifest["recipe"], manifest["variant"])
 
 
 def _artifact(manifest: dict[str, object], rows: list[Row]) -> ArtifactEntry:
@@ -202,8 +213,6 @@ def _artifact(manifest: dict[str, object], rows: list[Row]) -> ArtifactEntry:
             "parity_max_absolute": parity["max_absolute"],
             "parity_snr_db": parity["snr_db"],
             "parity_top1_agreement": parity["top1_agreement"],
-            "measured": any(
-                row.status == "measured" and _cell(row) == tuple(manifest[key] for key in CELL) for row in rows
-            ),
+            "measured": any(row.status == "measured" and _is_of(row, manifest) for row in rows),
         }
     )

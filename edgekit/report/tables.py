@@ -25,6 +25,7 @@ LATENCY_NOTE = (
     "Latency: median of session medians [95 % interval, or the confidence that the sessions allow]; "
     "inference only, batch 1."
 )
+MEAN_NOTE = "mean: the tool gives neither samples nor a median, so it is the median of session means."
 P90_NOTE = "p90: 90th percentile of all runs (≤ its distribution-free upper 95 % bound)."
 PAPER_NOTE = (
     "Pixel columns: published, arXiv:1905.02244v5 Tables 3, 6, 7 (fp32) and 4 (int8), single large core; "
@@ -128,12 +129,13 @@ def ratio_lines(ratios: Sequence[RatioEntry]) -> list[str]:
 
 
 def latency(row: Row) -> str:
-    """Return ``median [low, high]`` in ms, with the confidence where it is not 95 % or more."""
+    """Return ``median [low, high]`` in ms; with the confidence where that is under 95 %, and ``mean`` where it is of means."""
     if not row.summary:
         return DASH
     interval = row.summary["interval"]
     confidence = "" if interval["confidence"] >= 0.95 else f" {interval['confidence']:.0%}"
-    return f"{row.summary['median']:.2f} [{interval['low']:.2f}, {interval['high']:.2f}]{confidence}"
+    centre = " mean" if row.summary.get("centre") == "mean" else ""
+    return f"{row.summary['median']:.2f} [{interval['low']:.2f}, {interval['high']:.2f}]{confidence}{centre}"
 
 
 def p90(row: Row) -> str:
@@ -159,6 +161,8 @@ def notes(rows: Sequence[Row], elsewhere: bool = True) -> list[str]:
     found: dict[str, None] = {}
     if any(row.summary for row in rows):
         found[LATENCY_NOTE] = None
+    if any(row.summary and row.summary.get("centre") == "mean" for row in rows):
+        found[MEAN_NOTE] = None
     if any(row.summary and row.summary["p90_upper"] is not None for row in rows):
         found[P90_NOTE] = None
     for row in rows:
@@ -174,6 +178,8 @@ def _notes_of(row: Row) -> list[str]:
     found = []
     if row.summary and row.conditions:
         found.append(_conditions(row))
+        if "runner_sha256" in row.conditions:
+            found.append(_tool(row, row.conditions))
     if row.evidence:
         found.append(f"{row.recipe} {row.variant} {row.target}: {row.verdict}: {row.evidence}.")
     if row.manifest and row.manifest["weights"].startswith("random"):
@@ -208,10 +214,22 @@ def _conditions(row: Row) -> str:
     cpu = told.get("affinity")
     return (
         f"{row.device}: {told.get('model', 'unknown')}, {told.get('soc', 'unknown')}, {told.get('os_build', 'unknown')}; "
-        f"protocol {row.protocol}, {told.get('threads', 'unknown')} thread, "
+        f"protocol {row.protocol}, {told.get('threads', 'unknown')} thread{'' if told.get('threads') == 1 else 's'}, "
         f"CPU {cpu[0] if cpu and len(cpu) == 1 else 'unknown'}, "
         f"clock {told['before'].get('clock_rung', 'unknown')}, temperature {told['before'].get('temperature_c', 'unknown')}, "
         f"{'emulated' if told.get('emulated') else 'not emulated'}."
+    )
+
+
+def _tool(row: Row, told: dict[str, Any]) -> str:
+    arguments = " ".join(told["runner_arguments"])
+    delegated = (
+        f", the graph {told['delegated']} on the delegate" if told.get("delegated", "unknown") != "unknown" else ""
+    )
+    compared = "" if told.get("parity_on_device") else ", outputs not compared with PyTorch's"
+    return (
+        f"{row.recipe} {row.variant} {row.target}: timed by {told['runner']} {arguments}".rstrip()
+        + f" (SHA-256 {told['runner_sha256'][:12]}): CPU and threads not verified{compared}{delegated}."
     )
 
 
@@ -235,6 +253,7 @@ def _record(row: Row) -> dict[str, Any]:
         "top1_this_artifact": None,
         **dict(zip(PUBLISHED_ACCURACY, row.published_accuracy or (None, None, None), strict=True)),
         "latency_ms_measured": summary.get("median"),
+        "latency_centre": summary.get("centre", "median") if summary else None,
         "interval_low_ms": interval.get("low"),
         "interval_high_ms": interval.get("high"),
         "interval_confidence": interval.get("confidence"),

@@ -1,7 +1,6 @@
 import pytest
 
 from edgekit.devices import adb, link, remote, ssh
-from edgekit.devices.profile import DeviceProfile
 
 
 @pytest.fixture
@@ -16,26 +15,3 @@ def impatient(monkeypatch):
         (ssh, "CONNECT_SECONDS", 3.0),
     ):
         monkeypatch.setattr(module, name, seconds)
-
-
-@pytest.fixture
-def profile_of():
-    """Return the device profile that leads to a device of the lab."""
-
-    def make(device, **more):
-        android = not hasattr(device, "user")
-        own = {} if android else {"user": device.user, "known_hosts": str(device.known_hosts)}
-        return DeviceProfile(
-            name="lab",
-            kind="android" if android else "linux",
-            runs=("tflite", "executorch"),
-            protocol="emulated",
-            host=device.host,
-            port=device.port,
-            key=str(device.key),
-            emulated=device.arm64,
-            **own,
-            **more,
-        )
-
-    return make

@@ -11,6 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from edgekit.devices.profile import DeviceProfile
+
 from . import roots
 from .android import AndroidLab
 from .board import BoardLab
@@ -71,6 +73,29 @@ def board(make_board) -> BoardLab:
 def board_arm64(make_board) -> BoardLab:
     """A bare arm64 Debian with a Python of its own, emulated."""
     return make_board(arm64=True)
+
+
+@pytest.fixture
+def profile_of():
+    """Return the device profile that leads to a device of the lab."""
+
+    def make(device, **more):
+        android = not hasattr(device, "user")
+        own = {} if android else {"user": device.user, "known_hosts": str(device.known_hosts)}
+        return DeviceProfile(
+            name="lab",
+            kind="android" if android else "linux",
+            runs=("tflite", "executorch"),
+            protocol="emulated",
+            host=device.host,
+            port=device.port,
+            key=str(device.key),
+            emulated=device.arm64,
+            **own,
+            **more,
+        )
+
+    return make
 
 
 def _need(missing: Callable[[str], None], *names: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
+from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.protocol import PROTOCOLS, protocol_named
 from edgekit.measure.session import Subject, run_interleaved, run_session
 
@@ -22,7 +23,7 @@ class Scripted(Host):
         self._script.write_text(script)
 
     def subject(self, name="tflite/xnnpack/fp32"):
-        return Subject(name, (sys.executable, str(self._script)), name, "input.bin", "output.bin")
+        return Subject(name, OwnRunner((sys.executable, str(self._script))), name, "input.bin", "output.bin")
 
 
 def events(cpu, **changes):

@@ -7,7 +7,7 @@ from edgekit.measure.statistics import (
     order_statistic_interval,
     paired_ratio,
     quantile_upper_bound,
-    session_medians,
+    session_centre,
     summarise,
 )
 
@@ -102,5 +102,5 @@ def test_a_ratio_without_common_blocks_is_an_error():
         paired_ratio({0: 1.0}, {1: 1.0})
 
 
-def test_session_medians_are_in_milliseconds():
-    assert session_medians({0: [1_000_000, 3_000_000, 2_000_000]}) == {0: 2.0}
+def test_a_sessions_centre_is_in_milliseconds():
+    assert session_centre([1_000_000, 3_000_000, 2_000_000], None) == 2.0

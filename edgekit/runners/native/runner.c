@@ -202,11 +202,13 @@ static struct images read_images(const char *path, size_t floats_each) {
         fail("%s: %s", path, strerror(errno));
     }
     const long end = ftell(file);
-    const size_t each = floats_each * sizeof(float), size = end < 0 ? 0 : (size_t)end;
+    if (end < 0 || fseek(file, 0, SEEK_SET)) {
+        fail("%s: %s", path, strerror(errno));
+    }
+    const size_t each = floats_each * sizeof(float), size = (size_t)end;
     if (!size || size % each) {
         fail("%s holds %zu bytes, and one input is %zu", path, size, each);
     }
-    rewind(file);
     const struct images images = {malloc(size), size / each};
     if (!images.values || fread(images.values, 1, size, file) != size) {
         fail("%s cannot be read whole", path);
@@ -243,7 +245,11 @@ static void note_cpu(void) {
 static void read_tasks(struct tasks *tasks) {
     tasks->count = 0;
     DIR *folder = opendir("/proc/self/task");
-    for (const struct dirent *entry; folder && tasks->count < MOST_TASKS && (entry = readdir(folder));) {
+    while (folder && tasks->count < MOST_TASKS) {
+        const struct dirent *entry = readdir(folder);
+        if (!entry) {
+            break;
+        }
         if (entry->d_name[0] == '.') {
             continue;
         }
@@ -322,7 +328,7 @@ static void measure(const struct arguments *arguments, const struct model *model
         model->run(model->session);
         facts.warmup_runs++;
     } while (now_ns() < warm);
-    size_t count = 0, room = 1 << 16;
+    size_t count = 0, room = 65536;
     int64_t *samples = malloc(room * sizeof *samples);
     if (!samples) {
         fail("out of memory");
@@ -335,10 +341,11 @@ static void measure(const struct arguments *arguments, const struct model *model
     while (count < (size_t)arguments->iterations || now_ns() - start < least) {
         if (count == room) {
             room *= 2;
-            samples = realloc(samples, room * sizeof *samples);
-            if (!samples) {
+            int64_t *larger = realloc(samples, room * sizeof *samples);
+            if (!larger) {
                 fail("out of memory");
             }
+            samples = larger;
         }
         samples[count++] = timed(model);
     }

@@ -1,0 +1,74 @@
+"""edgekit's own runners: every sample, and the evidence that the conditions were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.measure.protocol import Protocol
+from edgekit.measure.session import Ended, Session, Subject, broken
+from edgekit.runners import read_events
+
+
+@dataclass(frozen=True)
+class OwnRunner:
+    """A runner of :mod:`edgekit.runners`, Python or native, by the command that starts it.
+
+    An `emulated` device cannot tell on which CPUs its programs ran.
+    """
+
+    command: Sequence[str]
+    emulated: bool = False
+
+    def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
+        """Return the command line of one session."""
+        return (
+            *self.command,
+            *("--model", subject.model, "--input", subject.input),
+            *(("--output", subject.output) if with_output else ()),
+            *("--threads", str(protocol.threads), "--iterations", str(protocol.iterations)),
+            *("--min-seconds", str(protocol.min_seconds), "--warmup-seconds", str(protocol.warmup_seconds)),
+            *(() if cpu is None else ("--cpu", str(cpu))),
+        )
+
+    def outputs(self, base: str, count: int) -> Sequence[str]:
+        """Return the one file that holds all outputs, one after the other."""
+        return (base,)
+
+    def read(self, ended: Ended) -> Session:
+        """Return what the runner reported.
+
+        EdgekitError: ``crashed`` where it did not come to its end, ``unverified`` where it did not stay on its CPU or the runtime
+        used other than the protocol's threads.
+        """
+        events = {event["event"]: event for event in read_events(ended.completed.stdout)}
+        if "done" not in events:
+            raise broken(ended.where, ended.completed)
+        environment = {**_facts(events["environment"]), **_facts(events["load"]), **_facts(events["done"])}
+        if self.emulated:
+            # An emulator shows the program a /proc of its own, without CPUs and with the emulator's threads.
+            environment |= {"cpus_seen": [], "threads_busy": None}
+        _verify(environment, ended)
+        samples = tuple(events["samples"]["ns"])
+        return Session(events["load"]["ns"], events["first"]["ns"], samples, environment, ended.started_at)
+
+
+def _facts(event: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if key not in {"event", "ns"}}
+
+
+def _verify(environment: dict[str, Any], ended: Ended) -> None:
+    problems, cpu, threads = [], ended.cpu, ended.protocol.threads
+    if cpu is not None and environment["affinity"] != [cpu]:
+        problems.append(f"it was allowed on CPUs {environment['affinity']} instead of {cpu}")
+    if cpu is not None and set(environment["cpus_seen"]) - {cpu}:
+        problems.append(f"it ran on CPUs {environment['cpus_seen']} instead of {cpu}")
+    if environment["threads"] != threads:
+        problems.append(f"the runtime has {environment['threads']} threads instead of {threads}")
+    # What a runtime says of itself may only echo what it was asked for: the threads that did the work are counted as well.
+    if environment["threads_busy"] is not None and environment["threads_busy"] > threads:
+        problems.append(f"{environment['threads_busy']} threads did the work instead of {threads}")
+    if problems:
+        raise EdgekitError(FailureKind.unverified, "measure", f"{ended.where}: {'; '.join(problems)}.", retriable=True)

@@ -1,0 +1,224 @@
+"""Benchmark programs that users bring, for delegates that edgekit's own runners have not: GPUs and NPUs.
+
+They verify less than edgekit's runners do: neither the CPU that they ran on nor their threads are known, and of LiteRT's two
+programs neither the samples nor the model's outputs.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.cache import file_sha256
+from edgekit.devices.base import Device
+from edgekit.devices.profile import Tool
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.measure.protocol import Protocol
+from edgekit.measure.session import Ended, Program, Session, Subject
+from edgekit.measure.statistics import Told
+
+RESULT = "edgekit-result:"
+WITH_RESULT = f"""result=$1; shift; rm -f "$result"; "$@"; status=$?
+[ -f "$result" ] && echo "{RESULT}$(base64 "$result" | tr -d '\\n')"; exit $status"""
+"""Runs a program and prints, after its output, the file that it wrote."""
+WITH_LOG = """"$@" & pid=$!; wait $pid; status=$?
+command -v logcat > /dev/null && logcat -d -s ExecuTorch --pid=$pid >&2; exit $status"""
+"""Runs a program and prints, after its output, what Android's log has of it."""
+
+NUMBER = r"[-+.\deE]+"
+INTERPRETER = re.compile(
+    rf"Inference timings in us: Init: ({NUMBER}), First inference: ({NUMBER}), .*avg\): ({NUMBER})$", re.M
+)
+COUNT = re.compile(
+    rf"count=(\d+) (?:first={NUMBER} )?curr={NUMBER}(?: min=({NUMBER}) max=({NUMBER}) avg={NUMBER} std=({NUMBER}))?"
+)
+COMPILED_MODEL = re.compile(
+    r"(Model initialization|Warmup \(first\)|Inference \((?:avg|min|max|std)\)): +([\d.]+)(?: ms)?(?: \((\d+) runs\))?"
+)
+DELEGATED = re.compile(
+    r"the model graph will (be completely|be partially|not be) executed by the delegate(?: w/ (\d+))?"
+)
+ITERATION = re.compile(r"Iteration \d+ of (\d+): ([\d.]+) ms")
+LOADED = re.compile(r"Model loaded in ([\d.]+) ms")
+
+
+def tool_program(device: Device, tool: Tool) -> Program:
+    """Bring a tool and its libraries to the device, and return what times artifacts with it.
+
+    EdgekitError (``usage``) where the files are not on this computer.
+    """
+    program, libraries = Path(tool.program).expanduser(), Path(tool.libraries).expanduser() if tool.libraries else None
+    for path in (program, libraries):
+        if path is not None and not path.exists():
+            message = f"The tool {path} of {device.profile.name} is not on this computer."
+            raise EdgekitError(FailureKind.usage, "push", message, "Correct its path under `tools` in the profile.")
+    there = device.push(program)
+    environment = ("env", f"LD_LIBRARY_PATH={device.push(libraries)}") if libraries else ()
+    facts = {"runner": program.name, "runner_sha256": file_sha256(program), "runner_arguments": list(tool.arguments)}
+    return KINDS[tool.kind]((*environment, there), tool.arguments, facts)
+
+
+@dataclass(frozen=True)
+class BenchmarkModel:
+    """Either of LiteRT's programs of the name ``benchmark_model``, that of the interpreter and that of the compiled model.
+
+    `facts` go into the conditions of what is measured.
+    """
+
+    command: Sequence[str]
+    extra: Sequence[str]
+    facts: dict[str, Any]
+
+    def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
+        """Return the command line of one session. The number of runs is a minimum, as in the protocol."""
+        result = f"{subject.output}.result"
+        return (
+            *("sh", "-c", WITH_RESULT, "sh", result),
+            *self.command,
+            *(f"--graph={subject.model}", f"--num_threads={protocol.threads}", f"--num_runs={protocol.iterations}"),
+            *(f"--min_secs={protocol.min_seconds}", "--warmup_runs=1", f"--warmup_min_secs={protocol.warmup_seconds}"),
+            f"--result_file_path={result}",
+            *self.extra,
+        )
+
+    def outputs(self, base: str, count: int) -> Sequence[str]:
+        """Return nothing: the program feeds the model random numbers and keeps what comes out."""
+        return ()
+
+    def read(self, ended: Ended) -> Session:
+        """Return what the program told on either stream, and its median where it is new enough to write a result file.
+
+        EdgekitError: ``fallback`` where no part of the model ran on the delegate, ``crashed`` where no result is in the text.
+        """
+        text = f"{ended.completed.stdout}\n{ended.completed.stderr}"
+        delegated = DELEGATED.findall(text)
+        if any(how == "not be" for how, _ in delegated):
+            message = f"{ended.where}: nothing of the model ran on the delegate; it would be the CPU's time."
+            raise EdgekitError(FailureKind.fallback, "measure", message, "The delegate does not take these operators.")
+        parsed = parse_benchmark_model(text)
+        if parsed is None:
+            raise _unreadable(ended, "benchmark_model")
+        init_ms, first_ms, told = parsed
+        files = re.findall(rf"^{RESULT}(.*)$", text, re.M)
+        if files:
+            told = told.model_copy(update={"median": parse_result_file(base64.b64decode(files[-1]))})
+        parts = [f"{how.removeprefix('be ')}{f', {kernels} parts' if kernels else ''}" for how, kernels in delegated]
+        environment = {
+            **self.facts,
+            "delegated": "; ".join(parts) or "unknown",
+            "threads_asked": ended.protocol.threads,
+        }
+        return Session(round(init_ms * 1e6), round(first_ms * 1e6), (), environment, ended.started_at, told)
+
+
+@dataclass(frozen=True)
+class ExecutorRunner:
+    """ExecuTorch's ``executor_runner``, from 2025 on: it prints the time of each run, and warms nothing up.
+
+    So half of the runs, and the first, are taken for warm-up. On Android it may print to the system's log.
+    """
+
+    command: Sequence[str]
+    extra: Sequence[str]
+    facts: dict[str, Any]
+
+    def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
+        """Return the command line of one session; how long it shall last at least cannot be said."""
+        return (
+            *("sh", "-c", WITH_LOG, "sh"),
+            *self.command,
+            *(f"--model_path={subject.model}", f"--inputs={subject.input}", f"--cpu_threads={protocol.threads}"),
+            *(f"--num_executions={1 + 2 * protocol.iterations}", "--print_output=none"),
+            *((f"--output_file={subject.output}",) if with_output else ()),
+            *self.extra,
+        )
+
+    def outputs(self, base: str, count: int) -> Sequence[str]:
+        """Return a file per output."""
+        return [f"{base}-{index}.bin" for index in range(count)]
+
+    def read(self, ended: Ended) -> Session:
+        """Return the runs after the warm-up; EdgekitError (``crashed``) where the program printed other than it was asked for."""
+        parsed = parse_executor_runner(f"{ended.completed.stdout}\n{ended.completed.stderr}")
+        if parsed is None:
+            raise _unreadable(ended, "executor_runner")
+        load_ns, (first, *runs) = parsed
+        warmup = len(runs) // 2
+        environment = {**self.facts, "warmup_runs": warmup, "threads_asked": ended.protocol.threads}
+        return Session(load_ns, first, tuple(runs[warmup:]), environment, ended.started_at)
+
+
+KINDS: dict[str, type[BenchmarkModel | ExecutorRunner]] = {
+    "benchmark_model": BenchmarkModel,
+    "executor_runner": ExecutorRunner,
+}
+
+
+def parse_benchmark_model(text: str) -> tuple[float, float, Told] | None:
+    """Return load and first inference in milliseconds and what is told of the timed runs; None where no result is in the text.
+
+    The text itself says which of the two programs printed it.
+    """
+    if "BENCHMARK RESULTS" in text:
+        return _compiled_model(text)
+    line, counts = INTERPRETER.search(text), COUNT.findall(text)
+    if line is None or not counts:
+        return None
+    init, first, mean = (float(word) / 1000 for word in line.groups())
+    runs, *spread = counts[-1]
+    minimum, maximum, deviation = (float(word) / 1000 if word else None for word in spread)
+    told = Told(runs=int(runs), mean=mean, minimum=minimum, maximum=maximum, standard_deviation=deviation)
+    return init, first, told
+
+
+def _compiled_model(text: str) -> tuple[float, float, Told] | None:
+    lines = {name: (float(value), runs) for name, value, runs in COMPILED_MODEL.findall(text)}
+    try:
+        mean, runs = lines["Inference (avg)"]
+        first, init = lines["Warmup (first)"][0], lines["Model initialization"][0]
+    except KeyError:
+        return None
+    minimum, maximum, deviation = (lines.get(f"Inference ({name})", (None, ""))[0] for name in ("min", "max", "std"))
+    told = Told(runs=int(runs), mean=mean, minimum=minimum, maximum=maximum, standard_deviation=deviation)
+    return init, first, told
+
+
+def parse_result_file(content: bytes) -> float | None:
+    """Return the median in milliseconds from what ``--result_file_path`` writes: field 5 of field 2 of LiteRT's BenchmarkResult.
+
+    The schema is not installed with any package: fields are taken by number, floats of either width.
+    """
+    from google.protobuf.empty_pb2 import Empty
+    from google.protobuf.unknown_fields import UnknownFieldSet
+
+    def fields(message: bytes) -> dict[int, Any]:
+        return {
+            field.field_number: (field.wire_type, field.data) for field in UnknownFieldSet(Empty.FromString(message))
+        }
+
+    latency = fields(content).get(2)
+    wire_type, data = fields(latency[1]).get(5, (None, 0)) if latency else (None, 0)
+    if wire_type == 1:
+        return float(struct.unpack("<d", struct.pack("<Q", data))[0])
+    return float(struct.unpack("<f", struct.pack("<I", data))[0]) if wire_type == 5 else None
+
+
+def parse_executor_runner(text: str) -> tuple[int, list[int]] | None:
+    """Return the time of loading and of each run, in nanoseconds; None where the text has not all of them."""
+    loaded, runs = LOADED.search(text), ITERATION.findall(text)
+    if loaded is None or not runs or int(runs[0][0]) != len(runs):
+        return None
+    return round(float(loaded[1]) * 1e6), [round(float(milliseconds) * 1e6) for _, milliseconds in runs]
+
+
+def _unreadable(ended: Ended, kind: str) -> EdgekitError:
+    said = " | ".join((ended.completed.stderr or ended.completed.stdout).strip().splitlines()[-3:])
+    message = f"{ended.where}: nothing that {kind} tells was found in what it printed: {said or 'nothing'}"
+    return EdgekitError(
+        FailureKind.crashed, "measure", message, "Check `kind` of the tool in the profile, and its version."
+    )
