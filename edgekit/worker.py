@@ -1,39 +1,49 @@
-"""One job in a fresh process: converters are noisy, large and sometimes crash, and none of that may reach the user.
+"""One job in a process of its own: converters are noisy, large and sometimes crash, and none of that may reach the user.
 
-``python -m edgekit.worker module:function JOB.json RESULT.json`` calls ``function(job)``; what the job prints goes to a log.
+Loading a converter takes as long as many a conversion. So a job's process is forked from a warm one that has the converter
+loaded, has never run anything, and waits for the next job: ``python -m edgekit.worker MODULE ...`` forks one process per line
+that it reads and answers with how that ended.
 """
 
 from __future__ import annotations
 
+import atexit
 import errno
 import importlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, NoReturn, Self
 
 from edgekit.errors import EdgekitError, FailureKind, missing_converters
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 SOME_ROOM = 64 * 1024
 """Bytes: with less free, a log that is empty says that the disk was full."""
+MEMORY_EACH = 2 * 2**30
+"""One warm process may wait per so many bytes of memory."""
+STARTED, ENDED = "started", "ended"
+"""How a warm process begins its lines: the number of a job's process, and its exit status."""
+READ_WHEN_LOADING = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_")
+"""How environment variables begin that only count when libraries are loaded: processes are warm for their values."""
 
 
 class Workers:
     """The processes of jobs that are under way; leaving the context, or :meth:`kill`, ends those that still run."""
 
     def __init__(self) -> None:
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[_Warm] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -44,24 +54,28 @@ class Workers:
     def kill(self) -> None:
         """Kill every job's process group."""
         for process in list(self._running):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
 
-    def call(self, function: str, job: dict[str, Any], log: Path, timeout: float = 1800) -> Any:
+    def call(
+        self, function: str, job: dict[str, Any], log: Path, timeout: float = 1800, modules: tuple[str, ...] = ()
+    ) -> Any:
         """Call ``module:function`` with `job` in a fresh process and return its result (JSON in, JSON out).
 
         What it prints replaces `log`. An EdgekitError in the job is raised here again; a crash is EdgekitError (``crashed``,
-        ``out_of_memory``), more than `timeout` seconds are ``timed_out``.
+        ``out_of_memory``), more than `timeout` seconds are ``timed_out``. `modules` are loaded already where a process waits that
+        has them, and kept for the next job that names them.
         """
         stage = str(job.get("stage", "work"))
         log.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        log.write_bytes(b"")
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, _warm(modules) as process:
             question, answer = Path(folder) / "job.json", Path(folder) / "result.json"
             question.write_text(json.dumps(job), encoding="utf-8")
-            # -P: what lies in the user's current folder is not imported.
-            command = [sys.executable, "-P", "-m", "edgekit.worker", function, str(question), str(answer)]
-            with log.open("wb") as output:
-                status = self._run(command, output, timeout)
+            self._running.add(process)
+            try:
+                status = process.run([function, str(question), str(answer), str(log)], timeout)
+            finally:
+                self._running.discard(process)
             if status is None:
                 message = f"It took more than {timeout:.0f} s and was stopped."
                 raise EdgekitError(FailureKind.timed_out, stage, message, f"Log: {log}", retriable=True)
@@ -72,27 +86,134 @@ class Workers:
             raise EdgekitError(**{**result["failure"], "kind": FailureKind(result["failure"]["kind"])})
         return result["value"]
 
-    def _run(self, command: list[str], output: IO[bytes], timeout: float) -> int | None:
-        """Run to the end and return the exit status, None after `timeout` seconds."""
-        environment = {**os.environ, "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"}
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
+
+class _Warm:
+    """A process that has modules loaded and forks the processes of jobs, one at a time."""
+
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self.key = _key(modules)
+        self._job: int | None = None
+        self._sound = True
+        self._killed = False
+        # -P: what lies in the user's current folder is not imported.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "edgekit.worker", *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"},
             start_new_session=True,
+            text=True,
         )
-        self._running.add(process)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another job."""
+        return self._process.poll() is None and self._sound
+
+    def run(self, arguments: list[str], timeout: float) -> int | None:
+        """Run one job to its end and return its exit status (minus the signal that killed it); None after `timeout` seconds."""
+        assert self._process.stdin and self._process.stdout
+        timed_out = threading.Event()
+
+        def stop() -> None:
+            timed_out.set()
+            self.kill()
+
+        timer = threading.Timer(timeout, stop)
+        timer.daemon = True
+        timer.start()
+        self._sound = False  # until it has answered
         try:
-            return process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return None
+            request = {"arguments": arguments, "environment": dict(os.environ), "folder": _current_folder()}
+            with suppress(BrokenPipeError):
+                print(json.dumps(request), file=self._process.stdin, flush=True)
+            status = self._ended()
         finally:
+            timer.cancel()
+            self._end_job()
+        self._sound = status is not None and not self._killed
+        # A process that was killed answers nothing, which looks like a job that was killed.
+        return None if timed_out.is_set() else -signal.SIGKILL if status is None else status
+
+    def _ended(self) -> int | None:
+        """Wait for the job's end and return its exit status; None where nothing tells it any more."""
+        assert self._process.stdout
+        for line in self._process.stdout:
+            word, number = line.split()
+            if word == ENDED:
+                return int(number)
+            self._job = int(number)
+            if self._killed:  # before there was a job to kill
+                self._end_job()
+        return None
+
+    def kill(self) -> None:
+        """Kill the job that runs, with its children, and take no other."""
+        self._killed = True
+        self._end_job()
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin and self._process.stdout
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+    def _end_job(self) -> None:
+        if self._job is not None:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            self._running.discard(process)
+                os.killpg(self._job, signal.SIGKILL)
+
+
+_idle: list[_Warm] = []
+"""The processes that wait, the one that was used last at the end."""
+_taking = threading.Lock()
+
+
+@contextmanager
+def _warm(modules: tuple[str, ...]) -> Iterator[_Warm]:
+    """Give a process with `modules` loaded, one that waits or a new one, and let it wait after."""
+    key = _key(modules)
+    with _taking:
+        found = next((process for process in reversed(_idle) if process.key == key and process.alive), None)
+        if found is not None:
+            _idle.remove(found)
+    process = found or _Warm(modules)
+    try:
+        yield process
+    finally:
+        with _taking:
+            _idle.append(process)
+            room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY_EACH
+            surplus = [one for one in _idle if not one.alive] or _idle[: max(0, len(_idle) - room)]
+            for one in surplus:
+                _idle.remove(one)
+        for one in surplus:
+            one.close()
+
+
+def _key(modules: tuple[str, ...]) -> tuple[str, ...]:
+    return (
+        *modules,
+        *sorted(f"{name}={os.environ[name]}" for name in os.environ if name.startswith(READ_WHEN_LOADING)),
+    )
+
+
+def _current_folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # it was removed
+        return "/"
+
+
+@atexit.register
+def _close_all() -> None:
+    while _idle:
+        _idle.pop().close()
 
 
 def _crash(status: int, stage: str, log: Path) -> EdgekitError:
@@ -107,17 +228,67 @@ def _crash(status: int, stage: str, log: Path) -> EdgekitError:
     return EdgekitError(kind, stage, f"The process ended with {how}{said}", f"Log: {log}", retriable=True)
 
 
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone: a killed edgekit shall leave no converter at work."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def _end_with_edgekit(pipe: int) -> None:
+    """End this process when nobody holds the other end of `pipe` any more: a killed edgekit shall leave no converter at work."""
+    waiting = select.poll()
+    waiting.register(pipe, 0)  # only the end is of interest, which is always told
+    waiting.poll()
+    os.killpg(0, signal.SIGKILL)
 
 
-def main(arguments: list[str]) -> None:
-    """Run one job: the other side of :meth:`Workers.call`."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    function, question, answer = arguments
+def main(modules: list[str]) -> None:
+    """Load modules, then fork a process per line of standard input: the other side of :class:`_Warm`."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for module in modules:
+        with suppress(Exception):  # a job that needs it will say what is wrong with it
+            importlib.import_module(module)
+    # Bytes by bytes: what a buffer read ahead, a forked process would have as well.
+    while line := _line(0):
+        request = json.loads(line)
+        job = os.fork()
+        if job == 0:
+            _be_a_job(request, answers.fileno())
+        _, status = os.waitpid(job, 0)
+        print(ENDED, os.waitstatus_to_exitcode(status), file=answers, flush=True)
+
+
+def _line(pipe: int) -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(pipe, 1)):
+        line += byte
+    return line
+
+
+def _be_a_job(request: dict[str, Any], answers: int) -> NoReturn:
+    """Be the process of one job: apart from the warm one in session, environment, folder and output."""
+    status = 1
+    try:
+        os.setsid()
+        os.write(answers, f"{STARTED} {os.getpid()}\n".encode())
+        os.close(answers)
+        os.environ.clear()
+        os.environ.update({**request["environment"], "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"})
+        tempfile.tempdir = None  # which may have been found before
+        os.chdir(request["folder"])
+        function, question, answer, log = request["arguments"]
+        edgekit, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+        output = os.open(log, os.O_WRONLY | os.O_APPEND)
+        for source, to in ((nothing, 0), (output, 1), (output, 2)):
+            os.dup2(source, to)
+        threading.Thread(target=_end_with_edgekit, args=(edgekit,), daemon=True).start()
+        _run(function, question, answer)
+        status = 0
+    except BaseException:  # noqa: BLE001  (nothing may leave a forked process the way of the one that it was forked from)
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _run(function: str, question: str, answer: str) -> None:
+    """Call the function, and write its result or its failure."""
     job = json.loads(Path(question).read_text(encoding="utf-8"))
     module, _, name = function.partition(":")
     try:

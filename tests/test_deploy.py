@@ -10,17 +10,16 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import tiny
 
 from edgekit.recipe import KNOWN_TARGETS
-
-SMALL = ("v3_small", "--set", "model.resolution=96", "--set", "model.width=0.5", "--set", "weights={random: 0}")
 
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory):
     """A small network deployed to this machine for all its targets; the ledger stays for the tests that read it."""
     ledger = f"sqlite:///{tmp_path_factory.mktemp('deploy')}/ledger.sqlite"
-    command = ("deploy", *SMALL, "--device", "host", "--protocol", "emulated", "--json", "--ledger", ledger)
+    command = ("deploy", *tiny.OPTIONS, "--device", "host", "--protocol", "emulated", "--json", "--ledger", ledger)
     done = subprocess.run([sys.executable, "-m", "edgekit", *command], capture_output=True, text=True, check=False)
     return done, ledger
 
@@ -38,7 +37,7 @@ def test_deploy_fills_the_document_that_its_schema_describes(small_run):
         assert 0 < low <= entry["latency_ms"] <= high
         assert (entry["sessions"], entry["iterations"], entry["verdict"]) == (2, 6, "preliminary")
     for entry in document["artifacts"]:
-        assert entry["contract"] == "no contract"  # 0.5/96 has none
+        assert entry["contract"] == "no contract"
         assert entry["parity_kind"] == ("derived" if entry["format"] == "mlpackage" else "measured")
         assert entry["delegate_partitions"] == (None if entry["format"] == "mlpackage" else 1)
 
@@ -46,13 +45,11 @@ def test_deploy_fills_the_document_that_its_schema_describes(small_run):
 def test_progress_is_a_line_per_step_and_the_converters_are_silent(small_run):
     lines = small_run[0].stderr.splitlines()
     for target in KNOWN_TARGETS:
-        assert (
-            sum(line.startswith((f"v3_small {target}: compiled in", f"v3_small {target}: from")) for line in lines) == 1
-        )
+        assert sum(line.startswith((f"v1 {target}: compiled in", f"v1 {target}: from")) for line in lines) == 1
     assert sum(": session " in line for line in lines) == 2 * (len(KNOWN_TARGETS) - 1)
-    assert all(line.startswith(("v3_small ", "Waiting for another edgekit ")) for line in lines)
-    assert lines[0].startswith("v3_small 0.5/96: ")
-    assert "v3_small coreml/-/fp16: compiled only; host runs tflite, executorch" in lines
+    assert all(line.startswith(("v1 ", "Waiting for another edgekit ")) for line in lines)
+    assert lines[0].startswith(f"v1 {tiny.VARIANT}: ")
+    assert "v1 coreml/-/fp16: compiled only; host runs tflite, executorch" in lines
 
 
 def test_raw_samples_and_conditions_are_in_the_ledger(small_run):
@@ -79,7 +76,7 @@ def test_report_reads_the_same_from_the_ledger(small_run, edgekit):
 
 def test_a_second_deploy_compiles_nothing_and_strict_says_that_it_is_preliminary(small_run, edgekit):
     done = edgekit(
-        "deploy", *SMALL, "--device", "host", "--protocol", "emulated", "--strict", "--targets", KNOWN_TARGETS[0]
+        "deploy", *tiny.OPTIONS, "--device", "host", "--protocol", "emulated", "--strict", "--targets", KNOWN_TARGETS[0]
     )
     assert f"{KNOWN_TARGETS[0]}: from the cache" in done.stderr
     assert done.returncode == 3
@@ -87,7 +84,7 @@ def test_a_second_deploy_compiles_nothing_and_strict_says_that_it_is_preliminary
 
 
 def test_without_a_phone_pixel_is_compiled_verified_recorded_and_told(small_run, edgekit):
-    done = edgekit("deploy", *SMALL, "--device", "pixel", "--json")
+    done = edgekit("deploy", *tiny.OPTIONS, "--device", "pixel", "--json")
     assert done.returncode == 1
     document = json.loads(done.stdout)
     assert document["measurements"] == []
@@ -116,7 +113,7 @@ def test_a_broken_contract_stops_before_anything_is_compiled(edgekit, tmp_path):
 def test_parity_outside_its_limits_is_a_failure_and_is_not_timed(edgekit):
     limits = "parity={fp32: {max_absolute: 1.0e-12, max_relative: 1.0e-12}}"
     target = KNOWN_TARGETS[0]
-    done = edgekit("deploy", *SMALL, "--set", limits, "--device", "host", "--targets", target, "--json")
+    done = edgekit("deploy", *tiny.OPTIONS, "--set", limits, "--device", "host", "--targets", target, "--json")
     assert done.returncode == 1
     document = json.loads(done.stdout)
     assert document["measurements"] == []
@@ -129,7 +126,7 @@ def test_an_interrupt_keeps_what_was_measured_leaves_nothing_running_and_exits_w
     ledger = f"sqlite:///{tmp_path}/interrupted.sqlite"
     command = (
         "deploy",
-        *SMALL,
+        *tiny.OPTIONS,
         "--device",
         "host",
         "--protocol",

@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
     for name in ("v1", "v2", "v3_large"):  # one network under three names: it is compiled once
         recipe = (ROOT / "recipes/v1.yaml").read_text().replace("name: v1", f"name: {name}")
         recipe = re.sub(r"weights:.*?\n(?=preprocessing)", "weights: {random: 0}\n", recipe, flags=re.DOTALL)
-        recipe = recipe.replace("width: 1.0, resolution: 224", "width: 0.35, resolution: 64")
+        recipe = recipe.replace("width: 1.0, resolution: 224", "width: 0.25, resolution: 64, depth: 0.1")
         recipe = re.sub(r"grids: \[.*", "grids: [{resolution: [32, 64]}]", recipe)
         recipe += "targets: [tflite/xnnpack/fp32, coreml/-/fp16]\n"
         recipe += "parity: {int8: {min_snr_db: 0, min_top1_agreement: 0}}\n"  # random, tiny and int8: commands are tested here

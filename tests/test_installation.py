@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, build_artifacts
 from edgekit.recipe import load_recipe
 from edgekit.runners import read_events
-
-SMALL = ("--set", "model.width=0.35", "--set", "model.resolution=64", "--set", "weights={random: 0}")
 
 
 def run(*command, **options):
@@ -65,8 +64,7 @@ def test_the_wheel_in_an_empty_folder_finds_its_recipes_and_deploys(wheel, tmp_p
     )
     environment = {**os.environ, "PYTHONPATH": str(target)}
     arguments = (
-        "v3_large",
-        *SMALL,
+        *tiny.OPTIONS,
         "--device",
         "host",
         "--protocol",
@@ -87,7 +85,7 @@ def test_the_wheel_in_an_empty_folder_finds_its_recipes_and_deploys(wheel, tmp_p
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="tflite-runtime has no wheel for Python 3.12 and newer")
 def test_the_board_extra_runs_the_runner_with_tflite_runtime(wheel, tmp_path):
     programs = install(tmp_path / "board", f"{wheel}[board]")
-    recipe = load_recipe("v2", ("model.width=0.35", "model.resolution=64", "weights={random: 0}"))
+    recipe = load_recipe(*tiny.TINY)
     _, (built,) = build_artifacts(Plan.of(recipe, ["tflite/xnnpack/fp32"], photo_set()), lambda line: None, tmp_path)
     image = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype(np.float32)
     image.tofile(tmp_path / "in.bin")

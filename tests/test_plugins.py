@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 
 PLUGIN = Path(__file__).parent / "plugin"
-SMALL = ("v2", "--set", "model.width=0.35", "--set", "model.resolution=64", "--set", "weights={random: 0}")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def environment(tmp_path_factory):
 
 
 def test_a_plugged_backend_compiles_and_is_verified(edgekit, environment):
-    done = edgekit("compile", *SMALL, "--targets", "torchscript/-/fp32", "--json", env=environment)
+    done = edgekit("compile", *tiny.OPTIONS, "--targets", "torchscript/-/fp32", "--json", env=environment)
     assert done.returncode == 0, done.stderr
     (artifact,) = json.loads(done.stdout)["artifacts"]
     assert (artifact["format"], artifact["parity_top1_agreement"]) == ("pt", 1.0)
@@ -34,7 +34,7 @@ def test_a_plugged_backend_compiles_and_is_verified(edgekit, environment):
 def test_a_plugged_device_is_listed_and_measured_on(edgekit, environment):
     assert "next-door" in edgekit("devices", env=environment).stdout
     targets = "tflite/xnnpack/fp32,torchscript/-/fp32"
-    done = edgekit("deploy", *SMALL, "--targets", targets, "--device", "next-door", "--json", env=environment)
+    done = edgekit("deploy", *tiny.OPTIONS, "--targets", targets, "--device", "next-door", "--json", env=environment)
     assert done.returncode == 0, done.stderr
     (measurement,) = json.loads(done.stdout)["measurements"]
     assert (measurement["device"], measurement["target"]) == ("next-door", "tflite/xnnpack/fp32")
@@ -42,9 +42,11 @@ def test_a_plugged_device_is_listed_and_measured_on(edgekit, environment):
 
 
 def test_without_the_plug_in_its_names_are_unknown_and_the_known_ones_are_named(edgekit, environment):
-    done = edgekit("compile", *SMALL, "--targets", "torchscript/-/fp32")
+    done = edgekit("compile", *tiny.OPTIONS, "--targets", "torchscript/-/fp32")
     assert done.returncode == 2
     assert "tflite/xnnpack/fp32" in done.stderr
-    done = edgekit("deploy", *SMALL, "--device", "next-door", env={"EDGEKIT_PROFILES": environment["EDGEKIT_PROFILES"]})
+    done = edgekit(
+        "deploy", *tiny.OPTIONS, "--device", "next-door", env={"EDGEKIT_PROFILES": environment["EDGEKIT_PROFILES"]}
+    )
     assert done.returncode == 1 or done.returncode == 2
     assert "nothing provides the kind neighbour" in done.stderr

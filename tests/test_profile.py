@@ -17,7 +17,7 @@ TARGET = "tflite/xnnpack/fp32"
 RECIPE = """\
 name: {name}
 architecture: {architecture}
-model: {{width: 0.35, resolution: {resolution}, padding: torch, batch_norm_epsilon: 0.001}}
+model: {{width: 0.35, depth: 0.1, resolution: {resolution}, padding: torch, batch_norm_epsilon: 0.001}}
 weights: {{random: 0}}
 preprocessing: {{crop_fraction: 0.875, interpolation: bilinear, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}}
 targets: [{targets}]
@@ -47,7 +47,7 @@ def profile(*arguments, protocol="emulated"):
 
 
 def test_every_cell_is_one_run_and_a_broken_one_ends_nothing(edgekit, recipes, ledger):
-    chosen = recipes(one="", broken="expect: {0.35/64: {parameters: 1, multiply_adds: 2}}", three="")
+    chosen = recipes(one="", broken="expect: {0.35/64/depth=0.1: {parameters: 1, multiply_adds: 2}}", three="")
     done = edgekit(*profile(*chosen), "--json")
     assert done.returncode == 1
     document = json.loads(done.stdout)
@@ -90,7 +90,7 @@ def test_a_sweep_measures_every_variant_that_its_recipe_names(edgekit, recipes):
     chosen = recipes(one="sweep: {grids: [{resolution: [32, 64]}]}")
     done = edgekit(*profile(*chosen, "--sweep"), "--json")
     assert done.returncode == 0, done.stderr
-    assert [entry["variant"] for entry in json.loads(done.stdout)["measurements"]] == ["0.35/32", "0.35/64"]
+    assert [entry["variant"] for entry in json.loads(done.stdout)["measurements"]] == ["0.35/32/depth=0.1", "0.35/64/depth=0.1"]
     assert "[2/2]" in done.stderr
 
 

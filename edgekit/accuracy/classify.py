@@ -86,7 +86,7 @@ def _predict(
             "input": str(question),
             "output": str(answer),
         }
-        workers.call("edgekit.backends.build:predict", job, logs / "predict.log")
+        workers.call("edgekit.backends.build:predict", job, logs / "predict.log", modules=("torch",))
         with np.load(answer) as outputs:
             logits: NDArray[np.float32] = outputs["logits"]
     return logits

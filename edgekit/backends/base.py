@@ -5,6 +5,7 @@ class MyRuntime:
     format = "bin"
     targets = (Target("myruntime", "cpu", "fp32"),)
     distributions = ("myruntime",)
+    modules = ("myruntime",)
 
     def compile(self, model, target, calibration, output): ...
     def execute(self, artifact, images): ...
@@ -133,12 +134,17 @@ class Artifact:
 
 
 class Backend(Protocol):
-    """Compiles a model for its targets and, where it can, executes the result on this machine."""
+    """Compiles a model for its targets and, where it can, executes the result on this machine.
+
+    `distributions` are the packages whose versions tell artifacts apart, `modules` what takes long to load: it stays loaded from
+    one compilation to the next.
+    """
 
     name: str
     format: str
     targets: tuple[Target, ...]
     distributions: tuple[str, ...]
+    modules: tuple[str, ...]
     parity_kind: Literal["measured", "derived"]
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:

@@ -74,7 +74,9 @@ def build_target(
 
         def make(folder: Path) -> None:
             log = logs / f"{str(target).replace('/', '-')}.log"
-            facts = workers.call("edgekit.backends.build:compile_target", {**job, "folder": str(folder)}, log)
+            modules = (*backend_of(target).modules, "edgekit.backends.build")
+            compile_job = {**job, "folder": str(folder)}
+            facts = workers.call("edgekit.backends.build:compile_target", compile_job, log, modules=modules)
             (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
         folder, cached = cached_folder(cache_folder() / "artifacts", key, make)

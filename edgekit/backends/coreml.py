@@ -21,6 +21,7 @@ class CoreML:
     format = "mlpackage"
     targets = (Target("coreml", "-", "fp16"),)
     distributions = ("coremltools", "torch")
+    modules = ("coremltools", "edgekit.backends.mil_reference")
     parity_kind = "derived"
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:

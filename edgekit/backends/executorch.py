@@ -22,6 +22,13 @@ class ExecuTorch:
     format = "pte"
     targets = (FP32, INT8)
     distributions = ("executorch", "torch", "torchao")
+    modules = (
+        "executorch.exir",
+        "executorch.backends.xnnpack.partition.xnnpack_partitioner",
+        "executorch.backends.xnnpack.quantizer.xnnpack_quantizer",
+        "torchao.quantization.pt2e.quantize_pt2e",
+        "edgekit.backends.rewrite",
+    )
     parity_kind = "measured"
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:

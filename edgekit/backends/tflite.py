@@ -34,6 +34,7 @@ class TFLite:
     format = "tflite"
     targets = (FP32, INT8)
     distributions = ("litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert")
+    modules = ("litert_torch", "ai_edge_quantizer.quantizer", "ai_edge_litert.interpreter", "edgekit.backends.rewrite")
     parity_kind = "measured"
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:

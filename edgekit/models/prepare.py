@@ -87,7 +87,8 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
 
     def make(folder: Path) -> None:
         with Workers() as workers:
-            facts = workers.call("edgekit.models.prepare:prepare", {**job, "folder": str(folder)}, logs / "model.log")
+            prepare_job, modules = {**job, "folder": str(folder)}, ("torch", "edgekit.models.prepare")
+            facts = workers.call("edgekit.models.prepare:prepare", prepare_job, logs / "model.log", modules=modules)
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
     folder, _ = cached_folder(cache_folder() / "models", key, make)

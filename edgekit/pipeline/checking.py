@@ -19,7 +19,7 @@ from edgekit.pipeline.runs import start_run
 from edgekit.pipeline.turns import timing
 from edgekit.recipe import load_recipe
 
-TINY = ("v2", ("model.width=0.35", "model.resolution=64", "weights={random: 0}"))
+TINY = ("v1", ("model.width=0.25", "model.depth=0.1", "model.resolution=64", "weights={random: 0}"))
 PROBE = b"edgekit\n" * 1024
 
 

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from edgekit.cli import cli
 from edgekit.errors import UsageError
+from edgekit.recipe import known_recipes
 
 
 @pytest.fixture
@@ -55,9 +56,17 @@ def test_a_sweep_takes_all_its_values_after_one_option_or_from_the_recipe(run):
     assert len(json.loads(run("inspect", "v2", "--json", "--sweep").output)["recipes"]) == 22
 
 
-def test_one_broken_recipe_hides_none_of_the_others(run, tmp_path, monkeypatch):
+@pytest.fixture
+def few(monkeypatch):
+    """Only some recipes are known; all of them are counted in tests/cli/test_cli.py."""
+    known = {name: path for name, path in known_recipes().items() if name in {"v1", "v2", "ssdlite_v2", "lraspp_v2"}}
+    monkeypatch.setattr("edgekit.recipe.known_recipes", lambda: known)
+    return known
+
+
+def test_one_broken_recipe_hides_none_of_the_others(run, tmp_path, few):
     (tmp_path / "broken.yaml").write_text("name: broken\n")
-    monkeypatch.setenv("EDGEKIT_RECIPES", str(tmp_path))
+    few["broken"] = tmp_path / "broken.yaml"
     done = run("inspect", "--all", "--json")
     assert done.return_value == 2
     document = json.loads(done.output)
@@ -67,7 +76,7 @@ def test_one_broken_recipe_hides_none_of_the_others(run, tmp_path, monkeypatch):
     assert "broken: " in run("inspect", "--all").output
 
 
-def test_markdown_is_a_table_that_a_page_can_hold(run):
+def test_markdown_is_a_table_that_a_page_can_hold(run, few):
     done = run("inspect", "--all", "--format", "markdown")
     header, rule, *rows = done.output.splitlines()
     assert header.startswith("| recipe")

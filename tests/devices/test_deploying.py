@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+import tiny
 
 from edgekit.devices import remote
 from edgekit.devices.base import open_device
@@ -19,12 +20,11 @@ from edgekit.pipeline.plan import Sweep
 from edgekit.recipe import load_recipe
 from edgekit.runners import infer
 
-SMALL = ("model.width=0.35", "model.resolution=64", "weights={random: 0}")
 TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")
 
 
 def plan():
-    return Plan.of(load_recipe("v2", SMALL), TARGETS, photo_set())
+    return Plan.of(load_recipe(*tiny.TINY), TARGETS, photo_set())
 
 
 def deploy(profile, ledger):
@@ -119,11 +119,9 @@ def test_a_link_that_breaks_in_the_middle_ends_its_cell_and_the_sweep_goes_on(
 def test_an_interrupt_leaves_the_phone_as_it_was_found(android, profile_of, tmp_path, capsule):
     before = android.state()
     (tmp_path / "lab.yaml").write_text(profile_of(android).model_dump_json(exclude_none=True))
-    overrides = [part for override in SMALL for part in ("--set", override)]
     command = [
         "deploy",
-        "v2",
-        *overrides,
+        *tiny.OPTIONS,
         "--device",
         tmp_path / "lab.yaml",
         "--protocol",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.internal import encoder
 
@@ -277,8 +278,7 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
             "broken": {"kind": "executor_runner", "backend": "tflite", "program": benchmark},
         },
     )
-    small = ("model.width=0.35", "model.resolution=64", "weights={random: 0}")
-    plan = Plan.of(load_recipe("v2", small), ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32"), photo_set())
+    plan = Plan.of(load_recipe(*tiny.TINY), ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32"), photo_set())
     lines = []
     run = start_run("deploy", Sweep((plan,), (found,), PROTOCOLS["emulated"], None), ledger, lines.append, seed=0)
     measured = {one.target: one for one in ledger.measurements(run)}
@@ -303,7 +303,7 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
     assert theirs.conditions["parity_on_device"]["snr_db"] > 80
     # 7 runs of 1.5, 2.5 ... 7.5 ms: the first, three to warm up, three that count.
     assert [session.samples for session in ledger.sessions(theirs.id)] == [[5_500_000, 6_500_000, 7_500_000]] * 2
-    assert "v2 tflite/gpu/fp32: session 1 of 2: 210.50 ms, 20 runs" in "\n".join(lines)
+    assert "v1 tflite/gpu/fp32: session 1 of 2: 210.50 ms, 20 runs" in "\n".join(lines)
 
     table = markdown(rows_of(ledger, run))
     (row,) = (line for line in table.splitlines() if "| tflite/gpu/fp32" in line)
@@ -328,8 +328,7 @@ END""",
     )
     tool = Tool(kind="benchmark_model", backend="tflite", program=program)
     found = profile_of(there, tools={"gpu": tool}).model_copy(update={"runs": ()})
-    small = ("model.width=0.35", "model.resolution=64", "weights={random: 0}")
-    plan = Plan.of(load_recipe("v2", small), ("tflite/xnnpack/fp32",), photo_set())
+    plan = Plan.of(load_recipe(*tiny.TINY), ("tflite/xnnpack/fp32",), photo_set())
     run = start_run("deploy", Sweep((plan,), (found,), PROTOCOLS["emulated"], None), ledger, lambda line: None, seed=0)
     assert ledger.failures(run) == []
     (one,) = ledger.measurements(run)

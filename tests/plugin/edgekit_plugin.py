@@ -16,6 +16,7 @@ class TorchScript:
     format = "pt"
     targets = (Target("torchscript", "-", "fp32"),)
     distributions = ("torch",)
+    modules = ("torch",)
     parity_kind = "measured"
 
     def compile(self, model, target, calibration, output):

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tiny
 
 from edgekit.capsule import build_capsule, command
 from edgekit.capsule.build import _Compilers
@@ -17,13 +18,13 @@ from edgekit.recipe import load_recipe
 from edgekit.runners import PYTHON_RUNNER, read_events
 
 TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")
-SMALL = ("model.width=0.35", "model.resolution=64", "weights={random: 0}")
+
 MACHINE = platform.machine()
 
 
 @pytest.fixture(scope="module", params=TARGETS)
 def artifact(request, tmp_path_factory):
-    plan = Plan.of(load_recipe("v2", SMALL), [request.param], photo_set())
+    plan = Plan.of(load_recipe(*tiny.TINY), [request.param], photo_set())
     _, (built,) = build_artifacts(plan, lambda line: None, tmp_path_factory.mktemp("logs"))
     return built.artifact
 

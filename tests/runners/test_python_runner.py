@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, build_artifacts
 from edgekit.recipe import load_recipe
 from edgekit.runners import PYTHON_RUNNER, read_events
 
-SMALL = ("model.width=0.35", "model.resolution=96", "weights={random: 0}")
-
 
 @pytest.fixture(scope="module", params=["tflite/xnnpack/fp32", "executorch/xnnpack/fp32"])
 def artifact(request, tmp_path_factory):
-    plan = Plan.of(load_recipe("v2", SMALL), [request.param], photo_set())
+    plan = Plan.of(load_recipe(*tiny.TINY), [request.param], photo_set())
     _, (built,) = build_artifacts(plan, lambda line: None, tmp_path_factory.mktemp("log") / "log")
     return built.artifact
 
@@ -62,7 +61,7 @@ def test_outputs_are_one_per_input_in_their_order(artifact, tmp_path):
 
 
 def test_a_runtime_that_starts_other_threads_than_asked_is_seen(tmp_path):
-    plan = Plan.of(load_recipe("v2", SMALL), ["tflite/xnnpack/fp32"], photo_set())
+    plan = Plan.of(load_recipe(*tiny.TINY), ["tflite/xnnpack/fp32"], photo_set())
     _, (built,) = build_artifacts(plan, lambda line: None, tmp_path / "log")
     lie = (
         "import ai_edge_litert.interpreter as i\nreal = i.Interpreter\n"
