@@ -132,6 +132,7 @@ class _Warm:
         finally:
             timer.cancel()
             self._end_job()
+            self._job = None
         self._sound = status is not None and not self._killed
         # A process that was killed answers nothing, which looks like a job that was killed.
         return None if timed_out.is_set() else -signal.SIGKILL if status is None else status

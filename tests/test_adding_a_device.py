@@ -5,11 +5,11 @@ import platform
 import shlex
 
 import pytest
+import tiny
 from pages import Page
 
 PAGE = Page("adding-a-device.md")
 FILES, COMMANDS = PAGE.files, PAGE.commands
-SMALL = ("--set", "model.width=0.5", "--set", "model.resolution=64", "--set", "weights={random: 0}")
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def test_the_page_has_one_file_one_profile_and_their_package():
 def test_every_command_of_the_page_runs(stranger, edgekit):
     folder, environment = stranger
     for command in COMMANDS[1:]:
-        more = (*SMALL, "--protocol", "emulated", "--json") if " deploy " in command else ()
-        arguments = shlex.split(command.replace("recipes/v3_small.yaml", "v3_small"))[1:]
+        more = (*tiny.OPTIONS[1:], "--protocol", "emulated", "--json") if " deploy " in command else ()
+        arguments = shlex.split(command.replace("recipes/v3_small.yaml", tiny.RECIPE))[1:]
         done = edgekit(*arguments, *more, cwd=folder, env=environment)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     (measurement,) = json.loads(done.stdout)["measurements"]

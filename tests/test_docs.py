@@ -27,7 +27,7 @@ def test_commands_are_shown_at_all():
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path):
     """A folder like a checkout whose recipes are small and whose host takes the shortest protocol: commands run as written."""
     for name in ("v1", "v2", "v3_large"):  # one network under three names: it is compiled once
         recipe = (ROOT / "recipes/v1.yaml").read_text().replace("name: v1", f"name: {name}")
@@ -35,7 +35,6 @@ def folder(tmp_path, monkeypatch):
         recipe = recipe.replace("width: 1.0, resolution: 224", "width: 0.25, resolution: 64, depth: 0.1")
         recipe = re.sub(r"grids: \[.*", "grids: [{resolution: [32, 64]}]", recipe)
         recipe += "targets: [tflite/xnnpack/fp32, coreml/-/fp16]\n"
-        recipe += "parity: {int8: {min_snr_db: 0, min_top1_agreement: 0}}\n"  # random, tiny and int8: commands are tested here
         (tmp_path / "recipes").mkdir(exist_ok=True)
         (tmp_path / f"recipes/{name}.yaml").write_text(recipe)
     (tmp_path / "device_profiles").mkdir()
@@ -46,7 +45,6 @@ def folder(tmp_path, monkeypatch):
 
     shutil.copy(Path(data.__path__[0]) / "chelsea.png", tmp_path / "PHOTO")
     (tmp_path / "FILE").write_bytes(b"a checkpoint")
-    monkeypatch.setenv("EDGEKIT_CACHE", str(ROOT / ".cache" / "docs"))
     return tmp_path
 
 

@@ -90,7 +90,10 @@ def test_a_sweep_measures_every_variant_that_its_recipe_names(edgekit, recipes):
     chosen = recipes(one="sweep: {grids: [{resolution: [32, 64]}]}")
     done = edgekit(*profile(*chosen, "--sweep"), "--json")
     assert done.returncode == 0, done.stderr
-    assert [entry["variant"] for entry in json.loads(done.stdout)["measurements"]] == ["0.35/32/depth=0.1", "0.35/64/depth=0.1"]
+    assert [entry["variant"] for entry in json.loads(done.stdout)["measurements"]] == [
+        "0.35/32/depth=0.1",
+        "0.35/64/depth=0.1",
+    ]
     assert "[2/2]" in done.stderr
 
 

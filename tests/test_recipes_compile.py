@@ -10,7 +10,6 @@ from edgekit.recipe import KNOWN_TARGETS, known_recipes, load_recipe
 RECIPES = sorted(known_recipes())
 FAMILIES = {ARCHITECTURES[load_recipe(name).architecture].module: name for name in reversed(RECIPES)}
 """Module of a paper -> one of its recipes."""
-SIZES = {"vgg16": 224}  # others go through adaptive pooling, which splits the delegate
 TURNS = {
     "tflite/xnnpack/fp32": ("efficientnet_b0", "lraspp_v2", "mobilenet_edgetpu"),
     "tflite/xnnpack/int8": ("resnet18", "ssd_v2_coco", "v2"),
@@ -45,7 +44,7 @@ def test_each_family_and_each_target_has_its_turn():
 def test_each_family_compiles_small_and_computes_what_pytorch_does(name, target, tmp_path):
     recipe = load_recipe(name)
     known = ARCHITECTURES[recipe.architecture]
-    resolution = SIZES.get(name, min(2 * known.smallest, max(300, known.smallest)))
+    resolution = min(2 * known.smallest, max(300, known.smallest))
     small = [f"model.resolution={resolution}", "weights={random: 0}"]
     small += ["model.width=0.5"] if "width" in known.takes else []
     small += ["model.depth=0.1"] if "depth" in known.takes else []  # every block of the table once

@@ -80,18 +80,19 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
 @click.argument("name")
 @device_set_option
 def setup(name: str, device_overrides: tuple[str, ...]) -> None:
-    """Make a board's own Python environment with the TFLite runtime that it can take.
+    """Make a device's own Python environment with the runtime that it can take.
 
-    For profiles with `runner: python`. Example: edgekit devices setup raspberry-pi-5
+    Macs need one (coremltools), boards where their profile says `runner: python` (TFLite). Example: edgekit devices setup mac
     """
+    from edgekit.devices.apple import Mac
     from edgekit.devices.base import opened
     from edgekit.devices.linux import LinuxBoard
     from edgekit.devices.profile import load_profile
     from edgekit.errors import UsageError
 
     with opened(load_profile(name, device_overrides)) as device:
-        if not isinstance(device, LinuxBoard):
-            raise UsageError(f"{name} is no Linux board.", "Others need no setup.")
+        if not isinstance(device, LinuxBoard | Mac):
+            raise UsageError(f"{name} is neither a Linux board nor a Mac.", "Others need no setup.")
         click.echo(device.setup().rstrip())
 
 

@@ -13,7 +13,7 @@ from edgekit.document import Strict, load_document
 from edgekit.places import find_document, known_documents
 from edgekit.target import Target
 
-ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts")
+ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts", "development_team")
 """What differs from desk to desk: keys that the environment may give as well."""
 
 
@@ -42,7 +42,8 @@ class DeviceProfile(Strict):
     `model` is what the device must call itself, `published` the device of published latencies that it is compared with.
     `port` is 5555 for adb and 22 for SSH where it is not given. `emulated` says that it is no real hardware: a condition.
     `max_temperature_c` holds measuring until the hottest sensor is below. `runner` is what times artifacts: edgekit's own
-    ``capsule`` or the board's ``python``, which `edgekit devices setup` makes ready. `tools` time artifacts in addition, each
+    ``capsule`` or the board's ``python``, which `edgekit devices setup` makes ready. `compute_units` are what
+    Core ML may use, `development_team` signs coremltools' app for an iPhone. `tools` time artifacts in addition, each
     under the name of a delegate: ``gpu`` makes rows of ``tflite/gpu/fp32``.
     """
 
@@ -62,6 +63,8 @@ class DeviceProfile(Strict):
     known_hosts: str | None = None
     folder: Annotated[str, Field(pattern=r"^/[\w./-]+$")] | None = None
     runner: Literal["capsule", "python"] = "capsule"
+    compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"
+    development_team: str | None = None
     emulated: bool = False
     max_temperature_c: float | None = None
     tools: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], Tool] = Field(default_factory=dict)

@@ -38,17 +38,16 @@ LOST = {FailureKind.link_lost, FailureKind.offline}
 
 # A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
 # of this shell waits for the program's shell to be there.
-START = """mkdir -p {work} && cd {work} && trap '' HUP && {{ setsid sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
-tries=0; while [ ! -f pid ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; [ -f pid ] && cat {boot_id}"""
+START = """mkdir -p {work} && cd {work} && trap '' HUP && {{ {detach}sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
+tries=0; while [ ! -f pid ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; [ -f pid ] && {boot_id}"""
 INNER = """echo $$ > pid; {program} > out 2> err; echo $? > status.part; mv status.part status"""
-POLL = """cat {boot_id}; cd {work} 2> /dev/null || {{ echo gone; exit 0; }}
+POLL = """{boot_id}; cd {work} 2> /dev/null || {{ echo gone; exit 0; }}
 if [ -f status ]; then cat status; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running
 elif [ -f status ]; then cat status; else echo gone; fi"""
 END = """cd {root}/work 2> /dev/null || exit 0
 for folder in {which}; do [ -f "$folder/pid" ] && kill -9 -"$(cat "$folder/pid")" 2> /dev/null; rm -rf "$folder"; done; true"""
 UNDO = """cd {root} 2> /dev/null && [ -f restore.sh ] || exit 0
 sh restore.sh > /dev/null 2>&1; rm restore.sh; echo undone"""
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 SPEEDS = """cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
 for file in cpufreq/cpuinfo_max_freq cpu_capacity; do
 [ -r $cpu/$file ] && echo $file ${cpu#cpu} $(cat $cpu/$file); done; done; true"""
@@ -58,6 +57,11 @@ GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /
 
 class RemoteDevice(ABC):
     """What an Android phone and a Linux board have in common; the subclasses know how to ask the system who it is."""
+
+    # What not every Unix system calls the same.
+    detach = "setsid "
+    sha256 = "sha256sum"
+    boot_id = "cat /proc/sys/kernel/random/boot_id"
 
     def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
         self.profile, self.link, self.root = profile, link, root
@@ -197,14 +201,16 @@ class RemoteDevice(ABC):
         deadline = time.monotonic() + timeout
         self._end_programs()
         with self._ended(work):
-            boot_id = self.check(START.format(work=work, inner=shlex.quote(inner), boot_id=BOOT_ID)).strip()
+            boot_id = self.check(
+                START.format(work=work, inner=shlex.quote(inner), detach=self.detach, boot_id=self.boot_id)
+            ).strip()
             status = self._wait(work, boot_id, deadline, arguments, timeout)
             return Completed(status, self._text(f"{work}/out"), self._text(f"{work}/err"))
 
     def _wait(self, work: str, boot_id: str, deadline: float, arguments: Sequence[str], timeout: float) -> int:
         pause = POLL_SECONDS[0]
         while True:
-            words = self._patiently(POLL.format(work=work, boot_id=BOOT_ID), deadline).split()
+            words = self._patiently(POLL.format(work=work, boot_id=self.boot_id), deadline).split()
             if words[:1] != [boot_id]:
                 self._rebooted()
             if words[1] not in {"running", "gone"}:
@@ -290,12 +296,12 @@ class RemoteDevice(ABC):
 
     def _hashes(self, remotes: Sequence[str]) -> dict[str, str]:
         """Return path -> SHA-256 of those files that are there."""
-        said = self.check(f"sha256sum {shlex.join(remotes)} 2> /dev/null; true", timeout=4 * COMMAND_SECONDS)
+        said = self.check(f"{self.sha256} {shlex.join(remotes)} 2> /dev/null; true", timeout=4 * COMMAND_SECONDS)
         pairs = (line.split(maxsplit=1) for line in said.splitlines())
         return {pair[1].lstrip("*"): pair[0] for pair in pairs if len(pair) == 2}
 
     def _check_space(self, size: int, name: str) -> None:
-        told = self.check(f"mkdir -p {self.root}/files && df -k {self.root} | tail -n 1").split()
+        told = self.check(f"mkdir -p {self.root}/files && df -kP {self.root} | tail -n 1").split()
         free = int(told[-3]) * 1024 if len(told) >= 5 and told[-3].isdigit() else None
         if free is not None and free < size + SPARE_BYTES:
             needed = f"{name} needs {size / 1e6:.0f} MB, and {SPARE_BYTES / 1e6:.0f} MB are to stay free"

@@ -1,7 +1,8 @@
 """Estimators and intervals. Sessions are the unit: variation between processes is larger than within one.
 
 The headline is the median of session medians; its interval is the order-statistic interval over them. Both are free of any
-assumption about the distribution. Times are integers in nanoseconds going in and milliseconds coming out.
+assumption about the distribution. Times are integers in nanoseconds going in and milliseconds coming out. SciPy's statistics
+take two seconds to load: who only reads a ledger does not wait for them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel
-from scipy import stats
 
 NANOSECONDS = 1e6  # per millisecond
 
@@ -65,6 +65,8 @@ def order_statistic_interval(values: Sequence[float], confidence: float = 0.95) 
     With too few values for that (fewer than 6 for 95 %) it is their range, with the confidence that the range has:
     1 - 2 ** (1 - n), the chance that not all values lie on one side of the median. ValueError without values.
     """
+    from scipy import stats
+
     if not values:
         raise ValueError("no values")
     ordered, n = sorted(values), len(values)
@@ -82,6 +84,8 @@ def quantile_upper_bound(values: Sequence[float], quantile: float, confidence: f
 
     Distribution-free; needs n >= 29 for 90 % and n >= 299 for 99 %.
     """
+    from scipy import stats
+
     n = len(values)
     rank = int(
         stats.binom.ppf(confidence, n, quantile)
@@ -91,6 +95,8 @@ def quantile_upper_bound(values: Sequence[float], quantile: float, confidence: f
 
 def summarise(samples: Sequence[Sequence[int]], loads: Sequence[int], firsts: Sequence[int]) -> Summary:
     """Summarise the sessions of one measurement; every argument has an entry per session, in nanoseconds."""
+    from scipy import stats
+
     medians = [session_centre(session, None) for session in samples]
     pooled = np.fromiter(chain.from_iterable(samples), dtype=np.float64) / NANOSECONDS
     upper = quantile_upper_bound(pooled.tolist(), 0.9)

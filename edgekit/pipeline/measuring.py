@@ -52,6 +52,8 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
     device.prepare()
     identity, before = device.identify(), device.state()
     described = {"model": identity.model, "os_build": identity.os_build, **identity.facts}
+    if device.profile.published:
+        described["published_as"] = device.profile.published
     run.ledger.record_device(identity.hash, device.profile.name, described)
     ids = [
         run.ledger.begin_measurement(one.ready.id, identity.hash, one.target, protocol.model_dump()) for one in timings

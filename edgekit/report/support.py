@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import ArtifactRecord, FailureRecord
@@ -43,6 +41,8 @@ def support_matrix(ledger: Ledger) -> str:
         table.append(cells)
     if not table:
         return "The ledger holds no build yet; `edgekit compile --all` makes them.\n"
+    import pandas as pd
+
     lines = pd.DataFrame(table).to_markdown(index=False, disable_numparse=True)
     below = "\n".join(notes)
     return f"{lines}\n\n{LEGEND}\n" + (f"\n{below}\n" if notes else "")

@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -27,10 +26,7 @@ LATENCY_NOTE = (
 )
 MEAN_NOTE = "mean: the tool gives neither samples nor a median, so it is the median of session means."
 P90_NOTE = "p90: 90th percentile of all runs (≤ its distribution-free upper 95 % bound)."
-PAPER_NOTE = (
-    "Pixel columns: published, arXiv:1905.02244v5 Tables 3, 6, 7 (fp32) and 4 (int8), single large core; "
-    "other devices than the one measured."
-)
+PAPER_NOTE = "Pixel columns: published, arXiv:1905.02244v5 Tables 3, 6, 7 (fp32) and 4 (int8), single large core; "
 
 
 def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -40,6 +36,8 @@ def records(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def csv(rows: Sequence[Row]) -> str:
     """Return the table as CSV with a header; what is not known is empty."""
+    import pandas as pd
+
     return str(pd.DataFrame(records(rows)).to_csv(index=False))
 
 
@@ -73,6 +71,8 @@ def markdown(rows: Sequence[Row]) -> str:
         "Size, MB",
         *(key for key in cells[0] if "(published)" in key),
     }
+    import pandas as pd
+
     align = ["right" if key in numeric else "left" for key in cells[0]]
     table = pd.DataFrame(cells).to_markdown(index=False, colalign=align, disable_numparse=True)
     return f"{table}\n\n" + "".join(f"- {note}\n" for note in notes(rows))
@@ -168,10 +168,21 @@ def notes(rows: Sequence[Row], elsewhere: bool = True) -> list[str]:
     for row in rows:
         found |= dict.fromkeys(_notes_of(row))
     if any(row.paper for row in rows):
-        found[PAPER_NOTE] = None
+        found[PAPER_NOTE + _whose_columns(rows)] = None
     if elsewhere:
         found |= dict.fromkeys(note for row in rows for note in _published_elsewhere(row))
     return list(found)
+
+
+def _whose_columns(rows: Sequence[Row]) -> str:
+    """Return whether a published column is of the phone that was measured: of its model, with another build and runtime."""
+    same = {
+        row.conditions["published_as"]: row.device
+        for row in rows
+        if row.conditions and "published_as" in row.conditions
+    }
+    named = [f"{column} is the model of {device}" for column, device in same.items()]
+    return f"{', '.join(named)}, other builds and runtimes." if named else "other devices than the one measured."
 
 
 def _notes_of(row: Row) -> list[str]:
@@ -214,11 +225,19 @@ def _conditions(row: Row) -> str:
     cpu = told.get("affinity")
     return (
         f"{row.device}: {told.get('model', 'unknown')}, {told.get('soc', 'unknown')}, {told.get('os_build', 'unknown')}; "
-        f"protocol {row.protocol}, {told.get('threads', 'unknown')} thread{'' if told.get('threads') == 1 else 's'}, "
+        f"protocol {row.protocol}, {_workers(told)}, "
         f"CPU {cpu[0] if cpu and len(cpu) == 1 else 'unknown'}, "
         f"clock {told['before'].get('clock_rung', 'unknown')}, temperature {told['before'].get('temperature_c', 'unknown')}, "
         f"{'emulated' if told.get('emulated') else 'not emulated'}."
     )
+
+
+def _workers(told: dict[str, Any]) -> str:
+    """Return how many threads did the work, or which units Core ML was allowed and preferred for how many operations."""
+    if "compute_units" in told:
+        preferred = ", ".join(f"{count} {unit}" for unit, count in told["compute_plan"].items())
+        return f"compute units {told['compute_units']} (preferred: {preferred})"
+    return f"{told.get('threads') or 'unknown'} thread{'' if told.get('threads') == 1 else 's'}"
 
 
 def _tool(row: Row, told: dict[str, Any]) -> str:

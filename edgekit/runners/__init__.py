@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgekit.errors import EdgekitError, FailureKind
 
 PYTHON_RUNNER = Path(__file__).with_name("python_runner.py")
+COREML_RUNNER = Path(__file__).with_name("coreml_runner.py")
 NATIVE_SOURCES = Path(__file__).with_name("native")
 
 

@@ -10,16 +10,16 @@ from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifacts
 from edgekit.recipe import load_recipe
 
-TARGETS = ("tflite/xnnpack/fp32", "tflite/xnnpack/int8", "executorch/xnnpack/fp32", "executorch/xnnpack/int8")
+RUNTIMES = ["tflite", pytest.param("executorch", marks=pytest.mark.slow)]
 
 
-@pytest.fixture
-def v2(v2_checkpoint, tmp_path):
-    """The recipe, the prepared model and its artifacts by target."""
-    recipe = load_recipe("v2")
-    prepared, built = build_artifacts(Plan.of(recipe, TARGETS, photo_set()), lambda line: None, tmp_path / "log")
-    assert [one.failure for one in built] == [None] * len(TARGETS)
-    return recipe, prepared, {str(one.target): one.artifact for one in built}
+@pytest.fixture(params=RUNTIMES)
+def v2(v2_checkpoint, tmp_path, request):
+    """The recipe, the prepared model and its artifacts of one runtime by precision."""
+    recipe, targets = load_recipe("v2"), [f"{request.param}/xnnpack/{precision}" for precision in ("fp32", "int8")]
+    prepared, built = build_artifacts(Plan.of(recipe, targets, photo_set()), lambda line: None, tmp_path / "log")
+    assert [one.failure for one in built] == [None, None]
+    return recipe, prepared, {one.target.precision: one.artifact for one in built}
 
 
 def test_fp32_artifacts_give_pytorchs_top1_on_all_labelled_photos_and_int8_is_reported(v2, labelled_photos, capsys):
@@ -33,13 +33,13 @@ def test_fp32_artifacts_give_pytorchs_top1_on_all_labelled_photos_and_int8_is_re
     assert (reference.argmax(1) == labels).sum() >= 18
     assert sum(label in np.argsort(-row)[:5] for row, label in zip(reference, labels, strict=True)) == 20
     agreement = {}
-    for target, artifact in artifacts.items():
+    for precision, artifact in artifacts.items():
         (logits,) = backend_of(artifact.target).execute(artifact.path, images)
-        agreement[target] = int((logits.argmax(1) == reference.argmax(1)).sum())
+        agreement[precision] = int((logits.argmax(1) == reference.argmax(1)).sum())
     with capsys.disabled():
-        print(f"\nMobileNetV2, top-1 equal to PyTorch's of 20 labelled photos: {agreement}")
-    assert agreement["tflite/xnnpack/fp32"] == agreement["executorch/xnnpack/fp32"] == 20
-    assert set(agreement) == set(TARGETS)
+        print(f"\nMobileNetV2, {artifact.target.backend}, top-1 equal to PyTorch's of 20 labelled photos: {agreement}")
+    assert agreement["fp32"] == 20
+    assert agreement["int8"] >= 8  # 12 and 14 were seen; random logits agree on none
 
 
 @pytest.mark.parametrize(

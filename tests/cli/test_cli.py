@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
+import tiny
 
 from edgekit.cli import COMMANDS
 from edgekit.errors import LABELS, ExitCode, FailureKind
@@ -129,7 +130,7 @@ def test_paths_that_are_not_utf8_work_but_for_the_cache_which_says_so(edgekit, t
     done = edgekit("inspect", recipe)
     assert done.returncode == 0, done.stderr
     assert "contract met" in done.stdout
-    small = ("--set", "model.resolution=32", "--set", "model.width=0.25", "--targets", "tflite/xnnpack/fp32")
+    small = (*tiny.OPTIONS[1:], "--targets", "coreml/-/fp16")
     assert edgekit("compile", recipe, *small).returncode == 0
     done = edgekit("compile", recipe, *small, env={"EDGEKIT_CACHE": str(folder / "cache")})
     assert done.returncode == 2

@@ -6,7 +6,7 @@ they fail.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -16,8 +16,9 @@ from edgekit.devices.profile import DeviceProfile
 from . import roots
 from .android import AndroidLab
 from .board import BoardLab
+from .mac import MacLab
 
-DEVICES = {"android", "android_arm64", "board", "board_arm64", "make_android", "make_board"}
+DEVICES = {"android", "android_arm64", "board", "board_arm64", "mac", "make_android", "make_board"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m device` chooses
@@ -67,6 +68,14 @@ def android_arm64(make_android) -> AndroidLab:
 def board(make_board) -> BoardLab:
     """This machine as a board, with the tests' Python as its `python3`."""
     return make_board()
+
+
+@pytest.fixture
+def mac(missing) -> Iterator[MacLab]:
+    """A Mac to which no phone is attached."""
+    _need(missing)
+    with MacLab() as started:
+        yield started
 
 
 @pytest.fixture

@@ -428,7 +428,7 @@ def test_a_new_head_shows_in_the_label_and_the_identity_and_is_not_trained(tmp_p
 @pytest.mark.parametrize("seed", [None, 0])
 def test_parity_judges_top1_only_without_a_new_head(tmp_path, seed):
     class Asked:
-        def call(self, function, job, log):
+        def call(self, function, job, log, modules):
             self.job = job
             raise EdgekitError(FailureKind.crashed, "compile", "enough")
 

@@ -45,7 +45,7 @@ def manifest(target, **changes):
     }
 
 
-def measure(ledger, run, target, milliseconds, sessions=3):
+def measure(ledger, run, target, milliseconds, sessions=3, **conditions):
     artifact = ledger.record_artifact(run, manifest(target))
     ledger.record_device("d", "host", {})
     id = ledger.begin_measurement(artifact, "d", target, {"name": "quick"})
@@ -54,7 +54,11 @@ def measure(ledger, run, target, milliseconds, sessions=3):
         ledger.add_session(id, block, load_ns=1, first_ns=1, samples=session, environment={})
     summary = summarise(samples, [1] * sessions, [1] * sessions).model_dump()
     ledger.finish_measurement(
-        id, verdict="preliminary", evidence="few", summary=summary, conditions={"soc": "a chip", "before": {}}
+        id,
+        verdict="preliminary",
+        evidence="few",
+        summary=summary,
+        conditions={"soc": "a chip", "before": {}, **conditions},
     )
 
 
@@ -67,6 +71,16 @@ def run(ledger):
     failure = Failure(FailureKind.compilation, "compile", "No such operator.", "Use another.")
     ledger.record_failure(run, failure, recipe="v3_large", variant="1.0/224", target="executorch/xnnpack/fp32")
     return run
+
+
+def test_a_phone_of_a_published_model_is_told_from_other_devices(ledger):
+    run = ledger.begin_run("deploy", 0, {"name": "quick"}, {})
+    measure(ledger, run, "tflite/xnnpack/fp32", 4.0)
+    assert "single large core; other devices than the one measured." in markdown(rows_of(ledger, run))
+    measure(ledger, run, "tflite/xnnpack/int8", 4.0, published_as="Pixel 1")
+    assert "single large core; Pixel 1 is the model of host, other builds and runtimes." in markdown(
+        rows_of(ledger, run)
+    )
 
 
 def test_a_row_per_cell_whatever_became_of_it(ledger, run):

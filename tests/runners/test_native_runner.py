@@ -32,7 +32,7 @@ def artifact(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
     """A network with several outputs."""
-    small = ("model.resolution=96", "weights={random: 0}")
+    small = ("model.width=0.35", "model.resolution=64", "model.input_width=96")
     plan = Plan.of(load_recipe("ssdlite_v3_small", small), TARGETS[:1], photo_set())
     _, (built,) = build_artifacts(plan, lambda line: None, tmp_path_factory.mktemp("logs"))
     return built.artifact

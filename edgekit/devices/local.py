@@ -1,0 +1,42 @@
+"""The link to this computer itself, for devices that are reached by a shell and happen to be here."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from edgekit.devices.base import Completed
+from edgekit.errors import EdgekitError, FailureKind
+
+
+class LocalLink:
+    """A link that leads nowhere else; see :class:`edgekit.devices.link.Link`."""
+
+    where = "this computer"
+
+    def connect(self) -> None:
+        """Do nothing: it is here."""
+
+    def shell(self, command: str, timeout: float) -> Completed:
+        """Run a command; EdgekitError (``link_lost``) after `timeout` seconds."""
+        arguments = ["sh", "-c", command]
+        try:
+            done = subprocess.run(
+                arguments, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, errors="replace", check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            message = f"A command was not over within {timeout:.0f} s: {command.splitlines()[0][:80]}"
+            raise EdgekitError(FailureKind.link_lost, "device", message, retriable=True) from error
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+    def send(self, local: Path, remote: str, timeout: float) -> None:
+        """Copy a file."""
+        shutil.copyfile(local, remote)
+
+    def fetch(self, remote: str, local: Path, timeout: float) -> None:
+        """Copy a file."""
+        shutil.copyfile(remote, local)
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,187 @@
+"""Runs ON a Mac: times one Core ML package there, or on an iPhone that is attached to it, through coremltools.
+
+Imports nothing of edgekit. Takes the arguments of the other runners and prints their lines. Core ML sets its own threads and
+chooses its own CPU: `--threads` and `--cpu` are taken and not used; `--units` are what it may use, and its compute plan says what
+it prefers. Times are those that Core ML itself tells of each prediction. Between two of them on a phone lies the transfer of an
+input and an output, in which the phone rests.
+"""
+
+import argparse
+import asyncio
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+UNITS = {"all": "ALL", "cpu_only": "CPU_ONLY", "cpu_and_gpu": "CPU_AND_GPU", "cpu_and_ne": "CPU_AND_NE"}
+LEAST_WARMUP = 1
+
+
+def emit(event: str, **fields: Any) -> None:
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+class OnMac:
+    """The package on this Mac."""
+
+    def __init__(self, path: str, units: Any) -> None:
+        from coremltools.models import MLModel
+
+        self.model = MLModel(path, compute_units=units)
+        self.spec = self.model.get_spec()
+        self.units = units
+
+    async def load(self) -> Any:
+        return self.model.load_duration_in_nano_seconds
+
+    async def predict(self, inputs: Any) -> Any:
+        outputs = self.model.predict(inputs)
+        return outputs, self.model.last_predict_duration_in_nano_seconds
+
+    async def preferred(self) -> "Counter[str]":
+        """Return how many operations would rather run on which unit."""
+        from coremltools.models.compute_plan import MLComputePlan
+
+        plan = MLComputePlan.load_from_path(self.model.get_compiled_model_path(), compute_units=self.units)
+        operations = plan.model_structure.program.functions["main"].block.operations
+        usages = [plan.get_compute_device_usage_for_mlprogram_operation(one) for one in operations]
+        return Counter(type(usage.preferred_compute_device).__name__ for usage in usages if usage)
+
+    async def close(self) -> None:
+        pass
+
+
+class OnPhone:
+    """The package in coremltools' app on an iPhone that is attached."""
+
+    def __init__(self, path: str, units: Any, phone: str, team: str, work: str) -> None:
+        from coremltools.models import MLModel
+
+        self.path, self.units, self.phone, self.team, self.work = path, units, phone, team, Path(work)
+        self.spec = MLModel(path, skip_model_load=True).get_spec()
+        self.session: Any = None
+        self.service: Any = None
+
+    async def load(self) -> Any:
+        from coremltools.models.ml_program.experimental import remote_device
+
+        found = remote_device.Device.get_connected_devices(remote_device.DeviceType.IPHONE)
+        chosen = [one for one in found if self.phone in {one.udid, one.identifier}]
+        if not chosen:
+            raise RuntimeError(f"no iPhone {self.phone} is connected")
+        credentials = remote_device.AppSigningCredentials(development_team=self.team)
+        self.work.mkdir(parents=True, exist_ok=True)
+        device = await chosen[0].prepare_for_model_debugging(credentials=credentials, working_directory=self.work)
+        self.session = device.session
+        with tempfile.TemporaryDirectory() as folder:
+            command = ["xcrun", "coremlcompiler", "compile", self.path, folder]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            (compiled,) = Path(folder).glob("*.mlmodelc")
+            # coremltools' own class around it would compile in this process, for this Mac's Core ML.
+            load = remote_device._RemoteMLModelService.load_on_device
+            self.service = await load(device, compiled, self.units)
+        return self.service.load_duration_in_nano_seconds
+
+    async def predict(self, inputs: Any) -> Any:
+        outputs = await self.service.predict(inputs)
+        return outputs, self.service.last_predict_duration_in_nano_seconds
+
+    async def preferred(self) -> "Counter[str]":
+        """Return how many operations would rather run on which unit."""
+        plan = await self.service.retrieve_compute_plan()
+        return Counter(type(info.device_usage.preferred).__name__ for info in plan.infos.values())
+
+    async def close(self) -> None:
+        if self.service is not None:
+            await self.service.unload()
+        if self.session is not None:
+            self.session.stop()
+
+
+async def run(arguments: argparse.Namespace) -> None:
+    import coremltools
+
+    units = coremltools.ComputeUnit[UNITS[arguments.units]]
+    if arguments.phone:
+        model: Union[OnMac, OnPhone] = OnPhone(arguments.model, units, arguments.phone, arguments.team, arguments.work)
+    else:
+        model = OnMac(arguments.model, units)
+    emit(
+        "environment",
+        runner="coremltools",
+        runtime="Core ML",
+        runtime_version=coremltools.__version__,
+        threads=None,
+        affinity=[],
+        compute_units=arguments.units,
+        machine=platform.machine(),
+        system=platform.mac_ver()[0] or platform.release(),
+        python=platform.python_version(),
+        process_context="app" if arguments.phone else "shell",
+    )
+    try:
+        await measure(model, arguments)
+    finally:
+        await model.close()
+
+
+async def measure(model: Union[OnMac, OnPhone], arguments: argparse.Namespace) -> None:
+    loaded = await model.load()
+    description = model.spec.description
+    shapes = [list(output.type.multiArrayType.shape) for output in description.output]
+    emit("load", ns=int(loaded), output_shapes=shapes, compute_plan=dict(await model.preferred()))
+    name, shape = description.input[0].name, tuple(description.input[0].type.multiArrayType.shape)
+    images = np.fromfile(arguments.input, dtype=np.float32).reshape(-1, *shape)
+    image = {name: images[0]}
+    facts: Any = {}
+    if arguments.iterations:
+        emit("first", ns=int((await model.predict(image))[1]))
+        warm, warmup_runs = time.monotonic() + arguments.warmup_seconds, 0
+        while warmup_runs < LEAST_WARMUP or time.monotonic() < warm:
+            await model.predict(image)
+            warmup_runs += 1
+        samples: Any = []
+        start = time.monotonic()
+        while len(samples) < arguments.iterations or time.monotonic() - start < arguments.min_seconds:
+            samples.append(int((await model.predict(image))[1]))
+        emit("samples", ns=samples)
+        facts = {"warmup_runs": warmup_runs, "wall_ns": int((time.monotonic() - start) * 1e9)}
+    if arguments.output:
+        with open(arguments.output, "wb") as file:
+            for each in images:
+                outputs, _ = await model.predict({name: each})
+                for output in description.output:
+                    np.asarray(outputs[output.name], dtype=np.float32).tofile(file)
+    emit("done", cpus_seen=[], threads_busy=None, **facts)
+
+
+def parse(argv: Any) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--input", required=True)
+    parser.add_argument("--output")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--cpu", type=int)
+    parser.add_argument("--warmup-seconds", type=float, default=0.5)
+    parser.add_argument("--iterations", type=int, default=50)
+    parser.add_argument("--min-seconds", type=float, default=0.0)
+    parser.add_argument("--units", choices=UNITS, default="all")
+    parser.add_argument("--phone", help="UDID of an attached iPhone; without it the Mac itself")
+    parser.add_argument("--team", default="", help="development team that signs coremltools' app")
+    parser.add_argument("--work", default="modelrunner", help="where that app is built")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(run(parse(sys.argv[1:])))
+    except Exception as error:
+        emit("error", message=f"{type(error).__name__}: {error}")
+        raise
