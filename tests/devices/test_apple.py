@@ -18,13 +18,13 @@ from edgekit.report.rows import rows_of
 from edgekit.report.tables import markdown
 
 TARGET = "coreml/-/fp16"
+ONCE = PROTOCOLS["emulated"].model_copy(update={"sessions": 1})
+"""A session takes half a minute: coremltools loads slowly, on the Mac and in the stand-in of its app."""
 
 
 def deploy(profile, ledger):
     plan = Plan.of(load_recipe(*tiny.TINY), (TARGET,), photo_set())
-    return start_run(
-        "deploy", Sweep((plan,), (profile,), PROTOCOLS["emulated"], None), ledger, lambda line: None, seed=0
-    )
+    return start_run("deploy", Sweep((plan,), (profile,), ONCE, None), ledger, lambda line: None, seed=0)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_an_iphone_is_measured_through_coremltools_and_its_outputs_are_compared(
     assert conditions["compute_plan"]["CPUDevice"] == 1
     assert conditions["compute_plan"]["NeuralEngineDevice"] > 10
     assert conditions["parity_on_device"]["snr_db"] > 30
-    assert [len(session.samples) for session in ledger.sessions(one.id)] == [3, 3]
+    assert [len(session.samples) for session in ledger.sessions(one.id)] == [3]
     assert "compute units all (preferred: 1 CPUDevice, " in markdown(rows_of(ledger, run))
     assert mac.left_running() == []
 
