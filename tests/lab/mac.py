@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import edgekit
+
 from .board import USER_ID, BoardLab, _python_places
 
 COMMANDS = Path(__file__).with_name("macos")
@@ -46,6 +48,11 @@ class MacLab(BoardLab):
     def attach(self, *phones: dict[str, object]) -> None:
         """Be attached to these phones and no others."""
         self.write(f"{self.disk}/phones.json", json.dumps(phones), owner=USER_ID)
+
+    def _binds(self) -> list[list[str]]:
+        # The stand-in of the phone's app computes with edgekit's reference; a checkout in /tmp is not seen there by itself.
+        package = str(Path(edgekit.__file__).parent)
+        return [*super()._binds(), [package, package, "ro"]]
 
     def _furnish(self) -> None:
         super()._furnish()
