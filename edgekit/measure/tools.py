@@ -133,7 +133,7 @@ class ExecutorRunner:
             *("sh", "-c", WITH_LOG, "sh"),
             *self.command,
             *(f"--model_path={subject.model}", f"--inputs={subject.input}", f"--cpu_threads={protocol.threads}"),
-            *(f"--num_executions={1 + 2 * protocol.iterations}"),
+            f"--num_executions={1 + 2 * protocol.iterations}",
             *((f"--output_file={subject.output}",) if with_output else ()),
             *self.extra,
         )

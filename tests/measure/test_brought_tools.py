@@ -282,14 +282,14 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
     lines = []
     run = start_run("deploy", Sweep((plan,), (found,), PROTOCOLS["emulated"], None), ledger, lines.append, seed=0)
     measured = {one.target: one for one in ledger.measurements(run)}
+    (failure,) = ledger.failures(run)
+    assert (failure.target, failure.failure.kind) == ("tflite/broken/fp32", FailureKind.crashed)
     assert set(measured) == {
         "tflite/xnnpack/fp32",
         "tflite/gpu/fp32",
         "executorch/xnnpack/fp32",
         "executorch/theirs/fp32",
     }
-    (failure,) = ledger.failures(run)
-    assert (failure.target, failure.failure.kind) == ("tflite/broken/fp32", FailureKind.crashed)
 
     gpu = measured["tflite/gpu/fp32"]
     assert gpu.artifact_sha256 == measured["tflite/xnnpack/fp32"].artifact_sha256
