@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgekit.cli.reference import reference
+from edgekit.devices.profile import load_profile
+from edgekit.target import Target
 
 ROOT = Path(__file__).parents[1]
 SHOWN = [
@@ -24,6 +26,13 @@ def test_the_command_line_reference_is_up_to_date():
 
 def test_commands_are_shown_at_all():
     assert len(SHOWN) >= 10
+
+
+def test_the_profile_of_the_readme_loads(tmp_path):
+    shown = re.search(r"```yaml\n(name: .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    (tmp_path / "shown.yaml").write_text(shown)
+    profile = load_profile(str(tmp_path / "shown.yaml"))
+    assert list(profile.timings(Target.parse("tflite/xnnpack/fp32"))) == ["tflite/xnnpack/fp32", "tflite/gpu/fp32"]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -17,6 +18,17 @@ def call(*arguments, **options):
 def double(job):
     print("noise of a converter")
     return {"doubled": job["value"] * 2}
+
+
+def look(job):
+    here = {
+        "forked_from": os.getppid(),
+        "loaded": "wave" in sys.modules,
+        "seen": os.environ.get("SEEN"),
+        "folder": os.getcwd(),
+    }
+    os.environ["SEEN"] = "by an earlier job"
+    return here
 
 
 def refuse(job):
@@ -53,6 +65,25 @@ def test_a_result_comes_back_and_noise_goes_to_the_log(log, capfd):
     assert call("test_worker:double", {"value": 21}, log) == {"doubled": 42}
     assert "noise of a converter" in log.read_text()
     assert capfd.readouterr() == ("", "")
+
+
+def test_jobs_that_name_the_same_modules_are_forked_from_one_process_and_share_nothing_else(log, tmp_path, monkeypatch):
+    first = call("test_worker:look", {}, log, modules=("wave",))
+    monkeypatch.setenv("SEEN", "now")
+    monkeypatch.chdir(tmp_path)
+    second = call("test_worker:look", {}, log, modules=("wave",))
+    assert (first["loaded"], first["seen"]) == (True, None)
+    assert (second["loaded"], second["seen"], second["folder"]) == (True, "now", str(tmp_path))
+    assert first["forked_from"] == second["forked_from"] != os.getpid()
+    assert call("test_worker:look", {}, log)["forked_from"] != first["forked_from"]
+    assert not call("test_worker:look", {}, log)["loaded"]
+
+
+def test_a_process_whose_job_was_stopped_takes_no_other(log):
+    first = call("test_worker:look", {}, log, modules=("wave",))["forked_from"]
+    with pytest.raises(EdgekitError, match="more than 1 s"):
+        call("test_worker:sleep", {}, log, timeout=1, modules=("wave",))
+    assert call("test_worker:look", {}, log, modules=("wave",))["forked_from"] != first
 
 
 def test_a_failure_arrives_as_it_was_raised(log):

@@ -10,7 +10,7 @@ import json
 import platform
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from edgekit.devices.base import Identity
 from edgekit.devices.link import Link, closed_on_failure
@@ -29,39 +29,38 @@ echo "serial:$(ioreg -rd1 -c IOPlatformExpertDevice | sed -n 's/.*"IOPlatformSer
 PHONES = """list=$(mktemp) && xcrun devicectl list devices -j "$list" > /dev/null && cat "$list"
 status=$?; rm -f "$list"; exit $status"""
 
+Kind = TypeVar("Kind", bound="Mac")
+
 
 def connect_mac(profile: DeviceProfile) -> Mac:
     """Reach the Mac: over SSH where the profile has a host, else this computer; EdgekitError (``needs_mac``) where it is none."""
-    link = _link(profile)
-    with closed_on_failure(link):
-        return Mac(profile, link, _root(profile, link))
+    return _connected(Mac, profile)
 
 
 def connect_iphone(profile: DeviceProfile) -> IPhone:
     """Reach the iPhone by the Mac that it is attached to; EdgekitError ``offline`` or ``several_devices`` name what is there."""
+    return _connected(IPhone, profile)
+
+
+def _connected(kind: type[Kind], profile: DeviceProfile) -> Kind:
     link = _link(profile)
+    link.connect()
     with closed_on_failure(link):
-        return IPhone(profile, link, _root(profile, link))
+        home = link.shell("echo $HOME", 15).stdout.strip()
+        return kind(profile, link, profile.folder or f"{home}/Library/Caches/edgekit")
 
 
 def _link(profile: DeviceProfile) -> Link:
     if profile.host:
-        link: Link = SshLink(profile)
-    elif platform.system() == "Darwin":
-        link = LocalLink()
-    else:
-        message = f"{profile.name}: Core ML runs on Apple's systems only, and this is {platform.system()}."
-        hint = (
-            "The package is built and compared with PyTorch here. To time it, name a Mac that you reach over SSH: "
-            f"--device-set host=ADDRESS, or {profile.environment}HOST."
-        )
-        raise EdgekitError(FailureKind.needs_mac, "reach", message, hint)
-    link.connect()
-    return link
-
-
-def _root(profile: DeviceProfile, link: Link) -> str:
-    return profile.folder or f"{link.shell('echo $HOME', 15).stdout.strip()}/Library/Caches/edgekit"
+        return SshLink(profile)
+    if platform.system() == "Darwin":
+        return LocalLink()
+    message = f"{profile.name}: Core ML runs on Apple's systems only, and this is {platform.system()}."
+    hint = (
+        "The package is built and compared with PyTorch here. To time it, name a Mac that you reach over SSH: "
+        f"--device-set host=ADDRESS, or {profile.environment}HOST."
+    )
+    raise EdgekitError(FailureKind.needs_mac, "reach", message, hint)
 
 
 class Mac(RemoteDevice):
@@ -102,18 +101,15 @@ class Mac(RemoteDevice):
         if backend != "coreml":
             message = f"edgekit has no runner for {backend} on a Mac, only for coreml."
             raise EdgekitError(FailureKind.unsupported_target, "push", message)
-        python = f"{self.root}/venv/bin/python"
-        if self.link.shell(f"test -x {python}", 15).exit_status:
+        if not self.has_python():
             message = f"The Mac of {self.profile.name} has no Python environment with coremltools."
             hint = f"Run: edgekit devices setup {self.profile.name}"
             raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
-        return (python, self.push(COREML_RUNNER), "--units", self.profile.compute_units)
+        return (self.python, self.push(COREML_RUNNER), "--units", self.profile.compute_units)
 
     def setup(self) -> str:
         """Make the Mac's own virtual environment with coremltools; return what is in it."""
-        self.check(f"mkdir -p {self.root} && python3 -m venv {self.root}/venv", 120)
-        self.check(f"{self.root}/venv/bin/pip install --quiet {COREMLTOOLS}", 900)
-        return self.check(f"{self.root}/venv/bin/pip list 2> /dev/null | grep -iE 'coremltools|numpy'")
+        return self.make_environment(COREMLTOOLS, "coremltools|numpy")
 
 
 class IPhone(Mac):
@@ -140,9 +136,15 @@ class IPhone(Mac):
         return {"load_average": "unknown", "temperature_c": "unknown", "clock_rung": "unknown"}
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the Mac's runner, told which phone to use and who signs."""
+        """Return the Mac's runner, told which phone to use and who signs; EdgekitError (``usage``) where nobody does."""
+        team = self.profile.development_team
+        if team is None:
+            # Xcode would refuse after a minute, and coremltools loses what it says.
+            message = f"{self.profile.name} has no development team that signs coremltools' app for the iPhone."
+            hint = f"Give its id: {self.profile.environment}DEVELOPMENT_TEAM, or --device-set development_team=ID"
+            raise EdgekitError(FailureKind.usage, "push", message, hint)
         phone = ("--phone", self.phone["hardwareProperties"]["udid"], "--work", f"{self.root}/modelrunner")
-        return (*super().runner(backend), *phone, "--team", self.profile.development_team or "")
+        return (*super().runner(backend), *phone, "--team", team)
 
 
 def parse_phones(text: str) -> list[dict[str, Any]]:

@@ -69,12 +69,11 @@ class LinuxBoard(RemoteDevice):
         """Return the capsule's runner, or the board's own Python where the profile says so."""
         if self.profile.runner == "capsule":
             return super().runner(backend)
-        python = f"{self.root}/venv/bin/python"
-        if backend != "tflite" or self.link.shell(f"test -x {python}", 15).exit_status:
+        if backend != "tflite" or not self.has_python():
             message = f"{self.profile.name} has no Python environment for {backend}."
             hint = f"For tflite: edgekit devices setup {self.profile.name}; for executorch: `runner: capsule` in the profile."
             raise EdgekitError(FailureKind.unsupported_device, "push", message, hint)
-        return (python, self.push(PYTHON_RUNNER))
+        return (self.python, self.push(PYTHON_RUNNER))
 
     def setup(self) -> str:
         """Make the board's own virtual environment with the runtime that it can take; return what is in it.
@@ -92,9 +91,7 @@ class LinuxBoard(RemoteDevice):
                 message,
                 "Leave `runner: capsule` in the profile: it brings its own libraries.",
             )
-        self.check(f"mkdir -p {self.root} && python3 -m venv {self.root}/venv", 120)
-        self.check(f"{self.root}/venv/bin/pip install --quiet {requirement}", 900)
-        return self.check(f"{self.root}/venv/bin/pip list 2> /dev/null | grep -iE 'litert|tflite|numpy'")
+        return self.make_environment(requirement, "litert|tflite|numpy")
 
     def _python_and_glibc(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         said = self.check(PYTHON_AND_GLIBC).split()

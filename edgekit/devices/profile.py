@@ -15,8 +15,6 @@ from edgekit.target import Target
 
 ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts", "development_team")
 """What differs from desk to desk: keys that the environment may give as well."""
-
-
 OWN_DELEGATES = ("xnnpack", "-")
 """What edgekit's own runners time."""
 

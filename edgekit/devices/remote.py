@@ -183,6 +183,21 @@ class RemoteDevice(ABC):
         """Return the command of edgekit's own runner for this machine, brought to the device."""
         return command(self._capsule, self.machine, backend)
 
+    @property
+    def python(self) -> str:
+        """The interpreter of the device's own virtual environment, where :meth:`make_environment` has made one."""
+        return f"{self.root}/venv/bin/python"
+
+    def has_python(self) -> bool:
+        """Say whether the device has its own virtual environment."""
+        return not self.link.shell(f"test -x {self.python}", COMMAND_SECONDS).exit_status
+
+    def make_environment(self, requirement: str, shown: str) -> str:
+        """Make the device's own virtual environment with a shell-quoted requirement; return packages that match `shown`."""
+        self.check(f"mkdir -p {self.root} && python3 -m venv {self.root}/venv", 120)
+        self.check(f"{self.python} -m pip install --quiet {requirement}", 900)
+        return self.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")
+
     @cached_property
     def _capsule(self) -> str:
         return self.push(capsule_for(self.machine))

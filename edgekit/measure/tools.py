@@ -21,6 +21,7 @@ from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.protocol import Protocol
 from edgekit.measure.session import Ended, Program, Session, Subject
 from edgekit.measure.statistics import Told
+from edgekit.runners import last_words
 
 RESULT = "edgekit-result:"
 WITH_RESULT = f"""result=$1; shift; rm -f "$result"; "$@"; status=$?
@@ -217,8 +218,8 @@ def parse_executor_runner(text: str) -> tuple[int, list[int]] | None:
 
 
 def _unreadable(ended: Ended, kind: str) -> EdgekitError:
-    said = " | ".join((ended.completed.stderr or ended.completed.stdout).strip().splitlines()[-3:])
-    message = f"{ended.where}: nothing that {kind} tells was found in what it printed: {said or 'nothing'}"
+    said = last_words("", ended.completed.stderr or ended.completed.stdout)
+    message = f"{ended.where}: nothing that {kind} tells was found in what it printed: {said}"
     return EdgekitError(
         FailureKind.crashed, "measure", message, "Check `kind` of the tool in the profile, and its version."
     )

@@ -235,8 +235,9 @@ def _conditions(row: Row) -> str:
 def _workers(told: dict[str, Any]) -> str:
     """Return how many threads did the work, or which units Core ML was allowed and preferred for how many operations."""
     if "compute_units" in told:
-        preferred = ", ".join(f"{count} {unit}" for unit, count in told["compute_plan"].items())
-        return f"compute units {told['compute_units']} (preferred: {preferred})"
+        # A plan that was not the same in all sessions is no condition of the measurement.
+        plan = ", ".join(f"{count} {unit}" for unit, count in told.get("compute_plan", {}).items())
+        return f"compute units {told['compute_units']} (preferred: {plan or 'not the same in all sessions'})"
     return f"{told.get('threads') or 'unknown'} thread{'' if told.get('threads') == 1 else 's'}"
 
 

@@ -6,6 +6,8 @@ it prefers. Times are those that Core ML itself tells of each prediction. Betwee
 input and an output, in which the phone rests.
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import json
@@ -16,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +47,7 @@ class OnMac:
         outputs = self.model.predict(inputs)
         return outputs, self.model.last_predict_duration_in_nano_seconds
 
-    async def preferred(self) -> "Counter[str]":
+    async def preferred(self) -> Counter[str]:
         """Return how many operations would rather run on which unit."""
         from coremltools.models.compute_plan import MLComputePlan
 
@@ -93,7 +95,7 @@ class OnPhone:
         outputs = await self.service.predict(inputs)
         return outputs, self.service.last_predict_duration_in_nano_seconds
 
-    async def preferred(self) -> "Counter[str]":
+    async def preferred(self) -> Counter[str]:
         """Return how many operations would rather run on which unit."""
         plan = await self.service.retrieve_compute_plan()
         return Counter(type(info.device_usage.preferred).__name__ for info in plan.infos.values())
@@ -110,7 +112,7 @@ async def run(arguments: argparse.Namespace) -> None:
 
     units = coremltools.ComputeUnit[UNITS[arguments.units]]
     if arguments.phone:
-        model: Union[OnMac, OnPhone] = OnPhone(arguments.model, units, arguments.phone, arguments.team, arguments.work)
+        model: OnMac | OnPhone = OnPhone(arguments.model, units, arguments.phone, arguments.team, arguments.work)
     else:
         model = OnMac(arguments.model, units)
     emit(
@@ -132,7 +134,7 @@ async def run(arguments: argparse.Namespace) -> None:
         await model.close()
 
 
-async def measure(model: Union[OnMac, OnPhone], arguments: argparse.Namespace) -> None:
+async def measure(model: OnMac | OnPhone, arguments: argparse.Namespace) -> None:
     loaded = await model.load()
     description = model.spec.description
     shapes = [list(output.type.multiArrayType.shape) for output in description.output]

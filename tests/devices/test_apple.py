@@ -54,11 +54,13 @@ def test_an_iphone_is_measured_through_coremltools_and_its_outputs_are_compared(
     assert mac.left_running() == []
 
 
-def test_what_xcode_says_is_told(mac, mac_profile, ledger):
+def test_without_a_development_team_it_says_what_to_give_before_xcode_is_asked(mac, mac_profile, ledger):
     mac.attach(phone("0000-1"))
     run = deploy(mac_profile("iphone"), ledger)
-    (failure,) = ledger.failures(run)
-    assert failure.failure.kind == FailureKind.crashed
+    (failure,) = (failure.failure for failure in ledger.failures(run))
+    assert failure.kind == FailureKind.usage
+    assert "EDGEKIT_LAB_IPHONE_DEVELOPMENT_TEAM" in failure.hint
+    assert "modelrunner" not in mac.files(mac.root)  # where the app is built
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ class BoardLab(Machine):
         ]
         if not self.arm64:
             # The tests' Python may lie where the layer has a folder of its own, as in /tmp.
-            binds += [[str(place), str(place), "ro"] for place in _python_places()]
+            binds += [[str(place), str(place), "ro"] for place in python_places()]
         return binds
 
     def _furnish(self) -> None:
@@ -141,18 +141,18 @@ class BoardLab(Machine):
 
     def _give_python(self) -> None:
         """Make `python3` the tests' own, for a user who may not enter the folders on the way to it."""
-        for place in _python_places():
+        for place in python_places():
             for folder in place.parents:
                 inside = self.path(str(folder))
                 inside.chmod(inside.stat().st_mode | 0o011)
-        interpreter = f"{_python_places()[0]}/bin/python"
+        interpreter = f"{python_places()[0]}/bin/python"
         self.write("/usr/local/bin/python3", f'#!/bin/sh\nexec {interpreter} "$@"\n', mode=0o755)
 
     def _daemon_command(self) -> list[str]:
         return self.enter("/usr/sbin/sshd", "-D", "-e", "-f", CONFIG)
 
 
-def _python_places() -> list[Path]:
+def python_places() -> list[Path]:
     """Where the tests' Python and the one that it was made from lie, behind all links."""
     return [Path(place).resolve() for place in (sys.prefix, sys.base_prefix)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import edgekit
 
-from .board import USER_ID, BoardLab, _python_places
+from .board import USER_ID, BoardLab, python_places
 
 COMMANDS = Path(__file__).with_name("macos")
 
@@ -64,7 +64,7 @@ class MacLab(BoardLab):
 
     def _give_coremltools(self) -> None:
         """Make an environment whose coremltools has the Xcode workspace that its macOS package has."""
-        (real,) = Path(_python_places()[0]).glob("lib/python3.*/site-packages/coremltools")
+        (real,) = Path(python_places()[0]).glob("lib/python3.*/site-packages/coremltools")
         package = f"{self.root}/venv/lib/coremltools"
         self.run(f"mkdir -p {package}/modelrunner/ModelRunner.xcworkspace && ln -s {real}/* {package}/")
         python = f'#!/bin/sh\nPYTHONPATH={self.root}/venv/lib exec python3 "$@"\n'

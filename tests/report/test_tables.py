@@ -83,6 +83,12 @@ def test_a_phone_of_a_published_model_is_told_from_other_devices(ledger):
     )
 
 
+def test_a_compute_plan_that_changed_between_sessions_is_not_told(ledger):
+    run = ledger.begin_run("deploy", 0, {"name": "quick"}, {})
+    measure(ledger, run, "coreml/-/fp16", 4.0, compute_units="all")
+    assert "compute units all (preferred: not the same in all sessions)" in markdown(rows_of(ledger, run))
+
+
 def test_a_row_per_cell_whatever_became_of_it(ledger, run):
     assert [(row.target, row.status, row.result) for row in rows_of(ledger, run)] == [
         ("coreml/-/fp16", "compiled", "compiled only"),
