@@ -19,6 +19,7 @@ COMMANDS = (
     "compile",
     "classify",
     "inspect",
+    "operators",
     "recipes",
     "recipe",
     "scale",

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from edgekit.devices.profile import DeviceProfile
 from edgekit.inspection import InspectDocument
+from edgekit.measure.operators import OperatorsDocument
 from edgekit.recipe import Recipe
 from edgekit.recipe_files import RecipesDocument
 from edgekit.report.document import RunDocument
@@ -23,6 +24,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "recipes": RecipesDocument,
     "inspect": InspectDocument,
     "run": RunDocument,
+    "operators": OperatorsDocument,
     "scale": ScaleDocument,
 }
 

@@ -3,7 +3,6 @@
 import io
 import os
 import socket
-import subprocess
 import threading
 import time
 
@@ -217,51 +216,6 @@ def test_authentication_is_switched_on_in_exactly_one_place(missing):
     assert sum(a != b for a, b in zip(usual.read_bytes(), patched.read_bytes(), strict=True)) == 2
     with pytest.raises(ValueError, match="found 0 times"):
         with_authentication(patched.read_bytes())
-
-
-@pytest.mark.timing
-def test_a_push_takes_not_four_times_as_long_as_debians_own_client(android, tmp_path, monkeypatch):
-    """At the speed of USB 2. In memory, at hundreds of MB/s, adb-shell's checksum in Python decides: that is printed only."""
-    (tmp_path / "file").write_bytes(os.urandom(30 * MEGABYTE))
-    for variable, value in {
-        "HOME": tmp_path,
-        "ANDROID_USER_HOME": tmp_path,
-        "ADB_VENDOR_KEYS": android.key,
-        "ANDROID_ADB_SERVER_PORT": free_port(),
-    }.items():
-        monkeypatch.setenv(variable, str(value))
-    device, ratios = adb(android), {}
-    try:
-        debians_adb("connect", f"{android.host}:{android.port}")
-        debians_adb("wait-for-device")
-        for link, speed in (("memory", 0), ("USB 2", 40e6)):
-            android.link.throttle(speed)
-            ours, theirs = [], []
-            for _ in range(3):  # in turn, so that what else this machine does falls on both
-                ours.append(seconds(device.push, str(tmp_path / "file"), f"{TMP}/by-adb-shell"))
-                theirs.append(seconds(debians_adb, "push", tmp_path / "file", f"{TMP}/by-adb"))
-            ratios[link] = min(ours) / min(theirs)
-            print(
-                f"30 MB, {link}: adb-shell {min(ours):.2f} s, adb {min(theirs):.2f} s, {ratios[link]:.2f} times as long"
-            )
-    finally:
-        debians_adb("kill-server")
-    assert ratios["USB 2"] < 4
-
-
-def seconds(work, *arguments):
-    start = time.monotonic()
-    work(*arguments)
-    return time.monotonic() - start
-
-
-def debians_adb(*arguments):
-    subprocess.run(["adb", *arguments], check=True, capture_output=True, timeout=60)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 def test_a_board_takes_commands_and_files(board):

@@ -1,0 +1,124 @@
+"""Where an inference spends its time, from what a runtime's own profiler wrote: LiteRT's CSV, ExecuTorch's ETDump.
+
+Timing every operator perturbs all of them, so these are no latencies: they say which operators to look at.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.errors import UsageError
+from edgekit.places import cache_folder
+from edgekit.worker import Workers
+
+ETDUMP = b"ED00"
+"""The identifier of ETDump's schema, from byte 8 of a file on."""
+RUNS = "Operator-wise Profiling Info for Regular Benchmark Runs:"
+INSIDE = "Delegate internal:"
+FIRST_TABLE = re.compile(r"^=+ Run Order =+\n.*\n((?:.+\n)*)", re.M)
+# Types that delegates tell have commas of their own, names of operators any sign.
+ROW = re.compile(r"^(.+?), [-+.\de]+, ([-+.\de]+), [-+.\de]+%, [-+.\de]+%, [-+.\de]+, (\d+), (.*)$")
+TIMINGS = re.compile(r"^Timings \(microseconds\): count=(\d+) .*?(?:curr|avg)=([-+.\de]+)(?: std=.*)?$", re.M)
+METHOD, DELEGATE, CALLED = "Method::execute", "DELEGATE_CALL", "native_call_"
+"""What ETDump calls a whole run, a delegate's node of the graph, and (how it begins) another node."""
+NUMBERED = re.compile(r" #\d+$")
+
+
+class OperatorTime(BaseModel):
+    """One operator of the graph, or one that a delegate runs `inside` its node of the graph. The mean is of all timed runs."""
+
+    operator: str
+    name: str
+    mean_ms: float
+    inside: bool = False
+
+
+class OperatorsDocument(BaseModel):
+    """What ``edgekit operators --json`` prints: operators in the order in which they run, and the mean of whole runs."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
+    schema_: Literal[1] = 1
+    profiler: Literal["LiteRT", "ExecuTorch"]
+    runs: int
+    mean_ms: float
+    operators: list[OperatorTime]
+
+    @property
+    def elsewhere_ms(self) -> float:
+        """What of a run was spent in no operator of the graph, in milliseconds."""
+        return self.mean_ms - sum(one.mean_ms for one in self.operators if not one.inside)
+
+
+def read_profile(path: Path) -> OperatorsDocument:
+    """Read what ``benchmark_model --enable_op_profiling=true --op_profiling_output_mode=csv`` or an ExecuTorch runner wrote.
+
+    The content tells which. UsageError for any other file, EdgekitError (``missing_extra``) for an ETDump without ExecuTorch.
+    """
+    content = path.read_bytes()
+    found = _of_etdump(path) if content[8:12] == ETDUMP else _of_csv(content.decode(errors="replace"))
+    if found is None:
+        raise UsageError(
+            f"{path} is no whole profile of operators.",
+            "Give the CSV file of LiteRT's benchmark_model or the ETDump of an ExecuTorch runner.",
+        )
+    return found
+
+
+def _of_csv(text: str) -> OperatorsDocument | None:
+    """Return the primary graph's operators and those inside delegates; the tables of initialization and of subgraphs are left."""
+    graph, _, inside = text.partition(RUNS)[2].partition(INSIDE)
+    timings, operators = TIMINGS.search(graph), [*_rows(graph, False), *_rows(inside, True)]
+    if timings is None or not operators:
+        return None
+    return OperatorsDocument(
+        profiler="LiteRT", runs=int(timings[1]), mean_ms=float(timings[2]) / 1000, operators=operators
+    )
+
+
+def _rows(text: str, inside: bool) -> Iterator[OperatorTime]:
+    table = FIRST_TABLE.search(text)
+    for line in table[1].splitlines() if table else ():
+        if row := ROW.match(line):
+            yield OperatorTime(operator=row[1], name=row[4], mean_ms=float(row[2]) * int(row[3]), inside=inside)
+
+
+def _of_etdump(path: Path) -> OperatorsDocument | None:
+    """Return what ran in the method; where it ran more than once, the first run is left out as warm-up."""
+    job = {"stage": "operators", "path": str(path.absolute())}
+    with Workers() as workers:
+        told = workers.call("edgekit.measure.operators:etdump_times", job, cache_folder() / "logs" / "operators.log")
+    return OperatorsDocument.model_validate(told) if told else None
+
+
+def etdump_times(job: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the document of an ETDump, in a process of its own: loading ExecuTorch is noisy. None where the file is cut off."""
+    from executorch.devtools import Inspector
+
+    try:
+        blocks = Inspector(etdump_path=job["path"]).event_blocks
+    except (TypeError, ValueError, subprocess.CalledProcessError):
+        return None
+    for block in blocks:
+        events = [(event.name, event.is_delegated_op, event.perf_data.raw) for event in block.events]
+        whole = next((raw for name, _, raw in events if name == METHOD), None)
+        if whole is not None:
+            operators = [
+                OperatorTime(
+                    operator=NUMBERED.sub("", name).removeprefix(CALLED),
+                    name=name,
+                    mean_ms=fmean(raw[1:] or raw),
+                    inside=inside,
+                )
+                for name, inside, raw in events
+                if inside or name == DELEGATE or name.startswith(CALLED)
+            ]
+            runs, mean = len(whole[1:]) or 1, fmean(whole[1:] or whole)
+            return OperatorsDocument(profiler="ExecuTorch", runs=runs, mean_ms=mean, operators=operators).model_dump()
+    return None
