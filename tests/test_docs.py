@@ -54,6 +54,7 @@ def folder(tmp_path):
 
     shutil.copy(Path(data.__path__[0]) / "chelsea.png", tmp_path / "PHOTO")
     (tmp_path / "FILE").write_bytes(b"a checkpoint")
+    shutil.copy(ROOT / "tests/measure/printed/operators.csv", tmp_path / "PROFILE")
     return tmp_path
 
 

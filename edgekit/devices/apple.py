@@ -101,11 +101,7 @@ class Mac(RemoteDevice):
         if backend != "coreml":
             message = f"edgekit has no runner for {backend} on a Mac, only for coreml."
             raise EdgekitError(FailureKind.unsupported_target, "push", message)
-        if not self.has_python():
-            message = f"The Mac of {self.profile.name} has no Python environment with coremltools."
-            hint = f"Run: edgekit devices setup {self.profile.name}"
-            raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
-        return (self.python, self.push(COREML_RUNNER), "--units", self.profile.compute_units)
+        return (self.own_python(), self.push(COREML_RUNNER), "--units", self.profile.compute_units)
 
     def setup(self) -> str:
         """Make the Mac's own virtual environment with coremltools; return what is in it."""

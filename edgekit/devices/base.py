@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import UsageError
@@ -110,6 +110,15 @@ def open_device(profile: DeviceProfile) -> Device:
     """
     device: Device = provider(profile).load()(profile)
     return device
+
+
+@runtime_checkable
+class HasPython(Protocol):
+    """A device that can have a Python of its own with a runtime installed: what needs one asks for it."""
+
+    def own_python(self) -> str:
+        """Return the path of the interpreter; EdgekitError (``missing_extra``) says how to get one."""
+        ...
 
 
 @contextmanager

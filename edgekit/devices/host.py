@@ -72,6 +72,10 @@ class Host:
             return command(str(capsule), platform.machine(), backend)
         return (sys.executable, "-P", str(PYTHON_RUNNER))
 
+    def own_python(self) -> str:
+        """Return the interpreter that edgekit itself runs in, with the extra `convert` or `board` beside it."""
+        return sys.executable
+
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
         """Run a program with BLAS and OpenMP held to one thread; the whole process group is killed at the time limit."""
         # setpriv has the kernel kill the program when edgekit itself is killed; where it is missing, only then one may stay.

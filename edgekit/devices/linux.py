@@ -26,6 +26,7 @@ PYTHON_AND_GLIBC = """python3 -c '
 import sys, platform
 print("%d.%d" % sys.version_info[:2], platform.libc_ver()[1] or "0")' 2> /dev/null || true"""
 NEWEST_TFLITE_RUNTIME, OLDEST_TFLITE_RUNTIME = (3, 11), (3, 7)
+LITERT = "ai-edge-litert>=2.3,<2.4"
 OLDEST_LITERT, LITERT_GLIBC = (3, 10), (2, 34)
 """The wheel says manylinux_2_27, and its library asks for GLIBC_2.34."""
 
@@ -69,11 +70,10 @@ class LinuxBoard(RemoteDevice):
         """Return the capsule's runner, or the board's own Python where the profile says so."""
         if self.profile.runner == "capsule":
             return super().runner(backend)
-        if backend != "tflite" or not self.has_python():
-            message = f"{self.profile.name} has no Python environment for {backend}."
-            hint = f"For tflite: edgekit devices setup {self.profile.name}; for executorch: `runner: capsule` in the profile."
-            raise EdgekitError(FailureKind.unsupported_device, "push", message, hint)
-        return (self.python, self.push(PYTHON_RUNNER))
+        if backend != "tflite":
+            message = f"The Python environment of {self.profile.name} runs tflite only, not {backend}."
+            raise EdgekitError(FailureKind.unsupported_device, "push", message, "Set `runner: capsule` in the profile.")
+        return (self.own_python(), self.push(PYTHON_RUNNER))
 
     def setup(self) -> str:
         """Make the board's own virtual environment with the runtime that it can take; return what is in it.
@@ -108,7 +108,7 @@ class LinuxBoard(RemoteDevice):
 def wheel_for(python: tuple[int, ...], glibc: tuple[int, ...]) -> str | None:
     """Return what pip shall install on a board of this Python and C library, shell-quoted; None where neither runtime fits."""
     if python >= OLDEST_LITERT and glibc >= LITERT_GLIBC:
-        return "'ai-edge-litert>=2.3,<2.4'"
+        return f"'{LITERT}'"
     if OLDEST_TFLITE_RUNTIME <= python <= NEWEST_TFLITE_RUNTIME:
         return "'tflite-runtime>=2.14' 'numpy<2'"
     return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgekit.document import Strict, load_document
 from edgekit.places import find_document, known_documents
@@ -22,16 +22,23 @@ OWN_DELEGATES = ("xnnpack", "-")
 class Tool(Strict):
     """A benchmark program for the device that the user has on this computer: how edgekit times what its own runners cannot.
 
-    `program` and `libraries` (a folder that it loads libraries from) are absolute or begin with ``~``; `arguments` choose the
-    delegate (``--use_gpu=true``). It times artifacts of `backend`, of all `precisions` where none is named.
+    `program` and `libraries` (a folder that it loads libraries from) are absolute or begin with ``~``; ``benchmark_litert_model``
+    has none, it is part of the ai-edge-litert in the device's own Python. `arguments` choose the delegate (``--use_gpu=true``).
+    It times artifacts of `backend`, of all `precisions` where none is named.
     """
 
-    kind: Literal["benchmark_model", "executor_runner"]
+    kind: Literal["benchmark_model", "benchmark_litert_model", "executor_runner"]
     backend: str
-    program: Annotated[str, Field(pattern=r"^[/~]")]
+    program: Annotated[str, Field(pattern=r"^[/~]")] | None = None
     arguments: tuple[str, ...] = ()
     libraries: Annotated[str, Field(pattern=r"^[/~]")] | None = None
     precisions: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_a_program(self) -> Self:
+        if (self.program is None) != (self.kind == "benchmark_litert_model"):
+            raise ValueError(f"{self.kind} needs {'a' if self.program is None else 'no'} program")
+        return self
 
 
 class DeviceProfile(Strict):

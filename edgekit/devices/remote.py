@@ -188,9 +188,13 @@ class RemoteDevice(ABC):
         """The interpreter of the device's own virtual environment, where :meth:`make_environment` has made one."""
         return f"{self.root}/venv/bin/python"
 
-    def has_python(self) -> bool:
-        """Say whether the device has its own virtual environment."""
-        return not self.link.shell(f"test -x {self.python}", COMMAND_SECONDS).exit_status
+    def own_python(self) -> str:
+        """Return :attr:`python`; EdgekitError (``missing_extra``) where the device has no such environment yet."""
+        if self.link.shell(f"test -x {self.python}", COMMAND_SECONDS).exit_status:
+            message = f"{self.profile.name} has no Python environment of its own."
+            hint = f"Run: edgekit devices setup {self.profile.name}"
+            raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
+        return self.python
 
     def make_environment(self, requirement: str, shown: str) -> str:
         """Make the device's own virtual environment with a shell-quoted requirement; return packages that match `shown`."""

@@ -1,12 +1,13 @@
 """Benchmark programs that users bring, for delegates that edgekit's own runners have not: GPUs and NPUs.
 
-They verify less than edgekit's runners do: neither the CPU that they ran on nor their threads are known, and of LiteRT's two
+They verify less than edgekit's runners do: neither the CPU that they ran on nor their threads are known, and of LiteRT's
 programs neither the samples nor the model's outputs.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import re
 import struct
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.cache import file_sha256
-from edgekit.devices.base import Device
+from edgekit.devices.base import Device, HasPython
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.protocol import Protocol
@@ -51,29 +52,53 @@ LOADED = re.compile(r"Model loaded in ([\d.]+) ms")
 def tool_program(device: Device, tool: Tool) -> Program:
     """Bring a tool and its libraries to the device, and return what times artifacts with it.
 
-    EdgekitError (``usage``) where the files are not on this computer.
+    EdgekitError: ``usage`` where the files are not on this computer, ``missing_extra`` where the device's Python is not made yet,
+    ``unsupported_device`` where it can have none.
     """
-    program, libraries = Path(tool.program).expanduser(), Path(tool.libraries).expanduser() if tool.libraries else None
-    for path in (program, libraries):
-        if path is not None and not path.exists():
-            message = f"The tool {path} of {device.profile.name} is not on this computer."
-            raise EdgekitError(FailureKind.usage, "push", message, "Correct its path under `tools` in the profile.")
-    there = device.push(program)
-    environment = ("env", f"LD_LIBRARY_PATH={device.push(libraries)}") if libraries else ()
-    facts = {"runner": program.name, "runner_sha256": file_sha256(program), "runner_arguments": list(tool.arguments)}
-    return KINDS[tool.kind]((*environment, there), tool.arguments, facts)
+    environment = ("env", f"LD_LIBRARY_PATH={device.push(_here(device, tool.libraries))}") if tool.libraries else ()
+    facts: dict[str, Any] = {"runner": tool.kind, "runner_arguments": list(tool.arguments)}
+    if tool.program is None:
+        if not isinstance(device, HasPython):
+            message = f"{device.profile.name} has no Python of its own, which {tool.kind} needs."
+            raise EdgekitError(FailureKind.unsupported_device, "push", message)
+        python = device.own_python()
+        command: Sequence[str] = (python, "-m", "ai_edge_litert.tools.benchmark_litert_model")
+        facts["runner_version"] = _litert_of(device, python)
+    else:
+        program = _here(device, tool.program)
+        command = (device.push(program),)
+        facts |= {"runner": program.name, "runner_sha256": file_sha256(program)}
+    return KINDS[tool.kind]((*environment, *command), tool.arguments, facts)
+
+
+def _litert_of(device: Device, python: str) -> str:
+    """Return the version of ai-edge-litert in a device's Python."""
+    told = device.run((python, "-c", "from importlib.metadata import version; print(version('ai-edge-litert'))"), 60)
+    if told.exit_status:
+        message = f"The Python of {device.profile.name} has no ai-edge-litert: {last_words('', told.stderr)}"
+        raise EdgekitError(FailureKind.missing_extra, "push", message, "Its wheels need Python 3.10 and glibc 2.34.")
+    return told.stdout.strip()
+
+
+def _here(device: Device, place: str) -> Path:
+    path = Path(place).expanduser()
+    if not path.exists():
+        message = f"The tool {path} of {device.profile.name} is not on this computer."
+        raise EdgekitError(FailureKind.usage, "push", message, "Correct its path under `tools` in the profile.")
+    return path
 
 
 @dataclass(frozen=True)
-class BenchmarkModel:
-    """Either of LiteRT's programs of the name ``benchmark_model``, that of the interpreter and that of the compiled model.
-
-    `facts` go into the conditions of what is measured.
-    """
+class _Brought:
+    """How a tool is started, what the profile adds to its command line, and facts that go into the conditions."""
 
     command: Sequence[str]
     extra: Sequence[str]
     facts: dict[str, Any]
+
+
+class BenchmarkModel(_Brought):
+    """Either of of LiteRT's programs of the name ``benchmark_model``, that of the interpreter and that of the compiled model."""
 
     def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
         """Return the command line of one session. The number of runs is a minimum, as in the protocol."""
@@ -105,9 +130,8 @@ class BenchmarkModel:
         if parsed is None:
             raise _unreadable(ended, "benchmark_model")
         init_ms, first_ms, told = parsed
-        files = re.findall(rf"^{RESULT}(.*)$", text, re.M)
-        if files:
-            told = told.model_copy(update={"median": parse_result_file(base64.b64decode(files[-1]))})
+        if files := _results(text):
+            told = told.model_copy(update={"median": parse_result_file(files[-1])})
         parts = [f"{how.removeprefix('be ')}{f', {kernels} parts' if kernels else ''}" for how, kernels in delegated]
         environment = {
             **self.facts,
@@ -117,16 +141,46 @@ class BenchmarkModel:
         return Session(round(init_ms * 1e6), round(first_ms * 1e6), (), environment, ended.started_at, told)
 
 
-@dataclass(frozen=True)
-class ExecutorRunner:
+class BenchmarkLitertModel(_Brought):
+    """The program of that name in the Python package ai-edge-litert, which runs a compiled model on a CPU, GPU or NPU.
+
+    How long it shall last at least cannot be said.
+    """
+
+    def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
+        """Return the command line of one session."""
+        result = f"{subject.output}.result"
+        return (
+            *("sh", "-c", WITH_RESULT, "sh", result),
+            *self.command,
+            *(f"--model={subject.model}", f"--num_threads={protocol.threads}", f"--num_runs={protocol.iterations}"),
+            f"--result_json={result}",
+            *self.extra,
+        )
+
+    def outputs(self, base: str, count: int) -> Sequence[str]:
+        """Return nothing: the program feeds the model random numbers and keeps what comes out."""
+        return ()
+
+    def read(self, ended: Ended) -> Session:
+        """Return what the program wrote; EdgekitError (``crashed``) where it wrote nothing of the kind.
+
+        It says whether all of the model ran on what was asked for, not how much of it.
+        """
+        files = _results(ended.completed.stdout)
+        parsed = parse_litert_result(files[-1]) if files else None
+        if parsed is None:
+            raise _unreadable(ended, "benchmark_litert_model")
+        init_ms, first_ms, told, facts = parsed
+        environment = {**self.facts, **facts, "threads_asked": ended.protocol.threads}
+        return Session(round(init_ms * 1e6), round(first_ms * 1e6), (), environment, ended.started_at, told)
+
+
+class ExecutorRunner(_Brought):
     """ExecuTorch's ``executor_runner``, from 2025 on: it prints the time of each run, and warms nothing up.
 
     So half of the runs, and the first, are taken for warm-up. On Android it may print to the system's log.
     """
-
-    command: Sequence[str]
-    extra: Sequence[str]
-    facts: dict[str, Any]
 
     def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
         """Return the command line of one session; how long it shall last at least cannot be said."""
@@ -154,8 +208,9 @@ class ExecutorRunner:
         return Session(load_ns, first, tuple(runs[warmup:]), environment, ended.started_at)
 
 
-KINDS: dict[str, type[BenchmarkModel | ExecutorRunner]] = {
+KINDS: dict[str, type[BenchmarkModel | BenchmarkLitertModel | ExecutorRunner]] = {
     "benchmark_model": BenchmarkModel,
+    "benchmark_litert_model": BenchmarkLitertModel,
     "executor_runner": ExecutorRunner,
 }
 
@@ -209,12 +264,40 @@ def parse_result_file(content: bytes) -> float | None:
     return float(struct.unpack("<f", struct.pack("<I", data))[0]) if wire_type == 5 else None
 
 
+def parse_litert_result(content: bytes) -> tuple[float, float, Told, dict[str, Any]] | None:
+    """Return load and first inference in milliseconds, what is told of the timed runs, and where the model ran.
+
+    `content` is the JSON of ``--result_json``; None where it is not.
+    """
+    try:
+        result = json.loads(content)
+        latency = result["latency"]
+        told = Told(
+            runs=latency["num_runs"],
+            mean=latency["avg_ms"],
+            median=latency["median_ms"],
+            minimum=latency["min_ms"],
+            maximum=latency["max_ms"],
+            standard_deviation=latency["std_ms"],
+        )
+        whole = "completely" if result["fully_accelerated"] else "not completely"
+        facts = {"accelerators": result["accelerators"], "delegated": whole}
+        return latency["init_ms"], latency["warmup_first_ms"], told, facts
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def parse_executor_runner(text: str) -> tuple[int, list[int]] | None:
     """Return the time of loading and of each run, in nanoseconds; None where the text has not all of them."""
     loaded, runs = LOADED.search(text), ITERATION.findall(text)
     if loaded is None or not runs or int(runs[0][0]) != len(runs):
         return None
     return round(float(loaded[1]) * 1e6), [round(float(milliseconds) * 1e6) for _, milliseconds in runs]
+
+
+def _results(text: str) -> list[bytes]:
+    """Return the files that :data:`WITH_RESULT` printed."""
+    return [base64.b64decode(encoded) for encoded in re.findall(rf"^{RESULT}(.*)$", text, re.M)]
 
 
 def _unreadable(ended: Ended, kind: str) -> EdgekitError:

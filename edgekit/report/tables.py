@@ -189,7 +189,7 @@ def _notes_of(row: Row) -> list[str]:
     found = []
     if row.summary and row.conditions:
         found.append(_conditions(row))
-        if "runner_sha256" in row.conditions:
+        if "runner_arguments" in row.conditions:
             found.append(_tool(row, row.conditions))
     if row.evidence:
         found.append(f"{row.recipe} {row.variant} {row.target}: {row.verdict}: {row.evidence}.")
@@ -247,9 +247,10 @@ def _tool(row: Row, told: dict[str, Any]) -> str:
         f", the graph {told['delegated']} on the delegate" if told.get("delegated", "unknown") != "unknown" else ""
     )
     compared = "" if told.get("parity_on_device") else ", outputs not compared with PyTorch's"
+    which = f"SHA-256 {told['runner_sha256'][:12]}" if "runner_sha256" in told else told["runner_version"]
     return (
         f"{row.recipe} {row.variant} {row.target}: timed by {told['runner']} {arguments}".rstrip()
-        + f" (SHA-256 {told['runner_sha256'][:12]}): CPU and threads not verified{compared}{delegated}."
+        + f" ({which}): CPU and threads not verified{compared}{delegated}."
     )
 
 

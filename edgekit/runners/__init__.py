@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from edgekit.errors import EdgekitError, FailureKind
 PYTHON_RUNNER = Path(__file__).with_name("python_runner.py")
 COREML_RUNNER = Path(__file__).with_name("coreml_runner.py")
 NATIVE_SOURCES = Path(__file__).with_name("native")
+NAMES_ERROR = re.compile(r"\bERROR\b|\b\w*Error: |^E\d")
+"""A line in which a runtime names an error: libraries log other things after it."""
 
 
 def infer(artifact: Path, images: NDArray[np.float32], timeout: float = 300) -> tuple[NDArray[np.float32], ...]:
@@ -76,6 +79,8 @@ def read_events(stdout: str) -> list[dict[str, Any]]:
 
 
 def last_words(stdout: str, stderr: str) -> str:
-    """Return what a runner said before it died: its error line, else the end of its standard error."""
+    """Return what a runner said before it died: its error line, else the last that its standard error names, else that's end."""
     errors = [event["message"] for event in read_events(stdout) if event["event"] == "error"]
-    return str(errors[-1]) if errors else " | ".join(stderr.strip().splitlines()[-3:]) or "nothing was said"
+    lines = stderr.strip().splitlines()
+    said = [line for line in lines if NAMES_ERROR.search(line)] or lines
+    return str(errors[-1]) if errors else " | ".join(said[-3:]) or "nothing was said"

@@ -51,7 +51,7 @@ def test_an_iphone_is_measured_through_coremltools_and_its_outputs_are_compared(
     assert conditions["parity_on_device"]["snr_db"] > 30
     assert [len(session.samples) for session in ledger.sessions(one.id)] == [3]
     assert "compute units all (preferred: 1 CPUDevice, " in markdown(rows_of(ledger, run))
-    assert mac.left_running() == []
+    assert mac.left_running(seconds=15) == []
 
 
 def test_without_a_development_team_it_says_what_to_give_before_xcode_is_asked(mac, mac_profile, ledger):

@@ -1,12 +1,13 @@
 """Tools that users bring: what they print is read, what they keep to themselves is not made up.
 
-The texts in ``printed/`` were captured from the real programs. No package carries the programs themselves: where one has to
-run, a shell script takes its command line and prints what it printed.
+What lies in ``printed/`` was captured from the real programs. Of these only LiteRT's Python one is in a package: where
+another has to run, a shell script takes its command line and prints what it printed.
 """
 
 import base64
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from edgekit.measure.session import Ended, Subject, run_session
 from edgekit.measure.statistics import Told, summarise_told
 from edgekit.measure.tools import (
     RESULT,
+    BenchmarkLitertModel,
     BenchmarkModel,
     ExecutorRunner,
     parse_benchmark_model,
@@ -130,6 +132,25 @@ def test_how_much_ran_on_the_delegate_is_recorded_and_nothing_is_a_failure():
     assert raised.value.failure.kind == FailureKind.fallback
 
 
+def test_the_python_tool_writes_its_median():
+    content = (PRINTED / "benchmark_litert_model.json").read_bytes()
+    printed = f"INFO: noise\n{RESULT}{base64.b64encode(content).decode()}\n"
+    session = BenchmarkLitertModel(("b",), (), {"runner_version": "2.3.0"}).read(ended(printed))
+    assert (session.load_ns, session.first_ns, session.samples) == (164_880_000, 2_259_140_000, ())
+    assert session.told == Told(
+        runs=2, mean=2237.2, median=2237.2, minimum=2202.9, maximum=2271.49, standard_deviation=48.5
+    )
+    assert session.environment["accelerators"] == ["CPU"]
+    assert session.environment["delegated"] == "completely"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]", b'{"latency": {"num_runs": 3}}'])
+def test_a_python_tool_that_writes_something_else_is_a_failure(content):
+    printed = "" if content is None else f"{RESULT}{base64.b64encode(content).decode()}\n"
+    with pytest.raises(EdgekitError, match="nothing that benchmark_litert_model tells was found"):
+        BenchmarkLitertModel(("b",), (), {}).read(ended(printed))
+
+
 def test_executor_runner_gives_every_run_and_the_first_half_is_its_warm_up():
     text = (PRINTED / "executor_runner.txt").read_text()
     assert parse_executor_runner(text) == (20_720_944, [2_903_490, 1_281_223, 1_117_980])
@@ -186,6 +207,8 @@ def test_a_tool_times_the_artifacts_of_its_backend_and_precisions(tmp_path):
         ("gpu", {"kind": "benchmark"}, "line 5, key tools.gpu.kind"),
         ("gpu", {"program": "benchmark_model"}, "key tools.gpu.program"),
         ("gpu", {"argument": []}, "unknown key tools.gpu.argument. Did you mean arguments"),
+        ("gpu", {"kind": "benchmark_litert_model"}, "benchmark_litert_model needs no program"),
+        ("gpu", {"kind": "executor_runner", "program": None}, "executor_runner needs a program"),
         ("xnnpack", {}, "xnnpack is what edgekit's own runner times"),
     ],
 )
@@ -233,6 +256,16 @@ def test_a_tool_that_is_not_there_is_told_before_anything_runs(tmp_path):
         tool_program(device, tool)
 
 
+def test_a_python_without_the_tool_is_told_before_anything_runs(tmp_path, monkeypatch):
+    device = open_device(load_profile("host"))
+    python = script(tmp_path / "python", "echo 'ModuleNotFoundError: ai-edge-litert' >&2; exit 1")
+    monkeypatch.setattr(device, "own_python", lambda: python)
+    tool = Tool(kind="benchmark_litert_model", backend="tflite")
+    with pytest.raises(EdgekitError, match="The Python of host has no ai-edge-litert: ModuleNotFoundError") as raised:
+        tool_program(device, tool)
+    assert raised.value.failure.kind == FailureKind.missing_extra
+
+
 def test_libraries_and_arguments_reach_the_tool(tmp_path):
     program = script(tmp_path / "b", f'echo "$LD_LIBRARY_PATH $*" >&2; cat {PRINTED / "benchmark_model.txt"}; exit 1')
     (tmp_path / "lib").mkdir()
@@ -275,6 +308,7 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
                 "backend": "executorch",
                 "program": executor_runner(tmp_path / "executor_runner"),
             },
+            "litert": {"kind": "benchmark_litert_model", "backend": "tflite"},
             "broken": {"kind": "executor_runner", "backend": "tflite", "program": benchmark},
         },
     )
@@ -287,6 +321,7 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
     assert set(measured) == {
         "tflite/xnnpack/fp32",
         "tflite/gpu/fp32",
+        "tflite/litert/fp32",
         "executorch/xnnpack/fp32",
         "executorch/theirs/fp32",
     }
@@ -298,6 +333,11 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
     assert (gpu.conditions["runner"], gpu.conditions["delegate"]) == ("benchmark_model", "gpu")
     assert gpu.conditions["parity_on_device"] is None
     assert "--use_gpu=true" in (tmp_path / "benchmark_model.asked").read_text()
+
+    # This one is no stand-in: it is in LiteRT's package.
+    litert = measured["tflite/litert/fp32"]
+    assert (litert.summary["centre"], litert.summary["p90"], litert.summary["iterations"]) == ("median", None, 6)
+    assert litert.conditions["runner_version"] == version("ai-edge-litert")
 
     theirs = measured["executorch/theirs/fp32"]
     assert theirs.conditions["parity_on_device"]["snr_db"] > 80

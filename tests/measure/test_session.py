@@ -71,6 +71,7 @@ def test_a_session_is_what_the_runner_reported(scripted, cpu):
     [
         ("import time; time.sleep(60)", FailureKind.timed_out, "more than 1 s"),
         ("import sys; sys.exit('no such model')", FailureKind.crashed, "no such model"),
+        ("import sys; sys.exit('ERROR: no GPU' + 3 * '\\nINFO: bye')", FailureKind.crashed, "status 1: ERROR: no GPU"),
         ("import os; os.kill(os.getpid(), 11)", FailureKind.crashed, "status -11: nothing was said"),
         ("import os; os.kill(os.getpid(), 9)", FailureKind.out_of_memory, "status -9"),
         (

@@ -40,7 +40,7 @@ def run(artifact, tmp_path, *arguments, count=1, prelude=""):
 def test_it_reports_what_it_did_and_that_it_was_one_thread_on_one_cpu(artifact, tmp_path):
     cpu = max(os.sched_getaffinity(0))
     done, events = run(
-        artifact, tmp_path, "--cpu", cpu, "--iterations", 20, "--min-seconds", 0.5, "--warmup-seconds", 0.1
+        artifact, tmp_path, "--cpu", cpu, "--iterations", 20, "--min-seconds", 1, "--warmup-seconds", 0.1
     )
     assert done.returncode == 0, done.stderr
     assert list(events) == ["environment", "load", "first", "samples", "done"]

@@ -1,0 +1,45 @@
+"""A board's own Python environment, made over a real SSH and used to time. The lab has no network: wheels lie on the board."""
+
+import shutil
+import subprocess
+import sys
+
+import tiny
+
+from edgekit.devices.base import opened
+from edgekit.devices.linux import LITERT
+from edgekit.measure.protocol import PROTOCOLS
+from edgekit.photos import photo_set
+from edgekit.pipeline import Plan, start_run
+from edgekit.pipeline.plan import Sweep
+from edgekit.recipe import load_recipe
+
+TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")
+
+
+def test_a_board_gets_its_own_python_and_times_tflite_with_it(make_board, profile_of, ledger, tmp_path):
+    board = make_board(disk_bytes=1 << 30)
+    wheels = tmp_path / "wheels"
+    download = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--dest", wheels, LITERT]
+    subprocess.run(download, check=True)
+    shutil.copytree(wheels, board.path("/home/board/wheels"))
+    board.write("/home/board/.config/pip/pip.conf", "[global]\nno-index = true\nfind-links = /home/board/wheels\n")
+    profile = profile_of(board, runner="python")
+
+    def deploy():
+        plan = Plan.of(load_recipe(*tiny.TINY), TARGETS, photo_set())
+        sweep = Sweep((plan,), (profile,), PROTOCOLS["emulated"], None)
+        run = start_run("deploy", sweep, ledger, lambda line: None, seed=0)
+        return ledger.measurements(run), {failure.target: failure.failure for failure in ledger.failures(run)}
+
+    measured, failures = deploy()
+    assert not measured
+    assert failures[TARGETS[0]].hint == "Run: edgekit devices setup lab"
+    assert failures[TARGETS[1]].hint == "Set `runner: capsule` in the profile."
+
+    with opened(profile) as device:
+        assert "ai-edge-litert 2.3" in " ".join(device.setup().split())
+    (one,), failures = deploy()
+    assert (one.conditions["runner"], one.conditions["runtime"]) == ("python", "ai_edge_litert")
+    assert one.conditions["parity_on_device"]["snr_db"] > 80
+    assert list(failures) == [TARGETS[1]]
