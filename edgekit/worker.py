@@ -40,10 +40,15 @@ READ_WHEN_LOADING = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_")
 
 
 class Workers:
-    """The processes of jobs that are under way; leaving the context, or :meth:`kill`, ends those that still run."""
+    """The processes of jobs that are under way; leaving the context, or :meth:`kill`, ends those that still run.
 
-    def __init__(self) -> None:
+    Of `at_once` jobs each has its share of the CPUs, unless OMP_NUM_THREADS says otherwise: OpenMP threads that take turns
+    on a CPU wait for each other at every operator, which made calibrating six times as slow on two CPUs.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
         self._running: set[_Warm] = set()
+        self._threads = max(1, len(os.sched_getaffinity(0)) // at_once)
 
     def __enter__(self) -> Self:
         return self
@@ -68,12 +73,18 @@ class Workers:
         stage = str(job.get("stage", "work"))
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
-        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, _warm(modules) as process:
+        environment = {
+            "OMP_NUM_THREADS": str(self._threads),
+            **os.environ,
+            "PYTHONWARNINGS": "ignore",
+            "TQDM_DISABLE": "1",
+        }
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, _warm(modules, environment) as process:
             question, answer = Path(folder) / "job.json", Path(folder) / "result.json"
             question.write_text(json.dumps(job), encoding="utf-8")
             self._running.add(process)
             try:
-                status = process.run([function, str(question), str(answer), str(log)], timeout)
+                status = process.run([function, str(question), str(answer), str(log)], environment, timeout)
             finally:
                 self._running.discard(process)
             if status is None:
@@ -90,8 +101,8 @@ class Workers:
 class _Warm:
     """A process that has modules loaded and forks the processes of jobs, one at a time."""
 
-    def __init__(self, modules: tuple[str, ...]) -> None:
-        self.key = _key(modules)
+    def __init__(self, modules: tuple[str, ...], environment: dict[str, str]) -> None:
+        self.key = _key(modules, environment)
         self._job: int | None = None
         self._sound = True
         self._killed = False
@@ -101,7 +112,7 @@ class _Warm:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"},
+            env=environment,
             start_new_session=True,
             text=True,
         )
@@ -111,7 +122,7 @@ class _Warm:
         """Whether it can take another job."""
         return self._process.poll() is None and self._sound
 
-    def run(self, arguments: list[str], timeout: float) -> int | None:
+    def run(self, arguments: list[str], environment: dict[str, str], timeout: float) -> int | None:
         """Run one job to its end and return its exit status (minus the signal that killed it); None after `timeout` seconds."""
         assert self._process.stdin and self._process.stdout
         timed_out = threading.Event()
@@ -125,7 +136,7 @@ class _Warm:
         timer.start()
         self._sound = False  # until it has answered
         try:
-            request = {"arguments": arguments, "environment": dict(os.environ), "folder": _current_folder()}
+            request = {"arguments": arguments, "environment": environment, "folder": _current_folder()}
             with suppress(BrokenPipeError):
                 print(json.dumps(request), file=self._process.stdin, flush=True)
             status = self._ended()
@@ -176,14 +187,14 @@ _taking = threading.Lock()
 
 
 @contextmanager
-def _warm(modules: tuple[str, ...]) -> Iterator[_Warm]:
+def _warm(modules: tuple[str, ...], environment: dict[str, str]) -> Iterator[_Warm]:
     """Give a process with `modules` loaded, one that waits or a new one, and let it wait after."""
-    key = _key(modules)
+    key = _key(modules, environment)
     with _taking:
         found = next((process for process in reversed(_idle) if process.key == key and process.alive), None)
         if found is not None:
             _idle.remove(found)
-    process = found or _Warm(modules)
+    process = found or _Warm(modules, environment)
     try:
         yield process
     finally:
@@ -197,11 +208,9 @@ def _warm(modules: tuple[str, ...]) -> Iterator[_Warm]:
             one.close()
 
 
-def _key(modules: tuple[str, ...]) -> tuple[str, ...]:
-    return (
-        *modules,
-        *sorted(f"{name}={os.environ[name]}" for name in os.environ if name.startswith(READ_WHEN_LOADING)),
-    )
+def _key(modules: tuple[str, ...], environment: dict[str, str]) -> tuple[str, ...]:
+    read = sorted(f"{name}={value}" for name, value in environment.items() if name.startswith(READ_WHEN_LOADING))
+    return (*modules, *read)
 
 
 def _current_folder() -> str:
@@ -269,7 +278,7 @@ def _be_a_job(request: dict[str, Any], answers: int) -> NoReturn:
         os.write(answers, f"{STARTED} {os.getpid()}\n".encode())
         os.close(answers)
         os.environ.clear()
-        os.environ.update({**request["environment"], "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"})
+        os.environ.update(request["environment"])
         tempfile.tempdir = None  # which may have been found before
         os.chdir(request["folder"])
         function, question, answer, log = request["arguments"]

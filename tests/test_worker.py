@@ -25,6 +25,7 @@ def look(job):
         "forked_from": os.getppid(),
         "loaded": "wave" in sys.modules,
         "seen": os.environ.get("SEEN"),
+        "threads": os.environ["OMP_NUM_THREADS"],
         "folder": os.getcwd(),
     }
     os.environ["SEEN"] = "by an earlier job"
@@ -149,3 +150,13 @@ def test_what_lies_in_the_current_folder_is_not_imported(log, tmp_path, monkeypa
     (tmp_path / "calendar.py").write_text("raise SystemExit('shadowed')")
     monkeypatch.chdir(tmp_path)
     assert call("test_worker:double", {"value": 1}, log) == {"doubled": 2}
+
+
+@pytest.mark.parametrize(("at_once", "asked", "given"), [(1, None, "4"), (2, None, "2"), (9, None, "1"), (2, "3", "3")])
+def test_jobs_at_once_share_the_cpus_unless_the_user_says_otherwise(monkeypatch, log, at_once, asked, given):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(4))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    with Workers(at_once) as workers:
+        assert workers.call("test_worker:look", {}, log)["threads"] == given

@@ -107,7 +107,7 @@ def build_targets(
     recipe: Recipe, resolved: Resolved, prepared: Prepared, targets: Sequence[Target], logs: Path, jobs: int
 ) -> Iterator[Built]:
     """Build all targets, at most `jobs` at a time, and yield each as it is done. An interrupt ends what is under way."""
-    with Workers() as workers, ThreadPoolExecutor(jobs) as pool:
+    with Workers(jobs) as workers, ThreadPoolExecutor(jobs) as pool:
         started = [pool.submit(build_target, recipe, resolved, prepared, target, logs, workers) for target in targets]
         try:
             for done in as_completed(started):
