@@ -13,8 +13,8 @@ FAMILIES = {ARCHITECTURES[load_recipe(name).architecture].module: name for name 
 TURNS = {
     "tflite/xnnpack/fp32": ("efficientnet_b0", "lraspp_v2", "mobilenet_edgetpu"),
     "tflite/xnnpack/int8": ("resnet18", "ssd_v2_coco", "v2"),
-    "executorch/xnnpack/fp32": ("squeezenet1_0", "ssd300_vgg16"),
-    "executorch/xnnpack/int8": ("v1",),
+    "executorch/xnnpack/fp32": ("squeezenet1_0",),
+    "executorch/xnnpack/int8": ("ssd300_vgg16", "v1"),
     "coreml/-/fp16": (
         *("deeplabv3_v1", "googlenet", "inception_v3", "mnasnet_a1", "shufflenet_v1", "shufflenet_v2"),
         *("v3_large", "vgg16", "xception"),

@@ -41,7 +41,8 @@ class ExecuTorch:
         from edgekit.models.outputs import named_outputs
 
         example = (torch.from_numpy(calibration[:1]),)
-        exported = torch.export.export(decompose(model, hard_sigmoid=True, average_pool=target == INT8), example)
+        rewritten = decompose(model, hard_sigmoid=True, l2_norm=True, average_pool=target == INT8)
+        exported = torch.export.export(rewritten, example)
         if target == INT8:
             exported = torch.export.export(_quantise(exported, calibration), example)
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])

@@ -323,6 +323,17 @@ def _reduce_mean(x: Tensor, keep_dims: bool, axes: list[int] | None = None) -> T
 
 
 @_operator
+def _reduce_l2_norm(x: Tensor, keep_dims: bool, axes: list[int] | None = None) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(x, dim=axes, keepdim=keep_dims)
+    return norm
+
+
+@_operator
+def _maximum(x: Tensor, y: Tensor) -> Tensor:
+    return torch.maximum(x, y)
+
+
+@_operator
 def _reshape(x: Tensor, shape: list[int]) -> Tensor:
     # A 0 takes the size of the input's dimension, counted from the right, and 1 beyond the input's rank.
     sizes = [1] * len(shape) + list(x.shape)

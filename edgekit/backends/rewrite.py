@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit.models.blocks import AveragePool, MaxPool2dSame, StandaloneReLU
+from edgekit.models.ssd_vgg import L2Norm
 
 
 class DecomposedHardswish(nn.Module):
@@ -103,6 +104,23 @@ class DepthwiseReLU(nn.Module):
         return functional.relu(functional.conv2d(input, weight, groups=len(weight)))
 
 
+class ConvolvedL2Norm(nn.Module):
+    """An L2 norm over the channels whose sum is a 1x1 convolution with ones: XNNPACK sums over no channels.
+
+    ExecuTorch's own form leaves the delegate for the sum, and in int8 the runtime then refuses the layout that comes back.
+    """
+
+    def __init__(self, norm: L2Norm) -> None:
+        super().__init__()
+        self.weight = norm.weight
+        self.register_buffer("ones", torch.ones(1, len(norm.weight), 1, 1))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        length = functional.conv2d(input * input, self.get_buffer("ones")).sqrt().clamp_min(L2Norm.SHORTEST)
+        return input / length * self.weight.view(1, -1, 1, 1)
+
+
 def _side(value: int | tuple[int, ...], axis: int) -> int:
     return value if isinstance(value, int) else value[axis - 2]
 
@@ -115,6 +133,7 @@ def decompose(
     max_pool: bool = False,
     average_pool: bool = False,
     standalone_relu: bool = False,
+    l2_norm: bool = False,
 ) -> nn.Module:
     """Return a copy of `model` with modules of the kinds named in their equivalent form.
 
@@ -129,6 +148,8 @@ def decompose(
         replacements |= {nn.MaxPool2d: BorderedMaxPool2d, MaxPool2dSame: BorderedMaxPool2d}
     if standalone_relu:
         replacements[StandaloneReLU] = DepthwiseReLU
+    if l2_norm:
+        replacements[L2Norm] = ConvolvedL2Norm
     if average_pool:
         replacements[AveragePool] = lambda pool: DepthwiseAverage(pool) if pool.counts_padding else pool
     model = copy.deepcopy(model)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 FP32 = Target("tflite", "xnnpack", "fp32")
 INT8 = Target("tflite", "xnnpack", "int8")
 FP32_FORMS = {"max_pool": True}
-INT8_FORMS = dict.fromkeys(("hard_swish", "hard_sigmoid", "max_pool", "average_pool", "standalone_relu"), True)
+INT8_FORMS = dict.fromkeys(
+    ("hard_swish", "hard_sigmoid", "max_pool", "average_pool", "standalone_relu", "l2_norm"), True
+)
 """What is written in its equivalent form (:mod:`edgekit.backends.rewrite`) so that the graph stays in one delegate."""
 
 

@@ -42,13 +42,16 @@ FIGURE_2 = (
 class L2Norm(nn.Module):
     """Divide each place by its length over the channels and multiply with a learned `weight` (arXiv:1506.04579)."""
 
+    SHORTEST = 1e-12
+    """What a length is at least, as in torch."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((channels,), FIRST_SCALE))
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        length: Tensor = torch.linalg.vector_norm(input, dim=1, keepdim=True).clamp_min(1e-12)  # as in torch
+        length: Tensor = torch.linalg.vector_norm(input, dim=1, keepdim=True).clamp_min(self.SHORTEST)
         return input / length * self.weight.view(1, -1, 1, 1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import ArtifactRecord, FailureRecord
@@ -45,7 +47,13 @@ def support_matrix(ledger: Ledger) -> str:
 
     lines = pd.DataFrame(table).to_markdown(index=False, disable_numparse=True)
     below = "\n".join(notes)
-    return f"{lines}\n\n{LEGEND}\n" + (f"\n{below}\n" if notes else "")
+    return f"{lines}\n\n{LEGEND}{_tools(artifacts.values())}\n" + (f"\n{below}\n" if notes else "")
+
+
+def _tools(artifacts: Iterable[ArtifactRecord]) -> str:
+    """Return the versions of what built the artifacts, each version where there were several."""
+    found = {f"{name} {version}" for one in artifacts for name, version in one.manifest.get("tools", {}).items()}
+    return f" Built with {', '.join(sorted(found))}." if found else ""
 
 
 def _planned(ledger: Ledger) -> set[tuple[str, str, str]]:

@@ -257,6 +257,16 @@ OPERATORS = {
         (2, 3, 4, 5),
     ),
     "reduce_mean, rank reduced": (lambda x: mb.reduce_mean(x=x, axes=[1]), lambda x: x.mean(1), (2, 3, 4, 5)),
+    "reduce_l2_norm": (
+        lambda x: mb.reduce_l2_norm(x=x, axes=[1], keep_dims=True),
+        lambda x: (x * x).sum(1, keepdim=True).sqrt(),
+        (2, 3, 4, 5),
+    ),
+    "maximum": (
+        lambda x: mb.maximum(x=x, y=OTHER),
+        lambda x: torch.where(x > tensor(OTHER), x, tensor(OTHER)),
+        (2, 3, 4, 5),
+    ),
     "reshape": (lambda x: mb.reshape(x=x, shape=[4, -1]), lambda x: x.reshape(4, -1), (2, 3, 4, 5)),
     "reshape, inherited": (lambda x: mb.reshape(x=x, shape=[0, 3, 0, -1]), lambda x: x, (2, 3, 4, 5)),
     "sigmoid": (lambda x: mb.sigmoid(x=x), torch.sigmoid, (2, 3, 4, 5)),

@@ -6,6 +6,7 @@ from torch import nn
 
 from edgekit.backends.rewrite import BorderedMaxPool2d, decompose
 from edgekit.models.blocks import AveragePool, Convention, MaxPool2dSame, StandaloneReLU
+from edgekit.models.ssd_vgg import L2Norm
 
 POOLS = [
     nn.MaxPool2d(3, 2, 1),
@@ -50,6 +51,14 @@ def test_a_relu_as_a_depthwise_convolution_is_the_same():
     rewritten = decompose(nn.Sequential(StandaloneReLU(4)), standalone_relu=True)
     torch.testing.assert_close(rewritten(image), image.relu())
     assert type(rewritten[0]) is not StandaloneReLU
+
+
+def test_an_l2_norm_with_a_convolution_for_its_sum_is_the_same():
+    image = torch.randn(2, 4, 5, 5)
+    image[0, :, 2, 2] = 0  # no length to divide by
+    rewritten = decompose(nn.Sequential(L2Norm(4)), l2_norm=True)
+    torch.testing.assert_close(rewritten(image), L2Norm(4)(image))
+    assert type(rewritten[0]) is not L2Norm
 
 
 def test_only_what_is_asked_for_is_replaced_and_the_original_stays():

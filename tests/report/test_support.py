@@ -20,6 +20,7 @@ def manifest(recipe, target, **changes):
         "contract": "met",
         "compile_seconds": 27.4,
         "delegation": {"partitions": 3, "complete": False},
+        "tools": {"litert-torch": "0.10.0"},
         "parity": {"kind": "measured", "photos": 16, "max_absolute": 0, "snr_db": 92.0, "top1_agreement": 1.0},
         **changes,
     }
@@ -38,6 +39,7 @@ def test_every_planned_cell_says_what_became_of_it(ledger):
     told = "17.0 MB, 27 s, 92 dB, 16/16, 3 delegates, operators outside"
     assert cells == ["v1 1.0/224", "not built yet", "out of memory", told]
     assert "executorch/xnnpack/int8: out of memory: The process ended with signal 9." in text
+    assert "Built with litert-torch 0.10.0.\n" in text
 
 
 def test_the_newest_counts_and_what_befell_a_device_is_no_matter_of_support(ledger):
