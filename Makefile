@@ -27,7 +27,7 @@ demo: $(INSTALLED)  ## build MobileNetV3-Large, verify it, time it on this machi
 	$(BIN)/edgekit deploy recipes/v3_large.yaml --device host --protocol quick
 
 test: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not timing"
+	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not timing"
 	$(BIN)/pytest -m "timing and not slow"
 
 coverage: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the same with line coverage, at least 85 %; tracing slows the converters down
