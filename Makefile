@@ -31,10 +31,10 @@ test: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the tests; timing tests run alone, s
 	$(BIN)/pytest -m "timing and not slow"
 
 coverage: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the same with line coverage, at least 85 %; tracing slows the converters down
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not timing" --cov
+	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not timing" --cov
 
 test-all: $(INSTALLED) $(WEIGHTS) $(PHOTOS) support-matrix  ## the slow ones, and every recipe x target, as well: hours
-	$(BIN)/pytest -n 2 --dist worksteal -m "not timing"
+	$(BIN)/pytest -n 3 --dist worksteal -m "not timing"
 	$(BIN)/pytest -m timing
 
 support-matrix: $(INSTALLED) $(WEIGHTS)  ## docs/support-matrix.md: builds every recipe x target; what is built already comes from the cache. A shard: RECIPES='v1 v2'
