@@ -131,7 +131,12 @@ class AdbLink:
         if not public.is_file():
             message = f"{self.key} has no public key beside it."
             raise EdgekitError(FailureKind.unauthorized, "reach", message, f"Make it: adb pubkey {self.key} > {public}")
-        return PythonRSASigner(public.read_text(), self.key.read_text())
+        try:
+            return PythonRSASigner(public.read_text(), self.key.read_text())
+        except (OSError, ValueError) as error:
+            message = f"{self.key} is no key that edgekit can read: {error}"
+            hint = "Correct `key` in the profile, or make a new one: adb keygen FILE"
+            raise EdgekitError(FailureKind.unauthorized, "reach", message, hint) from error
 
     def _unauthorized(self) -> EdgekitError:
         message = f"{self.profile.name} has not allowed this computer to debug it."

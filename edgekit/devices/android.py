@@ -38,7 +38,7 @@ class Android(RemoteDevice):
     """A phone, in the shell's user id: no root, no app."""
 
     def __init__(self, profile: DeviceProfile, link: AdbLink) -> None:
-        super().__init__(profile, link, profile.folder or ROOT)
+        super().__init__(profile, link, ROOT)
         self.fixed = False  # whether the phone has taken up its fixed-performance mode
         self.properties = {found["name"]: found["value"] for found in PROPERTY.finditer(self.check("getprop"))}
         model = self.properties.get("ro.product.model", "unknown")

@@ -47,7 +47,7 @@ def _connected(kind: type[Kind], profile: DeviceProfile) -> Kind:
     link.connect()
     with closed_on_failure(link):
         home = link.shell("echo $HOME", 15).stdout.strip()
-        return kind(profile, link, profile.folder or f"{home}/Library/Caches/edgekit")
+        return kind(profile, link, f"{home}/Library/Caches/edgekit")
 
 
 def _link(profile: DeviceProfile) -> Link:

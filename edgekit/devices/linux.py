@@ -37,7 +37,7 @@ def connect(profile: DeviceProfile) -> LinuxBoard:
     link.connect()
     with closed_on_failure(link):
         home = link.shell("echo $HOME", 15).stdout.strip()
-        return LinuxBoard(profile, link, profile.folder or f"{home}/.cache/edgekit")
+        return LinuxBoard(profile, link, f"{home}/.cache/edgekit")
 
 
 class LinuxBoard(RemoteDevice):

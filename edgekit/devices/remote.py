@@ -6,6 +6,7 @@ per program, gone when it has ended) and ``restore.sh`` (what undoes a preparati
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import tempfile
@@ -40,12 +41,19 @@ LOST = {FailureKind.link_lost, FailureKind.offline}
 # of this shell waits for the program's shell to be there.
 START = """mkdir -p {work} && cd {work} && trap '' HUP && {{ {detach}sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
 tries=0; while [ ! -f pid ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; [ -f pid ] && {boot_id}"""
-INNER = """echo $$ > pid; {program} > out 2> err; echo $? > status.part; mv status.part status"""
+INNER = """{boot_id} > boot; {born} > born 2> /dev/null; echo $$ > pid
+{program} > out 2> err; echo $? > status.part; mv status.part status"""
 POLL = """{boot_id}; cd {work} 2> /dev/null || {{ echo gone; exit 0; }}
 if [ -f status ]; then cat status; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running
 elif [ -f status ]; then cat status; else echo gone; fi"""
+BORN = "cut -d ' ' -f 22 /proc/{pid}/stat"
+"""When a process was started; nothing where the system has no /proc."""
 END = """cd {root}/work 2> /dev/null || exit 0
-for folder in {which}; do [ -f "$folder/pid" ] && kill -9 -"$(cat "$folder/pid")" 2> /dev/null; rm -rf "$folder"; done; true"""
+for folder in {which}; do if [ -f "$folder/pid" ] && [ "$({boot_id})" = "$(cat "$folder/boot" 2> /dev/null)" ]; then
+pid=$(cat "$folder/pid"); now=$({born} 2> /dev/null)
+[ -n "$now" ] && [ "$now" != "$(cat "$folder/born" 2> /dev/null)" ] || kill -9 -"$pid" 2> /dev/null
+fi; rm -rf "$folder"; done; true"""
+"""Ends programs, but none that got the number of one of ours after a reboot or when ours had ended."""
 UNDO = """cd {root} 2> /dev/null && [ -f restore.sh ] || exit 0
 sh restore.sh > /dev/null 2>&1; rm restore.sh; echo undone"""
 SPEEDS = """cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
@@ -64,6 +72,13 @@ class RemoteDevice(ABC):
     boot_id = "cat /proc/sys/kernel/random/boot_id"
 
     def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
+        # Never a folder that the user named itself: all that is in ours goes with it.
+        root = f"{profile.folder.rstrip('/')}/edgekit" if profile.folder else root
+        if not re.fullmatch(r"/[\w./+@-]+", root):
+            message = f"{profile.name} would keep edgekit's files in {root!r}, whose name a shell may take for something else."
+            raise EdgekitError(
+                FailureKind.usage, "reach", message, "Name a plain folder there: `folder` in the profile."
+            )
         self.profile, self.link, self.root = profile, link, root
         self.prepared = False
         # Folders in work/ of programs that run, or that could not be ended for want of a link.
@@ -127,10 +142,13 @@ class RemoteDevice(ABC):
 
     def restore(self) -> bool:
         """End programs and undo the preparation that an edgekit left, this one or one that was killed; say whether any was."""
-        self.check(END.format(root=self.root, which="*"))
+        self._end("*")
         said = self.check(UNDO.format(root=self.root))
         self.prepared = False
         return "undone" in said
+
+    def _end(self, which: str) -> None:
+        self.check(END.format(root=self.root, which=which, boot_id=self.boot_id, born=BORN.format(pid='"$pid"')))
 
     def clean(self) -> None:
         """Remove everything of ours: programs, files, the folder itself."""
@@ -216,7 +234,8 @@ class RemoteDevice(ABC):
         soon as the device can be reached.
         """
         work = f"{self.root}/work/{secrets.token_hex(6)}"
-        inner = INNER.format(program=shlex.join(arguments))
+        born = BORN.format(pid="$$")
+        inner = INNER.format(program=shlex.join(arguments), boot_id=self.boot_id, born=born)
         deadline = time.monotonic() + timeout
         self._end_programs()
         with self._ended(work):
@@ -288,7 +307,7 @@ class RemoteDevice(ABC):
 
     def _end_programs(self) -> None:
         if self._unended:
-            self.check(END.format(root=self.root, which=" ".join(sorted(self._unended))))
+            self._end(" ".join(sorted(self._unended)))
             self._unended.clear()
 
     # The shell.

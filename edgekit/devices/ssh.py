@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
 
 if TYPE_CHECKING:
-    from paramiko import SFTPClient, SSHClient
+    from paramiko import Channel, SFTPClient, SSHClient
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 5
@@ -41,9 +42,27 @@ class SshLink:
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         client.load_system_host_keys()
-        if profile.known_hosts:
-            client.load_system_host_keys(str(Path(profile.known_hosts).expanduser()))
+        for key in ("known_hosts", "key"):
+            if (file := getattr(profile, key)) and not Path(file).expanduser().is_file():
+                hint = f"Correct `{key}` in the profile, or {profile.environment}{key.upper()}."
+                raise self._failed(FailureKind.usage, f"there is no file {file}, which is named as its {key}", hint)
+        with ExitStack() as undo:
+            undo.callback(client.close)
+            self._greet(client)
+            undo.pop_all()
+        transport = client.get_transport()
+        assert transport
+        transport.set_keepalive(KEEPALIVE_SECONDS)
+        self.client = client
+
+    def _greet(self, client: SSHClient) -> None:
+        import paramiko
+
+        profile = self.profile
+        assert profile.host
         try:
+            if profile.known_hosts:
+                client.load_system_host_keys(str(Path(profile.known_hosts).expanduser()))
             client.connect(
                 profile.host,
                 self.port,
@@ -66,17 +85,13 @@ class SshLink:
                 raise self._failed(FailureKind.untrusted_host, "its host key is not known", hint) from error
             hint = "Check host and port, and that the board is on and listens."
             raise self._failed(FailureKind.offline, str(error) or type(error).__name__, hint) from error
-        transport = client.get_transport()
-        assert transport
-        transport.set_keepalive(KEEPALIVE_SECONDS)
-        self.client = client
 
     def shell(self, command: str, timeout: float) -> Completed:
         """Run a command in a channel of its own."""
         with self._broken() as client:
-            stdin, stdout, stderr = client.exec_command(f"exec sh -c {shlex.quote(command)}", timeout=timeout)
+            stdin, stdout, _ = client.exec_command(f"exec sh -c {shlex.quote(command)}", timeout=timeout)
             stdin.close()
-            said, complained = stdout.read(), stderr.read()
+            said, complained = _both(stdout.channel, timeout)
             status = stdout.channel.recv_exit_status()
             if status == -1:
                 raise EOFError("it ended without an exit status")
@@ -129,3 +144,20 @@ class SshLink:
 
     def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
         return link.unreachable(self.profile, self.where, kind, why, hint)
+
+
+def _both(channel: Channel, timeout: float) -> tuple[bytes, bytes]:
+    """Return both outputs of a command that has ended; TimeoutError where it has not after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    said, complained = b"", b""
+    while True:
+        if channel.recv_ready():
+            said += channel.recv(1 << 16)
+        elif channel.recv_stderr_ready():
+            complained += channel.recv_stderr(1 << 16)
+        elif channel.exit_status_ready() and (channel.eof_received or channel.closed):
+            return said, complained
+        elif time.monotonic() > deadline:
+            raise TimeoutError(f"it was not done after {timeout:.0f} s")
+        else:
+            time.sleep(0.005)

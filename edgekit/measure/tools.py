@@ -55,7 +55,9 @@ def tool_program(device: Device, tool: Tool) -> Program:
     EdgekitError: ``usage`` where the files are not on this computer, ``missing_extra`` where the device's Python is not made yet,
     ``unsupported_device`` where it can have none.
     """
-    environment = ("env", f"LD_LIBRARY_PATH={device.push(_here(device, tool.libraries))}") if tool.libraries else ()
+    environment = (
+        ("env", f"LD_LIBRARY_PATH={device.push(_here(device, tool.libraries, folder=True))}") if tool.libraries else ()
+    )
     facts: dict[str, Any] = {"runner": tool.kind, "runner_arguments": list(tool.arguments)}
     if tool.program is None:
         if not isinstance(device, HasPython):
@@ -80,9 +82,9 @@ def _litert_of(device: Device, python: str) -> str:
     return told.stdout.strip()
 
 
-def _here(device: Device, place: str) -> Path:
+def _here(device: Device, place: str, folder: bool = False) -> Path:
     path = Path(place).expanduser()
-    if not path.exists():
+    if not (path.is_dir() if folder else path.is_file()):
         message = f"The tool {path} of {device.profile.name} is not on this computer."
         raise EdgekitError(FailureKind.usage, "push", message, "Correct its path under `tools` in the profile.")
     return path
@@ -98,7 +100,7 @@ class _Brought:
 
 
 class BenchmarkModel(_Brought):
-    """Either of of LiteRT's programs of the name ``benchmark_model``, that of the interpreter and that of the compiled model."""
+    """Either of LiteRT's programs of the name ``benchmark_model``, that of the interpreter and that of the compiled model."""
 
     def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
         """Return the command line of one session. The number of runs is a minimum, as in the protocol."""
@@ -126,12 +128,15 @@ class BenchmarkModel(_Brought):
         if any(how == "not be" for how, _ in delegated):
             message = f"{ended.where}: nothing of the model ran on the delegate; it would be the CPU's time."
             raise EdgekitError(FailureKind.fallback, "measure", message, "The delegate does not take these operators.")
-        parsed = parse_benchmark_model(text)
+        try:
+            parsed, files = parse_benchmark_model(text), _results(text)
+            median = parse_result_file(files[-1]) if files else None
+        except ValueError as error:
+            raise _unreadable(ended, "benchmark_model") from error
         if parsed is None:
             raise _unreadable(ended, "benchmark_model")
         init_ms, first_ms, told = parsed
-        if files := _results(text):
-            told = told.model_copy(update={"median": parse_result_file(files[-1])})
+        told = told.model_copy(update={"median": median})
         parts = [f"{how.removeprefix('be ')}{f', {kernels} parts' if kernels else ''}" for how, kernels in delegated]
         environment = {
             **self.facts,
@@ -247,9 +252,11 @@ def _compiled_model(text: str) -> tuple[float, float, Told] | None:
 def parse_result_file(content: bytes) -> float | None:
     """Return the median in milliseconds from what ``--result_file_path`` writes: field 5 of field 2 of LiteRT's BenchmarkResult.
 
-    The schema is not installed with any package: fields are taken by number, floats of either width.
+    The schema is not installed with any package: fields are taken by number, floats of either width. ValueError for what is no
+    message of protobuf.
     """
     from google.protobuf.empty_pb2 import Empty
+    from google.protobuf.message import DecodeError
     from google.protobuf.unknown_fields import UnknownFieldSet
 
     def fields(message: bytes) -> dict[int, Any]:
@@ -257,8 +264,11 @@ def parse_result_file(content: bytes) -> float | None:
             field.field_number: (field.wire_type, field.data) for field in UnknownFieldSet(Empty.FromString(message))
         }
 
-    latency = fields(content).get(2)
-    wire_type, data = fields(latency[1]).get(5, (None, 0)) if latency else (None, 0)
+    try:
+        latency = fields(content).get(2)
+        wire_type, data = fields(latency[1]).get(5, (None, 0)) if latency else (None, 0)
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
     if wire_type == 1:
         return float(struct.unpack("<d", struct.pack("<Q", data))[0])
     return float(struct.unpack("<f", struct.pack("<I", data))[0]) if wire_type == 5 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,6 +125,9 @@ def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> di
     if not parts:
         return None
     values = np.concatenate(parts)
+    if values.size != (expected := sum(math.prod(spec.shape) for spec in manifest.outputs)):
+        message = f"{subject.name} wrote {values.size} values on {device.profile.name} instead of {expected}."
+        raise EdgekitError(FailureKind.crashed, "measure", message)
     outputs = by_name(manifest.outputs, split_outputs(values, 1, [list(spec.shape) for spec in manifest.outputs]))
     with np.load(ready.prepared.folder / "reference.npz") as saved:
         reference = {name: array[:1] for name, array in saved.items()}

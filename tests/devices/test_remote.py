@@ -10,6 +10,7 @@ import pytest
 
 from edgekit.devices import remote
 from edgekit.devices.base import open_device, opened
+from edgekit.devices.linux import LinuxBoard
 from edgekit.errors import EdgekitError, FailureKind
 
 SLEEP = ("sh", "-c", "sleep 2; echo slept")
@@ -256,3 +257,73 @@ device.run(("sleep", "94"), 60)
         assert there.state() == before
     assert "nothing to restore" in edgekit("devices", "restore", tmp_path / "lab.yaml").stdout
     assert "is gone" in edgekit("devices", "clean", tmp_path / "lab.yaml").stdout
+
+
+def test_only_processes_of_ours_are_ended(there, profile_of):
+    """A pid that a killed edgekit left may be anybody's after a reboot, or when its process had ended."""
+    with opened(profile_of(there)) as device:
+        stranger = device.check(
+            "trap '' HUP; setsid sleep 77 < /dev/null > /dev/null 2>&1 & echo $!; sleep 0.5"
+        ).strip()
+        assert any("sleep 77" in process for process in there.processes())
+        boot_id = device.check(device.boot_id).strip()
+        for name, boot in (("rebooted", "another boot"), ("reused", boot_id)):
+            work = f"{device.root}/work/{name}"
+            device.check(f"mkdir -p {work} && cd {work} && echo {stranger} > pid; echo '{boot}' > boot; echo 1 > born")
+        device.restore()
+        assert left(there, device) == []
+        assert any("sleep 77" in process for process in there.processes())
+        device.check(f"kill {stranger}")
+
+
+def test_a_folder_that_the_user_names_keeps_what_is_in_it(there, profile_of):
+    place = "/data/local/tmp/mine" if not hasattr(there, "user") else "/home/board/mine"
+    with opened(profile_of(there, folder=place)) as device:
+        device.check(f"mkdir -p {place}/work && echo precious > {place}/work/thesis")
+        device.run(("true",), 30)
+        device.clean()
+    assert [file for file in there.files(place) if file.endswith("thesis")]
+    assert not there.path(f"{place}/edgekit").exists()
+
+
+def test_a_folder_whose_name_a_shell_would_split_is_refused(board, profile_of):
+    profile = profile_of(board)
+    link = type(open_device(profile).link)(profile)
+    with pytest.raises(EdgekitError, match="would keep edgekit's files in '/home/bo ard/x'"):
+        LinuxBoard(profile, link, "/home/bo ard/x")
+
+
+def test_a_boards_command_has_its_time_and_not_more_and_both_outputs_are_read(board, profile_of):
+    with opened(profile_of(board)) as device:
+        for command in ("exec >&- 2>&-; sleep 40", "while :; do echo; sleep 0.2; done"):
+            start = time.monotonic()
+            with pytest.raises(EdgekitError, match="not done after 2 s"):
+                device.link.shell(command, 2)
+            assert time.monotonic() - start < 10
+        done = device.link.shell("head -c 6000000 /dev/zero | tr '\\0' x >&2; echo done", 20)
+        assert (done.stdout, len(done.stderr)) == ("done\n", 6_000_000)
+
+
+def test_connections_that_fail_leave_no_thread(board, profile_of):
+    before = threading.active_count()
+    for _ in range(3):
+        with pytest.raises(EdgekitError):
+            open_device(profile_of(board).model_copy(update={"user": "nobody"}))
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() <= before
+
+
+@pytest.mark.parametrize("key", ["key", "known_hosts"])
+def test_a_file_that_a_profile_names_and_that_is_not_there_is_told(board, profile_of, key):
+    with pytest.raises(EdgekitError, match=f"there is no file /nosuch, which is named as its {key}"):
+        open_device(profile_of(board).model_copy(update={key: "/nosuch"}))
+
+
+def test_a_damaged_adb_key_is_told(android, profile_of, tmp_path):
+    for name in ("adbkey", "adbkey.pub"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(EdgekitError, match="adbkey is no key that edgekit can read") as raised:
+        open_device(profile_of(android).model_copy(update={"key": str(tmp_path / "adbkey")}))
+    assert kind_of(raised) == FailureKind.unauthorized

@@ -6,6 +6,7 @@ another has to run, a shell script takes its command line and prints what it pri
 
 import base64
 import json
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -114,6 +115,16 @@ def test_the_median_comes_from_the_result_file(wide):
     session = BenchmarkModel(("b",), (), {}).read(ended(printed))
     assert (session.told.median, session.told.mean, session.centre, session.runs) == (208.5, 210.498, 208.5, 20)
     assert parse_result_file(b"") is None
+
+
+@pytest.mark.parametrize("end", [f"{RESULT}{base64.b64encode(b'no message').decode()}\n", "Inference (avg): 1.2.3\n"])
+def test_a_result_that_cannot_be_read_is_a_failure(end):
+    text = (PRINTED / "benchmark_model.txt").read_text()
+    if end.startswith("Inference"):
+        text = re.sub(r"Inference \(avg\): .*\n", end, text)
+        end = ""
+    with pytest.raises(EdgekitError, match="nothing that benchmark_model tells was found"):
+        BenchmarkModel(("b",), (), {}).read(ended(text + end))
 
 
 def test_how_much_ran_on_the_delegate_is_recorded_and_nothing_is_a_failure():
