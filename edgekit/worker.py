@@ -84,7 +84,9 @@ class Workers:
             question.write_text(json.dumps(job), encoding="utf-8")
             self._running.add(process)
             try:
-                status = process.run([function, str(question), str(answer), str(log)], environment, timeout)
+                # What converters leave in the folder of temporary files goes with this one.
+                own = {**environment, "TMPDIR": folder}
+                status = process.run([function, str(question), str(answer), str(log)], own, timeout)
             finally:
                 self._running.discard(process)
             if status is None:

@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 
@@ -30,6 +31,11 @@ def look(job):
     }
     os.environ["SEEN"] = "by an earlier job"
     return here
+
+
+def litter(job):
+    _, path = tempfile.mkstemp()
+    return path
 
 
 def refuse(job):
@@ -160,3 +166,8 @@ def test_jobs_at_once_share_the_cpus_unless_the_user_says_otherwise(monkeypatch,
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
     with Workers(at_once) as workers:
         assert workers.call("test_worker:look", {}, log)["threads"] == given
+
+
+def test_what_a_job_leaves_among_temporary_files_goes_with_it(log):
+    path = call("test_worker:litter", {}, log)
+    assert not os.path.exists(path)
