@@ -49,8 +49,17 @@ def load_document(schema: type[DocumentT], path: Path, overrides: tuple[str, ...
         raise UsageError("\n".join(problems), kind=FailureKind.recipe) from error
 
 
+LARGEST = 200_000
+"""Bytes of a document: the parser takes seconds for more, and people write a hundredth of it."""
+
+
 def _parse(path: Path) -> CommentedMap:
     try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise UsageError(
+                f"{path} has {size:,} bytes; no recipe or profile has over {LARGEST:,}.", kind=FailureKind.recipe
+            )
         text = path.read_text(encoding="utf-8")
         for event in YAML().parse(text):
             if isinstance(event, AliasEvent):
@@ -61,6 +70,8 @@ def _parse(path: Path) -> CommentedMap:
                     FailureKind.recipe,
                 )
         content = YAML().load(text)
+    except RecursionError as error:
+        raise UsageError(f"{path} is nested too deeply.", kind=FailureKind.recipe) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}.", kind=FailureKind.recipe) from error
     except (YAMLError, ValueError) as error:  # ValueError: a date that does not exist
@@ -84,7 +95,7 @@ def _override(content: CommentedMap, override: str) -> None:
             raise UsageError(f"--set {override}: {parent} is a value and has no keys of its own.")
     try:
         place[last] = YAML(typ="safe").load(text)
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         problem = f"--set {override}: the value is not YAML: {_yaml_problem(error)}."
         raise UsageError(problem, "Put quotes around text: --set 'key=\"text\"'.") from error
 

@@ -1,7 +1,9 @@
 """Recipes that explain themselves, beyond tests/test_recipe.py: overrides, nested keys, types as written, targets, key maps."""
 
 import pytest
+from click.testing import CliRunner
 
+from edgekit.cli import cli
 from edgekit.errors import FailureKind, UsageError
 from edgekit.recipe import load_recipe
 
@@ -156,3 +158,30 @@ def test_a_target_of_somebody_elses_backend_is_accepted(write, monkeypatch):
 
     monkeypatch.setattr(base, "backends", lambda: {"else": Else()})
     assert load_recipe(write(RECIPE), ("targets=[else/cpu/fp32]",)).targets == ("else/cpu/fp32",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: " + "[" * 5000 + "]" * 5000, "is nested too deeply"),
+        ("# " + "x" * 300_000, "no recipe or profile has over"),
+    ],
+)
+def test_a_bomb_without_aliases_is_refused_at_once(tmp_path, text, said):
+    (tmp_path / "bomb.yaml").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        load_recipe(str(tmp_path / "bomb.yaml"))
+
+
+def test_a_deeply_nested_override_is_refused():
+    with pytest.raises(UsageError, match="the value is not YAML"):
+        load_recipe("v1", ("model=" + "[" * 3000 + "]" * 3000,))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("profile", "--recipes", "", "--devices", "host"), ("compile", "v1", "--targets", " , ")]
+)
+def test_an_empty_list_is_not_everything(arguments):
+    done = CliRunner().invoke(cli, arguments)
+    assert isinstance(done.exception, UsageError)
+    assert "is empty" in str(done.exception)

@@ -61,8 +61,18 @@ def plan_of(recipe: str, overrides: tuple[str, ...], targets: str | None, photos
 
 
 def parts(text: str | None) -> list[str]:
-    """Return the parts of a list with commas, each once; none where nothing is given."""
-    return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+    """Return the parts of a list with commas, each once; none where nothing is given.
+
+    UsageError for an empty text, which an unset variable of a script gives and which means nothing less than everything.
+    """
+    from edgekit.errors import UsageError
+
+    found = list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+    if text is not None and not found:
+        raise UsageError(
+            "A list on the command line is empty.", "Write names with commas between, or leave the option out."
+        )
+    return found
 
 
 def console() -> Console:

@@ -58,7 +58,7 @@ def command(
         raise UsageError(
             "Say what to profile.", "Everything: --all; a part: --recipes, --targets, --devices; or --resume."
         )
-    if resume is not None and (every or recipes or devices or targets or swept or seed is not None):
+    if resume is not None and (every or recipes or devices or targets or swept or photos or seed is not None):
         raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
     with Ledger.open(ledger) as opened:
         if resume is not None:
