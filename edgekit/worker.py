@@ -39,6 +39,11 @@ READ_WHEN_LOADING = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_")
 """How environment variables begin that only count when libraries are loaded: processes are warm for their values."""
 
 
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use; all of the machine's where the system lets nobody choose (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Workers:
     """The processes of jobs that are under way; leaving the context, or :meth:`kill`, ends those that still run.
 
@@ -48,7 +53,7 @@ class Workers:
 
     def __init__(self, at_once: int = 1) -> None:
         self._running: set[_Warm] = set()
-        self._threads = max(1, len(os.sched_getaffinity(0)) // at_once)
+        self._threads = max(1, usable_cpus() // at_once)
 
     def __enter__(self) -> Self:
         return self

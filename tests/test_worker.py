@@ -8,7 +8,7 @@ import time
 import pytest
 
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.worker import Workers
+from edgekit.worker import Workers, usable_cpus
 
 
 def call(*arguments, **options):
@@ -171,3 +171,8 @@ def test_jobs_at_once_share_the_cpus_unless_the_user_says_otherwise(monkeypatch,
 def test_what_a_job_leaves_among_temporary_files_goes_with_it(log):
     path = call("test_worker:litter", {}, log)
     assert not os.path.exists(path)
+
+
+def test_cpus_are_counted_where_the_system_knows_no_affinity(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert usable_cpus() == os.cpu_count()

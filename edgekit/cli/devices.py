@@ -84,14 +84,13 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
 
     Macs need one (coremltools), boards where their profile says `runner: python` (TFLite). Example: edgekit devices setup mac
     """
-    from edgekit.devices.apple import Mac
     from edgekit.devices.base import opened
-    from edgekit.devices.linux import LinuxBoard
     from edgekit.devices.profile import load_profile
+    from edgekit.devices.remote import DeviceWithPython
     from edgekit.errors import UsageError
 
     with opened(load_profile(name, device_overrides)) as device:
-        if not isinstance(device, LinuxBoard | Mac):
+        if not isinstance(device, DeviceWithPython):
             raise UsageError(f"{name} is neither a Linux board nor a Mac.", "Others need no setup.")
         click.echo(device.setup().rstrip())
 

@@ -16,7 +16,7 @@ from edgekit.devices.base import Identity
 from edgekit.devices.link import Link, closed_on_failure
 from edgekit.devices.local import LocalLink
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import RemoteDevice
+from edgekit.devices.remote import DeviceWithPython
 from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import COREML_RUNNER
@@ -63,7 +63,7 @@ def _link(profile: DeviceProfile) -> Link:
     raise EdgekitError(FailureKind.needs_mac, "reach", message, hint)
 
 
-class Mac(RemoteDevice):
+class Mac(DeviceWithPython):
     """A Mac as its user sees it."""
 
     # Every Mac has perl, and none has setsid; before macOS 15 none has sha256sum either.

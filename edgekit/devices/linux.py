@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.devices.base import Identity
 from edgekit.devices.link import closed_on_failure
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import RemoteDevice
+from edgekit.devices.remote import DeviceWithPython
 from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
@@ -40,7 +40,7 @@ def connect(profile: DeviceProfile) -> LinuxBoard:
         return LinuxBoard(profile, link, f"{home}/.cache/edgekit")
 
 
-class LinuxBoard(RemoteDevice):
+class LinuxBoard(DeviceWithPython):
     """A board as its user sees it: no root."""
 
     def identify(self) -> Identity:

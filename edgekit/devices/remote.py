@@ -201,25 +201,6 @@ class RemoteDevice(ABC):
         """Return the command of edgekit's own runner for this machine, brought to the device."""
         return command(self._capsule, self.machine, backend)
 
-    @property
-    def python(self) -> str:
-        """The interpreter of the device's own virtual environment, where :meth:`make_environment` has made one."""
-        return f"{self.root}/venv/bin/python"
-
-    def own_python(self) -> str:
-        """Return :attr:`python`; EdgekitError (``missing_extra``) where the device has no such environment yet."""
-        if self.link.shell(f"test -x {self.python}", COMMAND_SECONDS).exit_status:
-            message = f"{self.profile.name} has no Python environment of its own."
-            hint = f"Run: edgekit devices setup {self.profile.name}"
-            raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
-        return self.python
-
-    def make_environment(self, requirement: str, shown: str) -> str:
-        """Make the device's own virtual environment with a shell-quoted requirement; return packages that match `shown`."""
-        self.check(f"mkdir -p {self.root} && python3 -m venv {self.root}/venv", 120)
-        self.check(f"{self.python} -m pip install --quiet {requirement}", 900)
-        return self.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")
-
     @cached_property
     def _capsule(self) -> str:
         return self.push(capsule_for(self.machine))
@@ -366,6 +347,33 @@ class RemoteDevice(ABC):
             raise EdgekitError(FailureKind.hash_mismatch, "push", message, retriable=True)
         executable = "chmod 755" if path.stat().st_mode & 0o100 else "chmod 644"
         self.check(f"{executable} {unfinished} && mv {unfinished} {shlex.quote(remote)}")
+
+
+class DeviceWithPython(RemoteDevice):
+    """A remote device that `edgekit devices setup` can give a Python environment of its own."""
+
+    @abstractmethod
+    def setup(self) -> str:
+        """Make the environment with what this device's runner needs; return what is in it."""
+
+    @property
+    def python(self) -> str:
+        """The interpreter of the device's own virtual environment, where :meth:`make_environment` has made one."""
+        return f"{self.root}/venv/bin/python"
+
+    def own_python(self) -> str:
+        """Return :attr:`python`; EdgekitError (``missing_extra``) where the device has no such environment yet."""
+        if self.link.shell(f"test -x {self.python}", COMMAND_SECONDS).exit_status:
+            message = f"{self.profile.name} has no Python environment of its own."
+            hint = f"Run: edgekit devices setup {self.profile.name}"
+            raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
+        return self.python
+
+    def make_environment(self, requirement: str, shown: str) -> str:
+        """Make the device's own virtual environment with a shell-quoted requirement; return packages that match `shown`."""
+        self.check(f"mkdir -p {self.root} && python3 -m venv {self.root}/venv", 120)
+        self.check(f"{self.python} -m pip install --quiet {requirement}", 900)
+        return self.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")
 
 
 def parse_cpu_list(text: str) -> list[int]:

@@ -149,14 +149,14 @@ class SshLink:
 def _both(channel: Channel, timeout: float) -> tuple[bytes, bytes]:
     """Return both outputs of a command that has ended; TimeoutError where it has not after `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    said, complained = b"", b""
+    said, complained = bytearray(), bytearray()
     while True:
         if channel.recv_ready():
             said += channel.recv(1 << 16)
         elif channel.recv_stderr_ready():
             complained += channel.recv_stderr(1 << 16)
         elif channel.exit_status_ready() and (channel.eof_received or channel.closed):
-            return said, complained
+            return bytes(said), bytes(complained)
         elif time.monotonic() > deadline:
             raise TimeoutError(f"it was not done after {timeout:.0f} s")
         else:

@@ -99,24 +99,29 @@ class _Brought:
     facts: dict[str, Any]
 
 
-class BenchmarkModel(_Brought):
+class _OfLiteRT(_Brought):
+    """What LiteRT's programs have in common: they write a result file, feed random numbers, and keep what comes out."""
+
+    def _with_result(self, subject: Subject, option: str, *options: str) -> Sequence[str]:
+        result = f"{subject.output}.result"
+        return ("sh", "-c", WITH_RESULT, "sh", result, *self.command, *options, f"{option}={result}", *self.extra)
+
+    def outputs(self, base: str, count: int) -> Sequence[str]:
+        """Return nothing: no output can be had."""
+        return ()
+
+
+class BenchmarkModel(_OfLiteRT):
     """Either of LiteRT's programs of the name ``benchmark_model``, that of the interpreter and that of the compiled model."""
 
     def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
         """Return the command line of one session. The number of runs is a minimum, as in the protocol."""
-        result = f"{subject.output}.result"
-        return (
-            *("sh", "-c", WITH_RESULT, "sh", result),
-            *self.command,
+        return self._with_result(
+            subject,
+            "--result_file_path",
             *(f"--graph={subject.model}", f"--num_threads={protocol.threads}", f"--num_runs={protocol.iterations}"),
             *(f"--min_secs={protocol.min_seconds}", "--warmup_runs=1", f"--warmup_min_secs={protocol.warmup_seconds}"),
-            f"--result_file_path={result}",
-            *self.extra,
         )
-
-    def outputs(self, base: str, count: int) -> Sequence[str]:
-        """Return nothing: the program feeds the model random numbers and keeps what comes out."""
-        return ()
 
     def read(self, ended: Ended) -> Session:
         """Return what the program told on either stream, and its median where it is new enough to write a result file.
@@ -146,7 +151,7 @@ class BenchmarkModel(_Brought):
         return Session(round(init_ms * 1e6), round(first_ms * 1e6), (), environment, ended.started_at, told)
 
 
-class BenchmarkLitertModel(_Brought):
+class BenchmarkLitertModel(_OfLiteRT):
     """The program of that name in the Python package ai-edge-litert, which runs a compiled model on a CPU, GPU or NPU.
 
     How long it shall last at least cannot be said.
@@ -154,18 +159,11 @@ class BenchmarkLitertModel(_Brought):
 
     def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
         """Return the command line of one session."""
-        result = f"{subject.output}.result"
-        return (
-            *("sh", "-c", WITH_RESULT, "sh", result),
-            *self.command,
+        return self._with_result(
+            subject,
+            "--result_json",
             *(f"--model={subject.model}", f"--num_threads={protocol.threads}", f"--num_runs={protocol.iterations}"),
-            f"--result_json={result}",
-            *self.extra,
         )
-
-    def outputs(self, base: str, count: int) -> Sequence[str]:
-        """Return nothing: the program feeds the model random numbers and keeps what comes out."""
-        return ()
 
     def read(self, ended: Ended) -> Session:
         """Return what the program wrote; EdgekitError (``crashed``) where it wrote nothing of the kind.

@@ -18,6 +18,7 @@ from edgekit.measure.protocol import Protocol
 from edgekit.photos import PhotoSet, photo_set
 from edgekit.recipe import Recipe
 from edgekit.target import Target
+from edgekit.worker import usable_cpus
 
 Tell = Callable[[str], None]
 """Takes one line of progress for a person."""
@@ -43,7 +44,7 @@ class Plan:
     def jobs(self) -> int:
         """How many compilations may run at a time: one per CPU, and per 4 GiB of memory (ExecuTorch's lowering takes 2)."""
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (4 * 2**30)
-        return max(1, min(len(os.sched_getaffinity(0)), memory))
+        return max(1, min(usable_cpus(), memory))
 
 
 @dataclass(frozen=True)

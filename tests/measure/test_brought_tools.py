@@ -17,7 +17,7 @@ import tiny
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.internal import encoder
 
-from edgekit.devices.base import Completed, open_device
+from edgekit.devices.base import Completed, open_device, opened
 from edgekit.devices.profile import Tool, load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.measure.protocol import PROTOCOLS
@@ -362,6 +362,12 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
     assert "timed by benchmark_model --use_gpu=true (SHA-256" in table
     assert "outputs not compared with PyTorch's" in table
     assert np.isfinite(theirs.summary["median"])
+
+
+def test_a_phone_has_no_python_for_the_tool_and_nobody_is_sent_to_make_one(android, profile_of):
+    with opened(profile_of(android)) as device, pytest.raises(EdgekitError, match="has no Python of its own") as raised:
+        tool_program(device, Tool(kind="benchmark_litert_model", backend="tflite"))
+    assert raised.value.failure.kind == FailureKind.unsupported_device
 
 
 @pytest.mark.parametrize("where", ["android", "board"])
