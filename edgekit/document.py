@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -22,6 +26,78 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+@dataclass(frozen=True)
+class Written:
+    """Annotates text that has to match a regular expression; `wanted` tells people what to write."""
+
+    pattern: str
+    wanted: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the text after everything else that its type asks for."""
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Tell editors the pattern."""
+        return {**handler(schema), "pattern": self.pattern}
+
+    def fits(self, text: str) -> bool:
+        """Say whether `text` is so written."""
+        return re.search(self.pattern, text) is not None
+
+    def _check(self, text: str) -> str:
+        if not self.fits(text):
+            raise ValueError(f"write {self.wanted}")
+        return text
+
+
+class UnfittingError(ValueError):
+    """Raised by a validator of a whole document about one of its values: `at` is the key that the user is told."""
+
+    def __init__(self, message: str, *at: str) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+SET = re.compile(r"""(?P<key>(?:"[^"]+"|[^."=]+)(?:\.(?:"[^"]+"|[^."=]+))*)=(?P<value>.*)""", re.DOTALL)
+"""``key.key=value``; a key with a dot or an equals sign is in quotes: ``expect."1.0/224".parameters=4``."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """A key that something else than the document's file gives: ``key.key=value``, the value in YAML, and how the user said it.
+
+    UsageError where `text` is nothing such.
+    """
+
+    text: str
+    said: str
+
+    def __post_init__(self) -> None:
+        if not SET.fullmatch(self.text):
+            hint = "Keys of keys have dots between, and a key with a dot of its own stands in quotes."
+            raise UsageError(f"{self.said}: write KEY=VALUE.", hint)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys on the way to the value."""
+        return [quoted or plain for quoted, plain in re.findall(r'"([^"]+)"|([^."]+)', self._parts["key"])]
+
+    @property
+    def value(self) -> str:
+        """The value, in YAML."""
+        return self._parts["value"]
+
+    @property
+    def _parts(self) -> re.Match[str]:
+        parts = SET.fullmatch(self.text)
+        assert parts
+        return parts
+
+
+NAME = Written(r"^[a-z0-9][a-z0-9_.-]{0,99}\Z", "a name: a-z, 0-9 and, after the first, _ . - too, 100 at most")
+Name = Annotated[str, NAME]
+"""What recipes, device profiles and tools are called."""
 DocumentT = TypeVar("DocumentT", bound=Strict)
 
 IN_YAML = {
@@ -33,8 +109,8 @@ IN_YAML = {
 """Pydantic's kind of error -> the same in the words of YAML, where pydantic's are Python's."""
 
 
-def load_document(schema: type[DocumentT], path: Path, overrides: tuple[str, ...] = ()) -> DocumentT:
-    """Read `path` as `schema`, after the `overrides` (``key.key=value``, value in YAML).
+def load_document(schema: type[DocumentT], path: Path, overrides: Sequence[Override] = ()) -> DocumentT:
+    """Read `path` as `schema`, after the `overrides`.
 
     Types are taken as they are written: ``true`` and ``"1"`` are no numbers. UsageError (kind ``recipe``) for a file that cannot
     be read, is not YAML or does not fit the schema; it names the file and the line, or the override, and the key.
@@ -83,21 +159,18 @@ def _parse(path: Path) -> CommentedMap:
     return content
 
 
-def _override(content: CommentedMap, override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--set {override}: write KEY=VALUE, for example model.width=0.75.")
-    *parents, last = key.split(".")
+def _override(content: CommentedMap, override: Override) -> None:
+    *parents, last = override.keys
     place: Any = content
     for parent in parents:
         place = place.setdefault(parent, CommentedMap())
         if not isinstance(place, dict):
-            raise UsageError(f"--set {override}: {parent} is a value and has no keys of its own.")
+            raise UsageError(f"{override.said}: {parent} is a value and has no keys of its own.")
     try:
-        place[last] = YAML(typ="safe").load(text)
+        place[last] = YAML(typ="safe").load(override.value)
     except (YAMLError, ValueError, RecursionError) as error:
-        problem = f"--set {override}: the value is not YAML: {_yaml_problem(error)}."
-        raise UsageError(problem, "Put quotes around text: --set 'key=\"text\"'.") from error
+        problem = f"{override.said}: the value is not YAML: {_yaml_problem(error)}."
+        raise UsageError(problem, "Put quotes around text: 'key=\"text\"'.") from error
 
 
 def _yaml_problem(error: Exception) -> str:
@@ -112,11 +185,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _explain(schema: type[BaseModel], content: CommentedMap, path: Path, overrides: Iterable[str], problem: Any) -> str:
+def _explain(
+    schema: type[BaseModel], content: CommentedMap, path: Path, overrides: Iterable[Override], problem: Any
+) -> str:
     """Turn one pydantic error into: file, line (or override), key, what is wrong, nearest valid name."""
-    location = [part for part in problem["loc"] if isinstance(part, str | int)]
+    unfitting = problem.get("ctx", {}).get("error")
+    location = [*problem["loc"], *(unfitting.at if isinstance(unfitting, UnfittingError) else ())]
     override = next((one for one in overrides if _concerns(one, location)), None)
-    where = f"{path} with --set {override}" if override else f"{path}, line {_line(content, location)}"
+    where = f"{path} with {override.said}" if override else f"{path}, line {_line(content, location)}"
     key = ".".join(map(str, location)) or "(top)"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key {key}. {did_you_mean(str(location[-1]), _keys(schema, location[:-1]))}"
@@ -124,9 +200,9 @@ def _explain(schema: type[BaseModel], content: CommentedMap, path: Path, overrid
     return f"{where}, key {key}: {said}" + ("" if said.endswith((".", "?")) else ".")
 
 
-def _concerns(override: str, location: list[str | int]) -> bool:
+def _concerns(override: Override, location: list[str | int]) -> bool:
     """Say whether the key that `override` sets holds the place of an error, or lies within it."""
-    key, place = override.partition("=")[0].split("."), [str(part) for part in location]
+    key, place = override.keys, [str(part) for part in location]
     shorter = min(len(key), len(place))
     return shorter > 0 and key[:shorter] == place[:shorter]
 

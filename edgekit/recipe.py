@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 
-from edgekit.document import Strict, load_document
+from edgekit.document import Name, Override, Strict, UnfittingError, Written, load_document
 from edgekit.errors import Failure, FailureKind, UsageError, did_you_mean
 from edgekit.key_maps import key_maps
 from edgekit.models import ARCHITECTURES
@@ -22,7 +22,6 @@ from edgekit.places import find_document, known_documents
 from edgekit.published.figures import figures
 from edgekit.target import KNOWN_TARGETS, Target
 
-NAME = r"^[a-z0-9][a-z0-9_.-]*$"
 VARIANT = re.compile(r"\d+(\.\d+)?/\d+(x\d+)?(/\d+)?(/[a-z_]+=[^/=]+)*")
 
 
@@ -77,10 +76,20 @@ class ModelArguments(Strict):
         return "/".join([str(self.width), resolution, *classes, *options])
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+CheckpointFile = Annotated[
+    str,
+    Written(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "only the name of a file that was imported into the cache (edgekit weights import), no path",
+    ),
+]
+
+
 class RandomWeights(Strict):
     """Seeded random weights with batch-norm statistics settled on photos."""
 
-    random: Annotated[int, Field(ge=0)]
+    random: Seed
 
 
 class Weights(Strict):
@@ -93,13 +102,13 @@ class Weights(Strict):
     """
 
     url: str | None = None
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
+    file: CheckpointFile | None = None
     mirrors: tuple[str, ...] = ()
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
+    sha256: Annotated[str, Written("^[0-9a-f]{8,64}$", "8 to 64 hexadecimal digits, in small letters")] | None = None
     key_map: str | None = None
-    new_head: Annotated[int, Field(ge=0)] | None = None
+    new_head: Seed | None = None
     fallback: RandomWeights | None = None
-    random: Annotated[int, Field(ge=0)] | None = None
+    random: Seed | None = None
 
     @field_validator("key_map")
     @classmethod
@@ -217,11 +226,19 @@ class Published(Strict):
     variant: str = ""
     head: str = ""
 
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model: str) -> str:
+        known = {one.model for one in figures()}
+        if model not in known:
+            raise ValueError(f"there are no published figures of {model}. {did_you_mean(model, known)}")
+        return model
+
 
 class Recipe(Strict):
     """What to build: architecture, weights, expected size, targets."""
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Name
     description: str = ""
     architecture: Annotated[str, Field(json_schema_extra={"enum": list(ARCHITECTURES)})]
     model: ModelArguments
@@ -246,6 +263,8 @@ class Recipe(Strict):
     def _known_targets(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
         if not targets:
             raise ValueError("name at least one target")
+        if len(set(targets)) < len(targets):
+            raise ValueError("a target stands there twice: " + ", ".join(targets))
         for target in targets:
             parsed = Target.parse(target)
             if target not in KNOWN_TARGETS:
@@ -269,17 +288,20 @@ class Recipe(Strict):
         for option in self.model.options:
             if option not in known.takes:
                 takes = ", ".join(known.takes) or "none"
-                raise ValueError(f"{self.architecture} takes no `{option}` under model; its options: {takes}")
+                raise UnfittingError(f"{self.architecture} takes no {option}; its options: {takes}", "model", option)
         if self.weights.new_head is not None and known.task != "classification":
-            raise ValueError(f"weights.new_head is for classifiers; {self.architecture} is made for {known.task}")
+            problem = f"a new head is for classifiers; {self.architecture} is made for {known.task}"
+            raise UnfittingError(problem, "weights", "new_head")
         if problem := known.problem(self.model.size):
-            raise ValueError(f"{self.architecture} {problem}")
+            raise UnfittingError(f"{self.architecture} {problem}", "model", "resolution")
         return self
 
     @model_validator(mode="after")
     def _sweep_has_weights(self) -> Recipe:
         if self.sweep and self.weights.random is None and self.sweep.weights is None:
-            raise ValueError("the weights fit no other variant; give sweep.weights, for example {random: 0}")
+            raise UnfittingError(
+                "the weights fit no other variant; give sweep.weights, for example {random: 0}", "sweep"
+            )
         return self
 
     def changed(self, changes: Mapping[str, object]) -> Recipe:
@@ -366,7 +388,7 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     random ones, or, where it changes the number of classes only, for a new head.
     """
     path = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
-    recipe = load_document(Recipe, path, overrides)
+    recipe = load_document(Recipe, path, [Override(one, f"--set {one}") for one in overrides])
     if not overrides:
         return recipe
     written = load_document(Recipe, path)

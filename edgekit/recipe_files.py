@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from io import StringIO
 from pathlib import Path
 from typing import Literal
@@ -11,13 +10,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
+from edgekit.document import NAME
 from edgekit.errors import FailureKind, UsageError, did_you_mean
 from edgekit.models import ARCHITECTURES, Task
-from edgekit.recipe import NAME, ModelArguments, Recipe, Weights, known_recipes, load_recipe
+from edgekit.recipe import ModelArguments, Recipe, Weights, known_recipes, load_recipe
 from edgekit.target import KNOWN_TARGETS
 
-RESOLUTIONS: dict[Task, int] = {"classification": 224, "detection": 320, "segmentation": 512}
-"""Task -> pixels of the input that most of its networks are published at."""
+RESOLUTIONS: dict[Task, int] = {"classification": 224, "detection": 320, "segmentation": 513}
+"""Task -> pixels of the input that most of its networks are published at; the others say so in ARCHITECTURES."""
 FITS: dict[Task, tuple[str, float]] = {
     "classification": ("crop", 0.875),
     "detection": ("stretch", 1.0),
@@ -89,11 +89,14 @@ def new_recipe(name: str, architecture: str, output: Path | None = None) -> Path
     """Write a commented recipe to `output`, else to ``recipes/NAME.yaml`` of the current folder, and return its path.
 
     The model is the architecture's published one at width 1.0 with random weights, and its counts are the contract. UsageError
-    for a name or architecture that cannot be, and where a file is in the way or cannot be written.
+    for a name or architecture that cannot be, a name that another recipe is found by, and where a file is in the way or cannot
+    be written.
     """
-    if not re.fullmatch(NAME, name) or name.endswith((".yaml", ".yml")):
-        hint = "Use a-z, 0-9 and, after the first of these, _ . - too; a path goes to --output."
-        raise UsageError(f"{name!r} is no name for a recipe.", hint)
+    if not NAME.fits(name) or name.endswith((".yaml", ".yml")):
+        raise UsageError(f"{name!r} is no name for a recipe.", f"Write {NAME.wanted}; a path goes to --output.")
+    if output is None and name in (known := known_recipes()):
+        hint = "Choose another name, or say with --output where this one shall be."
+        raise UsageError(f"There is a recipe named {name} already: {known[name]}.", hint)
     if architecture not in ARCHITECTURES:
         raise UsageError(f"Unknown architecture {architecture}.", did_you_mean(architecture, ARCHITECTURES))
     path = output or Path("recipes") / f"{name}.yaml"
@@ -149,7 +152,7 @@ def _starting_text(name: str, architecture: str) -> str:
     known = ARCHITECTURES[architecture]
     parameters = inspect.signature(known.load(architecture)).parameters
     default = {key: parameter.default for key, parameter in parameters.items()}
-    resolution, (fit, crop_fraction) = RESOLUTIONS[known.task], FITS[known.task]
+    resolution, (fit, crop_fraction) = known.resolution or RESOLUTIONS[known.task], FITS[known.task]
     counted = cost(architecture, resolution)
     mean, std = PIXEL_RANGES[default["padding"]]
     built = ("classes", "padding", "batch_norm_epsilon")

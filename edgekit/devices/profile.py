@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from edgekit.document import Strict, load_document
+from edgekit.document import Name, Override, Strict, Written, load_document
 from edgekit.places import find_document, known_documents
 from edgekit.target import Target
 
@@ -17,6 +17,8 @@ ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts", "development_
 """What differs from desk to desk: keys that the environment may give as well."""
 OWN_DELEGATES = ("xnnpack", "-")
 """What edgekit's own runners time."""
+
+OnThisComputer = Annotated[str, Written("^[/~]", "a path that is absolute or begins with ~")]
 
 
 class Tool(Strict):
@@ -29,9 +31,9 @@ class Tool(Strict):
 
     kind: Literal["benchmark_model", "benchmark_litert_model", "executor_runner"]
     backend: str
-    program: Annotated[str, Field(pattern=r"^[/~]")] | None = None
+    program: OnThisComputer | None = None
     arguments: tuple[str, ...] = ()
-    libraries: Annotated[str, Field(pattern=r"^[/~]")] | None = None
+    libraries: OnThisComputer | None = None
     precisions: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -53,7 +55,7 @@ class DeviceProfile(Strict):
     under the name of a delegate: ``gpu`` makes rows of ``tflite/gpu/fp32``.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    name: Name
     description: str = ""
     kind: str
     runs: tuple[str, ...]
@@ -67,13 +69,13 @@ class DeviceProfile(Strict):
     user: str | None = None
     key: str | None = None
     known_hosts: str | None = None
-    folder: Annotated[str, Field(pattern=r"^/[\w./-]+$")] | None = None
+    folder: Annotated[str, Written(r"^/[\w./-]+$", "an absolute path, of letters, digits and . _ - /")] | None = None
     runner: Literal["capsule", "python"] = "capsule"
     compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"
     development_team: str | None = None
     emulated: bool = False
     max_temperature_c: float | None = None
-    tools: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], Tool] = Field(default_factory=dict)
+    tools: dict[Name, Tool] = Field(default_factory=dict)
 
     @field_validator("tools")
     @classmethod
@@ -105,9 +107,13 @@ def load_profile(name: str, overrides: tuple[str, ...] = ()) -> DeviceProfile:
     """
     path = find_document("device profile", "device_profiles", "EDGEKIT_PROFILES", name)
     prefix = load_document(DeviceProfile, path).environment
-    variables = [(key, os.environ.get(prefix + key.upper())) for key in ADDRESS]
-    given = tuple(f"{key}={value if key == 'port' else _quoted(value)}" for key, value in variables if value)
-    return load_document(DeviceProfile, path, given + overrides)
+    variables = [(key, prefix + key.upper()) for key in ADDRESS]
+    given = [
+        Override(f"{key}={value if key == 'port' else _quoted(value)}", f"{variable}={value}")
+        for key, variable in variables
+        if (value := os.environ.get(variable))
+    ]
+    return load_document(DeviceProfile, path, given + [Override(one, f"--device-set {one}") for one in overrides])
 
 
 def known_profiles() -> dict[str, Path]:

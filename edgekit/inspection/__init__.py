@@ -131,7 +131,8 @@ def sweep(recipe: Recipe, settings: Iterable[str]) -> list[RecipeEntry]:
         values.setdefault(key, []).extend(text.split(","))
     if values:
         combinations = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
-        return [inspect(_changed(recipe, chosen)) for chosen in combinations]
+        changed = [_changed(recipe, chosen) for chosen in combinations]
+        return [inspect(one) for one in {one.model.variant: one for one in changed}.values()]
     if recipe.sweep is None:
         raise UsageError(
             f"{recipe.name} has no `sweep` of its own.", "Say what to vary: --sweep width=1.0,0.75 resolution=224,192"

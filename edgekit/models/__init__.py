@@ -42,7 +42,8 @@ class Architecture:
 
     `module` holds the function that builds it, `function` is that function's name where it is not the architecture's own, and
     `fixed` are the arguments that the name stands for. `options` are the arguments of the function, beyond those of
-    :data:`EVERY`, that a recipe may set; None asks its signature. `smallest` is the smallest side of an input, in pixels.
+    :data:`EVERY`, that a recipe may set; None asks its signature. `smallest` is the smallest side of an input, in pixels,
+    `resolution` the one that it is published at where that is not its task's usual one.
     """
 
     module: str
@@ -50,6 +51,7 @@ class Architecture:
     fixed: Mapping[str, object] = field(default_factory=dict)
     options: tuple[str, ...] | None = ("width",)
     smallest: int = 32
+    resolution: int | None = None
     task: Task = "classification"
 
     def problem(self, size: Size) -> str:
@@ -70,9 +72,10 @@ class Architecture:
         return function
 
 
-def _detector(backbone: str, *options: str, **fixed: object) -> Architecture:
+def _detector(backbone: str, *options: str, resolution: int | None = None, **fixed: object) -> Architecture:
     taken = ("width", *options)
-    return Architecture("edgekit.models.ssd", "ssd", {"backbone": backbone, **fixed}, taken, task="detection")
+    fixed = {"backbone": backbone, **fixed}
+    return Architecture("edgekit.models.ssd", "ssd", fixed, taken, resolution=resolution, task="detection")
 
 
 def _segmenter(module: str, backbone: str, *options: str, **fixed: object) -> Architecture:
@@ -107,11 +110,11 @@ ARCHITECTURES = {
     "efficientnet_edgetpu": Architecture("edgekit.models.efficientnet", options=SCALED),
     "vgg16": Architecture("edgekit.models.vgg", options=()),
     "googlenet": Architecture("edgekit.models.googlenet", options=()),
-    "inception_v3": Architecture("edgekit.models.inception_v3", options=(), smallest=75),
+    "inception_v3": Architecture("edgekit.models.inception_v3", options=(), smallest=75, resolution=299),
     "resnet18": Architecture("edgekit.models.resnet"),
     "resnet34": Architecture("edgekit.models.resnet"),
     "resnet50": Architecture("edgekit.models.resnet", options=SCALED),
-    "xception": Architecture("edgekit.models.xception", options=()),
+    "xception": Architecture("edgekit.models.xception", options=(), resolution=299),
     "squeezenet1_0": Architecture("edgekit.models.squeezenet", options=()),
     "squeezenet1_1": Architecture("edgekit.models.squeezenet", options=()),
     "shufflenet_v1": Architecture("edgekit.models.shufflenet_v1", options=("width", "groups")),
@@ -121,8 +124,8 @@ ARCHITECTURES = {
     "ssdlite_mobilenet_v3_large": _detector("mobilenet_v3_large", "reduced"),
     "ssdlite_mobilenet_v3_small": _detector("mobilenet_v3_small", "reduced"),
     "ssdlite_mnasnet_a1": _detector("mnasnet_a1"),
-    "ssd300_vgg16": Architecture("edgekit.models.ssd_vgg", options=(), smallest=300, task="detection"),
-    "ssd_mobilenet_v2": _detector("mobilenet_v2", "reduced", lite=False),
+    "ssd300_vgg16": Architecture("edgekit.models.ssd_vgg", options=(), smallest=300, resolution=300, task="detection"),
+    "ssd_mobilenet_v2": _detector("mobilenet_v2", "reduced", resolution=300, lite=False),
     "deeplabv3_mobilenet_v1": _segmenter("deeplabv3", "mobilenet_v1", "aspp"),
     "deeplabv3_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", "aspp", "divisor"),
     "raspp_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", aspp=False),

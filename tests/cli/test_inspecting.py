@@ -116,4 +116,4 @@ def test_a_new_recipe_can_be_inspected_at_once(edgekit, tmp_path):
     assert "contract met" in edgekit("inspect", "mine", cwd=tmp_path).stdout
     again = edgekit("recipe", "new", "mine", cwd=tmp_path)
     assert again.returncode == 2
-    assert "recipes/mine.yaml exists already" in again.stderr
+    assert "There is a recipe named mine already: recipes/mine.yaml." in again.stderr
