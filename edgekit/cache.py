@@ -19,6 +19,8 @@ from filelock import FileLock, ReadWriteLock, Timeout
 
 from edgekit.places import cache_folder
 
+SEAL = "content.sha256"
+"""The file of a :func:`cached_folder` that says what the others came to when they were written."""
 KINDS = ("weights", "models", "artifacts", "capsules", "logs")
 SECONDS_PER_DAY = 86_400
 
@@ -57,26 +59,34 @@ def in_use() -> Iterator[None]:
 
 
 def cached_folder(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
-    """Return the folder ``root/key`` and whether it was there; `make` fills it where it was not.
+    """Return the folder ``root/key`` and whether it was there, whole; `make` fills it where it was not.
 
     Whoever comes second, in this process or another, waits and finds it. What `make` leaves behind when it fails is removed, and
-    its error goes on to the caller. What a killed process left of the same key is removed before.
+    its error goes on to the caller. What a killed process left of the same key is removed before, and so is what the disk or
+    somebody has changed since it was made.
     """
     folder = root / key
-    if folder.is_dir():
+    if is_whole(folder):
         return folder, True
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / f"{key}.lock"):
-        if folder.is_dir():
+        if is_whole(folder):
             return folder, True
-        for leftover in root.glob(f".{key[:12]}-*"):
+        for leftover in (*root.glob(f".{key[:12]}-*"), *root.glob(key)):
             _remove(leftover)
         with tempfile.TemporaryDirectory(prefix=f".{key[:12]}-", dir=root) as unfinished:
             content = Path(unfinished) / "content"
             content.mkdir()
             make(content)
+            (content / SEAL).write_text(content_sha256(content), encoding="ascii")
             content.replace(folder)  # atomic: the folder appears whole
     return folder, False
+
+
+def is_whole(folder: Path) -> bool:
+    """Say whether a :func:`cached_folder` is there and holds what was made."""
+    seal = folder / SEAL
+    return seal.is_file() and seal.read_bytes() == content_sha256(folder).encode()
 
 
 def file_sha256(path: Path) -> str:
@@ -86,12 +96,12 @@ def file_sha256(path: Path) -> str:
 
 
 def content_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder: over its sorted relative paths and their files' hashes."""
+    """Return the SHA-256 of a file, or of a folder: over its sorted relative paths and their files' hashes, but for its seal."""
     if path.is_file():
         return file_sha256(path)
     total = hashlib.sha256()
     for file in sorted(path.rglob("*")):
-        if file.is_file():
+        if file.is_file() and file != path / SEAL:
             total.update(f"{file.relative_to(path).as_posix()}\0{file_sha256(file)}\n".encode())
     return total.hexdigest()
 

@@ -28,7 +28,7 @@ class Strict(BaseModel):
 
 @dataclass(frozen=True)
 class Written:
-    """Annotates text that has to match a regular expression; `wanted` tells people what to write."""
+    """Annotates text that a regular expression has to match, all of it; `wanted` tells people what to write."""
 
     pattern: str
     wanted: str
@@ -43,7 +43,7 @@ class Written:
 
     def fits(self, text: str) -> bool:
         """Say whether `text` is so written."""
-        return re.search(self.pattern, text) is not None
+        return re.fullmatch(self.pattern, text) is not None
 
     def _check(self, text: str) -> str:
         if not self.fits(text):
@@ -95,7 +95,7 @@ class Override:
         return parts
 
 
-NAME = Written(r"^[a-z0-9][a-z0-9_.-]{0,99}\Z", "a name: a-z, 0-9 and, after the first, _ . - too, 100 at most")
+NAME = Written(r"^[a-z0-9][a-z0-9_.-]{0,99}$", "a name: a-z, 0-9 and, after the first, _ . - too, 100 at most")
 Name = Annotated[str, NAME]
 """What recipes, device profiles and tools are called."""
 DocumentT = TypeVar("DocumentT", bound=Strict)
@@ -104,6 +104,7 @@ IN_YAML = {
     "model_type": "write keys and values here, not one value",
     "dict_type": "write keys and values here, not one value",
     "tuple_type": "write a list here: [a, b]",
+    "too_short": "name at least one",
     "string_type": "write text here, in quotes where it looks like a number",
 }
 """Pydantic's kind of error -> the same in the words of YAML, where pydantic's are Python's."""
@@ -121,7 +122,14 @@ def load_document(schema: type[DocumentT], path: Path, overrides: Sequence[Overr
     try:
         return schema.model_validate_json(json.dumps(_plain(content), default=str), strict=True)
     except ValidationError as error:
-        problems = [_explain(schema, content, path, overrides, problem) for problem in error.errors()]
+        # Of a list whose items are all wrong pydantic says as well that it is empty.
+        places = [problem["loc"] for problem in error.errors()]
+        problems = [
+            _explain(schema, content, path, overrides, problem)
+            for problem in error.errors()
+            if problem["type"] != "too_short"
+            or sum(one[: len(problem["loc"])] == problem["loc"] for one in places) == 1
+        ]
         raise UsageError("\n".join(problems), kind=FailureKind.recipe) from error
 
 

@@ -116,7 +116,12 @@ class EdgekitError(Exception):
 
     def __init__(self, kind: FailureKind, stage: str, message: str, hint: str = "", retriable: bool = False) -> None:
         super().__init__(message)
-        self.failure = Failure(kind, stage, message, hint, retriable)
+        self.failure = Failure(kind, stage, printable(message), printable(hint), retriable)
+
+
+def printable(text: str) -> str:
+    """Return `text` with the bytes of a path that is not UTF-8 written out, since neither JSON nor the ledger takes them."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def missing_converters(error: ImportError) -> EdgekitError:

@@ -35,10 +35,12 @@ class PhotoSet:
 
 
 def photo_set(folder: Path | None = None) -> PhotoSet:
-    """Return the photos of `folder`, or scikit-learn's two where it is None; UsageError where there are none.
+    """Return the photos of `folder`, or scikit-learn's two where it is None.
 
-    EdgekitError (``missing_extra``) where scikit-learn itself is not there.
+    UsageError where there are none or one cannot be read. EdgekitError (``missing_extra``) where scikit-learn itself is not
+    there.
     """
+    named = folder is not None
     if folder is None:
         spec = find_spec("sklearn")
         if spec is None or not spec.submodule_search_locations:
@@ -46,9 +48,14 @@ def photo_set(folder: Path | None = None) -> PhotoSet:
         folder = Path(spec.submodule_search_locations[0]) / "datasets" / "images"
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Name a folder of photos: --photos DIR.")
-    hashed = sorted((file_sha256(path), path) for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not hashed:
-        raise UsageError(f"{folder} holds no photo ({', '.join(sorted(SUFFIXES))}).")
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise UsageError(
+            f"{folder} holds no photo ({', '.join(sorted(SUFFIXES))}).", "Name another folder: --photos DIR."
+        )
+    for path in paths if named else ():
+        open_photo(path)
+    hashed = sorted((file_sha256(path), path) for path in paths)
     total = hashlib.sha256("\n".join(content for content, _ in hashed).encode())
     return PhotoSet(tuple(path for _, path in hashed), total.hexdigest())
 
@@ -63,7 +70,8 @@ def open_photo(path: Path) -> Image:
     except FileNotFoundError as error:
         raise UsageError(f"There is no photo at {path}.") from error
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
-        raise UsageError(f"{path} is not a photo that can be read: {error}.") from error
+        message = f"{path} is not a photo that can be read: {error}."
+        raise UsageError(message, "Name another, or take it out of its folder.") from error
 
 
 def preprocess(photo: Image, preprocessing: Preprocessing, size: Size) -> NDArray[np.float32]:

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import platformdirs
 
-from edgekit.errors import UsageError, did_you_mean
+from edgekit.errors import UsageError, did_you_mean, printable
 
 
 def cache_folder() -> Path:
     """Return the cache (``EDGEKIT_CACHE``, else the user's): weights, models, artifacts. Safe to delete.
 
-    UsageError for a path that is not UTF-8: the converters and runtimes that read and write there refuse it.
+    UsageError for what is no folder, and for a path that is not UTF-8: the converters and runtimes that read and write there
+    refuse it.
     """
-    folder = os.environ.get("EDGEKIT_CACHE") or platformdirs.user_cache_dir("edgekit")
-    try:
-        folder.encode()
-    except UnicodeEncodeError as error:
-        shown = folder.encode(errors="backslashreplace").decode()
-        raise UsageError(f"The cache's path {shown} is not UTF-8.", "Name another with EDGEKIT_CACHE.") from error
-    return Path(folder)
+    folder = Path(os.environ.get("EDGEKIT_CACHE") or platformdirs.user_cache_dir("edgekit"))
+    if printable(str(folder)) != str(folder):
+        raise UsageError(f"The cache's path {folder} is not UTF-8.", "Name another with EDGEKIT_CACHE.")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"The cache {folder} is no folder.", "Name another with EDGEKIT_CACHE.")
+    return folder
 
 
 def runtime_folder() -> Path:
@@ -45,8 +45,10 @@ def find_document(noun: str, plural: str, environment: str, name: str) -> Path:
         path = Path(name)
         if path.is_file():
             return path
+        what = "is a folder" if path.is_dir() else "is a link to nothing" if path.is_symlink() else "does not exist"
         raise UsageError(
-            f"There is no {noun} at {name}.", "Check the path, or give a name such as " + _some(plural, environment)
+            f"There is no {noun} at {name}: it {what}.",
+            "Check the path, or give a name such as " + _some(plural, environment),
         )
     known = known_documents(plural, environment)
     if name in known:
@@ -55,11 +57,11 @@ def find_document(noun: str, plural: str, environment: str, name: str) -> Path:
 
 
 def known_documents(plural: str, environment: str) -> dict[str, Path]:
-    """Return name -> file of all documents of a kind; earlier places hide later ones."""
+    """Return name -> file of all documents of a kind; earlier places hide later ones. Names are printable, files as they are."""
     known: dict[str, Path] = {}
     for folder in _folders(plural, environment):
         for path in sorted(folder.glob("*.yaml")):
-            known.setdefault(path.stem, path)
+            known.setdefault(printable(path.stem), path)
     return known
 
 

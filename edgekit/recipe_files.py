@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from io import StringIO
+from io import SEEK_END, StringIO
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from edgekit.document import NAME
-from edgekit.errors import FailureKind, UsageError, did_you_mean
+from edgekit.errors import FailureKind, UsageError, did_you_mean, printable
 from edgekit.models import ARCHITECTURES, Task
+from edgekit.printed import Printed
 from edgekit.recipe import ModelArguments, Recipe, Weights, known_recipes, load_recipe
 from edgekit.target import KNOWN_TARGETS
 
@@ -72,11 +72,9 @@ class RecipeLine(BaseModel):
     problem: str = ""
 
 
-class RecipesDocument(BaseModel):
+class RecipesDocument(Printed):
     """What ``edgekit recipes --json`` prints."""
 
-    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
-    schema_: Literal[1] = 1
     recipes: list[RecipeLine]
 
 
@@ -104,9 +102,10 @@ def new_recipe(name: str, architecture: str, output: Path | None = None) -> Path
     return path
 
 
-def write_recipe(recipe: Recipe, folder: Path) -> Path:
-    """Write a recipe to ``folder/NAME.yaml`` and return its path; UsageError as :func:`new_recipe`."""
-    text = StringIO()
+def write_recipe(recipe: Recipe, folder: Path, about: str) -> Path:
+    """Write a recipe, under a comment, to ``folder/NAME.yaml`` and return its path; UsageError as :func:`new_recipe`."""
+    text = StringIO(f"# {about}\n")
+    text.seek(0, SEEK_END)
     YAML().dump(recipe.model_dump(mode="json", exclude_defaults=True), text)
     path = folder / f"{recipe.name}.yaml"
     _write(text.getvalue(), path)
@@ -128,14 +127,16 @@ def _line(name: str, path: Path) -> RecipeLine:
     try:
         recipe = load_recipe(str(path))
     except UsageError as error:
-        return RecipeLine(name=name, file=str(path), problem=f"{FailureKind.recipe.label}: {error.failure.message}")
+        return RecipeLine(
+            name=name, file=printable(str(path)), problem=f"{FailureKind.recipe.label}: {error.failure.message}"
+        )
     return RecipeLine(
         name=name,
         description=recipe.description,
         architecture=recipe.architecture,
         variant=recipe.model.variant,
         weights=_kind(recipe.weights),
-        file=str(path),
+        file=printable(str(path)),
     )
 
 

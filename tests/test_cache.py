@@ -7,15 +7,16 @@ import time
 import pytest
 from filelock import FileLock
 
-from edgekit.cache import cached_folder, clean, content_sha256, content_size, entries, in_use, unfinished
+from edgekit.cache import SEAL, cached_folder, clean, content_sha256, content_size, entries, in_use, unfinished
 
 KEY, OTHER = "a" * 64, "b" * 64
 DAY = 86_400
+SEALED = 64  # bytes of the hash of what an entry holds
 
 
 @pytest.fixture
 def artifacts(tmp_path, monkeypatch):
-    """The folder of artifacts of a cache that holds KEY, made now, and OTHER, made ten days ago: 7 bytes each."""
+    """The folder of artifacts of a cache that holds KEY, made now, and OTHER, made ten days ago: 7 bytes each, and a seal."""
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
     for key, age in ((KEY, 0), (OTHER, 10 * DAY)):
         folder, _ = cached_folder(
@@ -39,6 +40,27 @@ def test_a_folder_is_made_once_and_found_again(tmp_path):
     assert first == second
     assert (second / "file").read_text() == "content"
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "more", "unsealed", "a file"])
+def test_what_was_changed_since_it_was_made_is_made_anew(tmp_path, damage):
+    def make(folder):
+        (folder / "file").write_text("content")
+
+    folder, _ = cached_folder(tmp_path, "key", make)
+    if damage == "changed":
+        (folder / "file").write_text("contents")
+    elif damage == "more":
+        (folder / "another").touch()
+    else:
+        (folder / ("file" if damage == "missing" else SEAL)).unlink()
+    if damage == "a file":
+        (folder / "file").unlink()
+        folder.rmdir()
+        folder.touch()
+    assert cached_folder(tmp_path, "key", make) == (folder, False)
+    assert cached_folder(tmp_path, "key", make) == (folder, True)
+    assert (folder / "file").read_text() == "content"
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path):
@@ -94,7 +116,8 @@ def test_what_a_killed_process_left_of_a_key_is_removed_before_it_is_made_again(
 def test_entries_are_what_is_whole_newest_first(artifacts):
     (artifacts / f".{KEY[:12]}-killed").mkdir()
     found = entries("artifacts")
-    assert [(one.key, one.size_bytes, round(one.age_seconds / DAY)) for one in found] == [(KEY, 7, 0), (OTHER, 7, 10)]
+    told = [(one.key, one.size_bytes, round(one.age_seconds / DAY)) for one in found]
+    assert told == [(KEY, 7 + SEALED, 0), (OTHER, 7 + SEALED, 10)]
     assert entries("models") == []
 
 
@@ -111,7 +134,8 @@ def test_cleaning_without_an_age_removes_leftovers_and_locks_of_nothing_only(art
 @pytest.mark.parametrize(("days", "stay"), [(11, [KEY, OTHER]), (9, [KEY]), (0, [])])
 def test_cleaning_by_age_removes_entries_with_their_locks(artifacts, days, stay):
     done = clean(older_than_days=days)
-    assert done.size_bytes == 7 * len(done.entries) == 7 * (2 - len(stay))
+    assert len(done.entries) == 2 - len(stay)
+    assert done.size_bytes == (7 + SEALED) * len(done.entries)
     assert done.locks == []
     assert sorted(path.name for path in artifacts.iterdir()) == sorted([*stay, *(f"{key}.lock" for key in stay)])
 

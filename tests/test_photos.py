@@ -34,6 +34,14 @@ def test_what_is_no_photo_is_said(tmp_path, content):
         open_photo(path)
 
 
+def test_one_file_that_is_no_photo_is_said_of_a_folder_before_anything_is_done(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    with pytest.raises(UsageError, match=r"b\.jpg is not a photo") as raised:
+        photo_set(tmp_path)
+    assert raised.value.failure.hint
+
+
 def test_a_folder_without_photos_is_said(tmp_path):
     with pytest.raises(UsageError, match="holds no photo"):
         photo_set(tmp_path)

@@ -46,6 +46,18 @@ def failure_of(path, *overrides):
         ("modle.width=1", " with --set modle.width=1: unknown key modle. Did you mean model?"),
         ("model.width=0", " with --set model.width=0, key model.width: Input should be greater than 0."),
         ("weights.url=x", " with --set weights.url=x, key weights: give either random or url"),
+        (
+            "model.resolution=31",
+            " with --set model.resolution=31, key model.resolution: Input should be greater than or",
+        ),
+        ("name=../x", " with --set name=../x, key name: write a name: a-z, 0-9"),
+        ("name=" + "x" * 101, "key name: write a name: "),
+        ("weights={file: /etc/passwd, sha256: 0123abcd}", "key weights.file: write only the name of a file that was"),
+        ("weights={file: x, sha256: a123}", "key weights.sha256: write 8 to 64 hexadecimal digits"),
+        ("weights.random=99999999999999999999", "key weights.random: Input should be less than 9223372036854775808."),
+        ("weights.new_head=-1", "key weights.new_head: Input should be greater than or equal to 0."),
+        ("published.model=MobilenetV1", "there are no published figures of MobilenetV1. Did you mean MobileNetV1?"),
+        ("targets=[coreml/-/fp16, coreml/-/fp16]", "key targets: a target stands there twice: coreml/-/fp16"),
         ("model={width: 1}", " with --set model={width: 1}, key model.resolution: Field required."),
         ("targets=[tflite/xnnpack/int4]", "key targets: No backend compiles tflite/xnnpack/int4; the nearest"),
     ],
@@ -56,6 +68,51 @@ def test_an_error_that_an_override_makes_names_the_override_and_no_line(write, o
     assert said in failure.message
     assert "line" not in failure.message
     assert failure.kind == FailureKind.recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "override", "said"),
+    [
+        (
+            "architecture: inception_v3",
+            "model.resolution=64",
+            "key model.resolution: inception_v3 takes no input of 64",
+        ),
+        (
+            "architecture: mobilenet_v1",
+            "model.groups=3",
+            "key model.groups: mobilenet_v1 takes no groups; its options: ",
+        ),
+        ("architecture: lraspp_mobilenet_v2", "weights.new_head=1", "key weights"),
+    ],
+)
+def test_what_does_not_fit_the_architecture_names_its_own_key(write, change, override, said):
+    failure = failure_of(write(RECIPE.replace("architecture: mobilenet_v1", change)), override)
+    assert f" with --set {override}, {said}" in failure.message
+
+
+def test_a_size_in_the_file_that_is_not_taken_names_its_line(write):
+    text = RECIPE.replace("mobilenet_v1", "inception_v3").replace("resolution: 96", "resolution: 64")
+    assert "line 3, key model.resolution: inception_v3 takes no input of 64 pixels" in failure_of(write(text)).message
+
+
+@pytest.mark.parametrize("grids", ["[]", "[{width: [0]}]", "[{widht: [1]}]", "[3]"])
+def test_a_wrong_sweep_is_one_error_in_the_words_of_yaml(write, grids):
+    message = failure_of(write(RECIPE), f"sweep={{grids: {grids}}}").message
+    assert len(message.splitlines()) == 1
+    assert "Tuple" not in message
+
+
+def test_a_key_with_dots_is_set_in_quotes(write):
+    recipe = load_recipe(
+        write(RECIPE), ('expect."1.0/96"={parameters: 1, multiply_adds: 2}', 'expect."1.0/96".parameters=3')
+    )
+    assert recipe.expectation.model_dump() == {"parameters": 3, "multiply_adds": 2}
+
+
+@pytest.mark.parametrize("override", ["model.width", "=1", "a..b=1", '"a=1', ".a=1"])
+def test_what_is_no_key_and_value_is_told(write, override):
+    assert f"--set {override}: write KEY=VALUE." in failure_of(write(RECIPE), override).message
 
 
 def test_an_error_of_the_file_is_not_blamed_on_an_override(write):

@@ -41,6 +41,21 @@ def test_a_new_recipe_is_built_as_the_shipped_one_is(folder):
     assert load_recipe("mine").expectation == shipped.expectation
 
 
+@pytest.mark.parametrize(
+    ("architecture", "resolution"), [("inception_v3", 299), ("ssd300_vgg16", 300), ("resnet18", 224)]
+)
+def test_a_new_recipe_has_the_size_that_its_architecture_is_published_at(folder, architecture, resolution):
+    new_recipe("mine", architecture)
+    assert load_recipe("mine").model.resolution == resolution
+
+
+def test_a_new_recipe_hides_no_other_unless_it_is_asked_to(folder):
+    with pytest.raises(UsageError, match="There is a recipe named v1 already: "):
+        new_recipe("v1", "mobilenet_v1")
+    assert not Path("recipes").exists()
+    assert new_recipe("v1", "mobilenet_v1", Path("recipes/v1.yaml")).is_file()
+
+
 def test_what_is_commented_out_in_a_new_recipe_is_valid_too(folder):
     text = new_recipe("mine", "mobilenet_v3_large").read_text()
     with_targets = re.sub(r"(?m)^# (targets:|  - )", r"\1", text)

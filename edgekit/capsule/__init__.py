@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgekit.cache import is_whole
 from edgekit.capsule.build import ARCHITECTURES, build_capsule, capsules_folder, source_hash
 from edgekit.errors import EdgekitError, FailureKind
 
@@ -26,7 +27,7 @@ def built_capsule(machine: str) -> Path | None:
     found = [
         manifest.parent / "capsule"
         for manifest in capsules_folder().glob("*/manifest.json")
-        if json.loads(manifest.read_text(encoding="utf-8")).get("sources") == current
+        if is_whole(manifest.parent) and json.loads(manifest.read_text(encoding="utf-8")).get("sources") == current
     ]
     return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from edgekit.cli.options import console, json_option
+from edgekit.cli.options import Finite, console, json_option
 
 
 @click.group()
@@ -28,43 +26,34 @@ def list_(as_json: bool) -> None:
     """
     from rich.table import Table
 
-    from edgekit.cache import KINDS, content_size, entries, unfinished
-    from edgekit.places import cache_folder
+    from edgekit.cache_contents import cache_contents
 
-    found = {kind: entries(kind) for kind in KINDS}
-    started = [path for kind in KINDS for path in unfinished(kind)]
-    kinds = {kind: (len(of_kind), sum(entry.size_bytes for entry in of_kind)) for kind, of_kind in found.items()}
-    kinds["unfinished"] = (len(started), sum(map(content_size, started)))
-    artifacts = []
-    for entry in found["artifacts"]:
-        facts = json.loads((entry.path / "facts.json").read_text(encoding="utf-8"))
-        told = {name: facts[name] for name in ("format", "sha256", "size_bytes")}
-        artifacts.append({"build_key": entry.key, **told, "age_seconds": round(entry.age_seconds)})
+    document = cache_contents()
     if as_json:
-        rows = [{"kind": kind, "number": number, "size_bytes": size} for kind, (number, size) in kinds.items()]
-        click.echo(json.dumps({"folder": str(cache_folder()), "kinds": rows, "artifacts": artifacts}, indent=2))
+        click.echo(document.model_dump_json(by_alias=True, indent=2))
         return
-    click.echo(cache_folder())
+    click.echo(document.folder)
     overview = Table()
     overview.add_column("kind")
     overview.add_column("number", justify="right")
     overview.add_column("bytes", justify="right")
-    for kind, (number, size) in kinds.items():
-        overview.add_row(kind, f"{number:,}", f"{size:,}")
+    for kind in document.kinds:
+        overview.add_row(kind.kind, f"{kind.number:,}", f"{kind.size_bytes:,}")
     console().print(overview)
-    if artifacts:
+    if document.artifacts:
         click.echo("Artifacts, newest first:")
         table = Table("build key", "format", "sha256")
         table.add_column("bytes", justify="right")
         table.add_column("days old", justify="right")
-        for one in artifacts:
-            age = f"{one['age_seconds'] / 86_400:.1f}"
-            table.add_row(one["build_key"][:12], one["format"], one["sha256"][:12], f"{one['size_bytes']:,}", age)
+        for one in document.artifacts:
+            facts = one.facts
+            told = (facts.format, facts.sha256[:12], f"{facts.size_bytes:,}") if facts else ("damaged", "", "")
+            table.add_row(one.build_key[:12], *told, f"{one.age_seconds / 86_400:.1f}")
         console().print(table)
 
 
 @command.command()
-@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Remove entries older than this.")
+@click.option("--older-than", type=Finite(min=0), metavar="DAYS", help="Remove entries older than this.")
 @click.option("--kind", "kinds", multiple=True, help="Only this kind, as `list` names it; may be repeated.")
 @click.option("--all", "everything", is_flag=True, help="Remove every entry of every kind.")
 def clean(older_than: float | None, kinds: tuple[str, ...], everything: bool) -> None:

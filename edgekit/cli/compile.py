@@ -43,7 +43,7 @@ def command(
         raise UsageError("Name recipes, or say --all, or --resume.", "For example: edgekit compile recipes/v2.yaml")
     if resume is not None and (overrides or targets or photos):
         raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
-    with Ledger.open(ledger) as opened:
+    with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
             run = resume_run("compile", opened, tell, resume or None)
             return print_run(opened, run, f"run {run}, compiled", as_json, strict=False)

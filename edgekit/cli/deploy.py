@@ -15,7 +15,9 @@ from edgekit.cli.printing import print_run
 @click.option("--device", required=True, metavar="NAME", help="Device profile, e.g. host.")
 @device_set_option
 @click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: the device profile's.")
-@click.option("--seed", type=int, help="Seed of the order of measurement; default: random, recorded.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the order of measurement; default: random, recorded."
+)
 @click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
 def command(
     recipe: str,

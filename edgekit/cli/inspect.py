@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from edgekit.cli.options import console, json_option, set_option
+from edgekit.cli.options import Finite, console, json_option, set_option
+
+POSITIVE = Finite(min=0, min_open=True)
 
 
 @click.command()
@@ -21,9 +23,17 @@ from edgekit.cli.options import console, json_option, set_option
     help="A line for every combination of widths, resolutions and depths; without values those of the recipe's `sweep`.",
 )
 @click.option(
-    "--peak-gflops", type=float, metavar="F", help="Estimate times: 10^9 floating-point operations per second."
+    "--peak-gflops",
+    type=POSITIVE,
+    metavar="F",
+    help="Estimate times: 10^9 floating-point operations per second.",
 )
-@click.option("--bandwidth-gbs", type=float, metavar="B", help="Estimate times: 10^9 bytes per second from memory.")
+@click.option(
+    "--bandwidth-gbs",
+    type=POSITIVE,
+    metavar="B",
+    help="Estimate times: 10^9 bytes per second from memory.",
+)
 @click.option(
     "--format",
     "format_",

@@ -27,7 +27,7 @@ def info(ledger: str | None, as_json: bool) -> None:
 
     found = ledger_info(ledger)
     if as_json:
-        click.echo(found.model_dump_json(indent=2))
+        click.echo(found.model_dump_json(by_alias=True, indent=2))
         return
     size = "not a file" if found.size_bytes is None else f"{found.size_bytes:,} bytes"
     click.echo(f"{found.place}: {size}, tables at revision {found.revision}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgekit.pipeline import Plan
+
+
+class Finite(click.FloatRange):
+    """A number of the range, and no ``nan`` and ``inf``, which compare with nothing or are never reached."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; BadParameter where it is none."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
+
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

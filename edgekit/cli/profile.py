@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 @click.option(
     "--sweep", "swept", is_flag=True, help="Every variant of the `sweep` that a recipe has, not only its own."
 )
-@click.option("--protocol", metavar="NAME", default="1t-big", show_default=True, help="1t-big, quick or emulated.")
-@click.option("--seed", type=int, help="Seed of the order of measurement; default: random, recorded.")
+@click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: 1t-big.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the order of measurement; default: random, recorded."
+)
 @click.option("--resume", is_flag=False, flag_value="", metavar="[RUN]", help="Go on with a run; default: the newest.")
 @click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
 @photos_option
@@ -38,7 +40,7 @@ def command(
     targets: str | None,
     devices: str | None,
     swept: bool,
-    protocol: str,
+    protocol: str | None,
     seed: int | None,
     resume: str | None,
     strict: bool,
@@ -58,13 +60,14 @@ def command(
         raise UsageError(
             "Say what to profile.", "Everything: --all; a part: --recipes, --targets, --devices; or --resume."
         )
-    if resume is not None and (every or recipes or devices or targets or swept or photos or seed is not None):
+    choices = (every, recipes, targets, devices, swept, protocol, photos, seed is not None)
+    if resume is not None and any(choices):
         raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
-    with Ledger.open(ledger) as opened:
+    with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
             run = resume_run("profile", opened, tell, resume or None)
         else:
-            sweep = _sweep(recipes, swept, targets, devices, protocol, photos)
+            sweep = _sweep(recipes, swept, targets, devices, protocol or "1t-big", photos)
             run = start_run("profile", sweep, opened, tell, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)
 

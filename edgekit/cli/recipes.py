@@ -14,20 +14,29 @@ def command(as_json: bool) -> None:
 
     Example: edgekit recipes
     """
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from edgekit.recipe_files import list_recipes
+    from edgekit.report.fitting import fill
 
     document = list_recipes()
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
         return
-    table = Table()
-    for column in ("recipe", "description", "weights"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("file", overflow="fold")
+    table, output = Table(), console()
+    columns = {
+        "recipe": [Text(one.name) for one in document.recipes],
+        "description": [
+            Text("(see below)", "red") if one.problem else Text(one.description) for one in document.recipes
+        ],
+        "weights": [Text(one.weights) for one in document.recipes],
+        "file": [Text(one.file) for one in document.recipes],
+    }
+    omitted = fill(table, columns, output.width, always=2)
+    output.print(table)
     for one in document.recipes:
-        described = f"[red]{escape(one.problem)}" if one.problem else escape(one.description)
-        table.add_row(one.name, described, one.weights, escape(one.file))
-    console().print(table)
+        if one.problem:
+            output.print(Text(f"{one.name}: {one.problem}", "red"))
+    if omitted:
+        click.echo(f"No room here for: {', '.join(omitted)}; `edgekit recipes --json` has everything.")

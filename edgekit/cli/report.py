@@ -31,7 +31,7 @@ def command(ledger: str | None, format_: str, run: str | None) -> None:
 
     if format_ == "support" and run is not None:
         raise UsageError("The support matrix is of the whole ledger.", "Leave --run out.")
-    with Ledger.open(ledger) as opened:
+    with Ledger.open(ledger, must_exist=True) as opened:
         if format_ == "support":
             click.echo(support_matrix(opened), nl=False)
             return

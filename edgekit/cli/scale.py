@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import console, json_option, set_option
+from edgekit.cli.options import Finite, console, json_option, set_option, tell
 
 if TYPE_CHECKING:
     from edgekit.search.compound_scaling import Candidate, Coefficients, Scaled
@@ -19,12 +19,10 @@ LARGEST_PHI = 30
 @click.argument("recipe")
 @set_option
 @click.option("--phi", "phis", metavar="PHI|FIRST..LAST", help="How far to scale, e.g. 2 or 1..7.")
-@click.option("--budget", type=float, metavar="N", help="As far as this many multiply-adds allow, e.g. 600e6.")
-@click.option(
-    "--alpha", type=click.FloatRange(min=1), help="Growth of the depth with a step of phi; the paper's is 1.2."
-)
-@click.option("--beta", type=click.FloatRange(min=1), help="Growth of the width; 1.1.")
-@click.option("--gamma", type=click.FloatRange(min=1), help="Growth of the resolution; 1.15.")
+@click.option("--budget", type=Finite(min=1), metavar="N", help="As far as this many multiply-adds allow, e.g. 600e6.")
+@click.option("--alpha", type=Finite(min=1, max=10), help="Growth of the depth with a step of phi; the paper's is 1.2.")
+@click.option("--beta", type=Finite(min=1, max=10), help="Growth of the width; 1.1.")
+@click.option("--gamma", type=Finite(min=1, max=10), help="Growth of the resolution; 1.15.")
 @click.option(
     "--grid", is_flag=True, help="List the coefficients of a small grid that double the counted multiply-adds."
 )
@@ -75,7 +73,9 @@ def command(
     else:
         document.scaled = [scale(base, phi, coefficients) for phi in _phis(str(phis))]
     if output:
-        document.written = [str(write_recipe(recipe_of(base, one), output)) for one in document.scaled]
+        for one in document.scaled:
+            about = f"Written by `edgekit scale`: {base.name} at phi {one.phi:g}. The weights are random."
+            document.written.append(str(write_recipe(recipe_of(base, one), output, about)))
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     elif grid:
@@ -83,7 +83,9 @@ def command(
     else:
         _show_scaled(base.name, document.scaled, coefficients)
     for path in document.written:
-        click.echo(f"written: {path}", err=True)
+        tell(f"written: {path}")
+    if document.written and base.weights.random is None:
+        tell(f"Their weights are random: the checkpoint of {base.name} fits no other size.")
 
 
 def _phis(text: str) -> list[float]:

@@ -18,7 +18,7 @@ ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts", "development_
 OWN_DELEGATES = ("xnnpack", "-")
 """What edgekit's own runners time."""
 
-OnThisComputer = Annotated[str, Written("^[/~]", "a path that is absolute or begins with ~")]
+OnThisComputer = Annotated[str, Written("^[/~].*$", "a path that is absolute or begins with ~")]
 
 
 class Tool(Strict):

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from edgekit.errors import ExitCode, UsageError
 from edgekit.inspection.full_convolutions import with_full_convolutions
 from edgekit.inspection.memory import Peak, peak_activations
 from edgekit.inspection.roofline import Machine, Roofline, roofline
 from edgekit.models.cost import Cost, LayerCost, cost
+from edgekit.printed import Printed
 from edgekit.recipe import Expectation, Grid, Recipe, load_known
 
 Contract = Literal["met", "broken", "no contract"]
@@ -73,13 +74,11 @@ class Problem(BaseModel):
     message: str
 
 
-class InspectDocument(BaseModel):
+class InspectDocument(Printed):
     """What ``edgekit inspect --json`` prints."""
 
-    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
-    schema_: Literal[1] = 1
     recipes: list[RecipeEntry]
-    problems: list[Problem] = []
+    problems: list[Problem] = Field(default_factory=list)
 
 
 def inspect(recipe: Recipe) -> RecipeEntry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite, prod
+from math import prod
 from typing import Literal
 
 from pydantic import BaseModel
@@ -40,18 +40,13 @@ class Roofline(BaseModel):
 
 
 def machine_of(peak_gflops: float | None, bandwidth_gbs: float | None) -> Machine | None:
-    """Return the machine, None where neither figure is given; UsageError for one alone, and unless both are positive."""
+    """Return the machine, None where neither figure is given; UsageError for one alone."""
     if peak_gflops is None and bandwidth_gbs is None:
         return None
     if peak_gflops is None or bandwidth_gbs is None:
         raise UsageError(
             "A roofline needs both --peak-gflops and --bandwidth-gbs.",
             "The processor's data sheet has them, or measure them.",
-        )
-    if not all(isfinite(figure) and figure > 0 for figure in (peak_gflops, bandwidth_gbs)):
-        raise UsageError(
-            "--peak-gflops and --bandwidth-gbs must be positive, finite numbers.",
-            "For example: --peak-gflops 20 --bandwidth-gbs 10",
         )
     return Machine(peak_gflops=peak_gflops, bandwidth_gbs=bandwidth_gbs)
 

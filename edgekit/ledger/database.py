@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.errors import EdgekitError, FailureKind, UsageError
 
 BUSY_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_S = 60
@@ -57,14 +57,20 @@ _REFUSALS: dict[int, tuple[FailureKind, str, str, bool]] = {
 }
 
 
-def open_database(url: str | None) -> Engine:
+def open_database(url: str | None, must_exist: bool = False) -> Engine:
     """Return an engine for the ledger at an SQLAlchemy URL, with its tables brought up to date.
 
     None means `EDGEKIT_LEDGER`, else `ledger.sqlite` in the user's data directory. Raises EdgekitError (ledger,
-    disk_full) when it cannot be used; a database that is no ledger, or a newer edgekit's, is left untouched.
+    disk_full) when it cannot be used; a database that is no ledger, or a newer edgekit's, is left untouched. UsageError where
+    a ledger that `must_exist` does not: nothing is made of its file then.
     """
     address = address_of(url)
     path = sqlite_path(address)
+    if must_exist and path and not (path.is_file() and path.stat().st_size):
+        hint = (
+            "`edgekit deploy recipes/v3_large.yaml --device host` makes one; --ledger or EDGEKIT_LEDGER names another."
+        )
+        raise UsageError(f"There is no ledger at {path} yet.", hint)
     try:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +103,7 @@ def refusal(place: str, error: SQLAlchemyError) -> EdgekitError:
 
 
 def address_of(url: str | None) -> URL:
-    """Parse `url`, or find the default as :func:`open_database` says; EdgekitError (ledger) where it is no address.
+    """Parse `url`, or find the default as :func:`open_database` says; UsageError where it is none that keeps what it is given.
 
     One that was not understood may hold a password, so that is not shown.
     """
@@ -109,12 +115,13 @@ def address_of(url: str | None) -> URL:
         address.get_dialect().import_dbapi()
     except (ArgumentError, ValueError) as error:
         shown = text.rpartition("@")[2]
-        raise EdgekitError(
-            FailureKind.ledger, "ledger", f"{shown!r} is not the address of a ledger.", URL_HINT
-        ) from error
+        raise UsageError(f"{shown!r} is not the address of a ledger.", URL_HINT, FailureKind.ledger) from error
     except ImportError as error:
         message = f"The ledger {place(address)} needs a Python package that is not installed: {error.name}."
         raise EdgekitError(FailureKind.ledger, "ledger", message, f"pip install {error.name}") from error
+    if address.get_backend_name() == "sqlite" and (address.database or ":memory:").startswith(":memory:"):
+        message = f"The ledger {text} is in memory only, and gone when edgekit ends."
+        raise UsageError(message, URL_HINT, FailureKind.ledger)
     return address
 
 

@@ -57,13 +57,14 @@ class Ledger:
         self._place = place(engine.url)
 
     @classmethod
-    def open(cls, url: str | None = None) -> Self:
+    def open(cls, url: str | None = None, must_exist: bool = False) -> Self:
         """Open the ledger at an SQLAlchemy URL and bring its tables up to date; a new one is created.
 
         None means `EDGEKIT_LEDGER`, else `ledger.sqlite` in the user's data directory. Raises EdgekitError (ledger,
-        disk_full) when that cannot be; a file that is no ledger, or a newer edgekit's, is left untouched.
+        disk_full) when that cannot be; a file that is no ledger, or a newer edgekit's, is left untouched. UsageError where a
+        ledger that `must_exist` does not.
         """
-        return cls(open_database(url))
+        return cls(open_database(url, must_exist))
 
     def close(self) -> None:
         """Let go of the database."""

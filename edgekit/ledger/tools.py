@@ -6,18 +6,21 @@ from datetime import datetime
 from pathlib import Path
 
 from alembic.migration import MigrationContext
-from pydantic import BaseModel
 from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.errors import EdgekitError, FailureKind, printable
 from edgekit.ledger.database import address_of, open_database, place, refusal, sqlite_path
 from edgekit.ledger.schema import Base, RunRow
+from edgekit.printed import Printed
 
 
-class LedgerInfo(BaseModel):
-    """What a ledger holds. `size_bytes` is None where it is no file; `oldest` and `newest` are when runs started, UTC."""
+class LedgerInfo(Printed):
+    """What ``edgekit ledger info --json`` prints: what a ledger holds.
+
+    `size_bytes` is None where it is no file; `oldest` and `newest` are when runs started, UTC.
+    """
 
     place: str
     revision: str
@@ -29,8 +32,8 @@ class LedgerInfo(BaseModel):
 
 
 def info(url: str | None = None) -> LedgerInfo:
-    """Count what the ledger at `url` holds; opened, and refused, as :func:`open_database` says."""
-    engine = open_database(url)
+    """Count what the ledger at `url` holds; UsageError where there is none, and refused as :func:`open_database` says."""
+    engine = open_database(url, must_exist=True)
     try:
         return _info(engine)
     except SQLAlchemyError as error:
@@ -42,15 +45,15 @@ def info(url: str | None = None) -> LedgerInfo:
 def vacuum(url: str | None = None) -> tuple[int, int]:
     """Write the ledger's file anew without its gaps, and return its bytes before and after; no row is removed.
 
-    EdgekitError (ledger) for what is not a SQLite file and where it is in use, (disk_full) where there is no room: it takes up
-    to twice the file's bytes.
+    UsageError where there is none. EdgekitError (ledger) for what is not a SQLite file and where it is in use, (disk_full) where
+    there is no room: it takes up to twice the file's bytes.
     """
     address = address_of(url)
     path = sqlite_path(address)
     if path is None:
         message = f"The ledger {place(address)} is no SQLite file, so edgekit does not compact it."
         raise EdgekitError(FailureKind.ledger, "ledger", message, "Use the tools of that database.")
-    open_database(url).dispose()  # refuses what is no ledger
+    open_database(url, must_exist=True).dispose()  # refuses what is no ledger
     before = _size(path)
     # An engine of its own: VACUUM is not possible within a transaction, and those of the ledger always begin one.
     engine = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -69,7 +72,7 @@ def _info(engine: Engine) -> LedgerInfo:
         oldest, newest = connection.execute(select(func.min(RunRow.started_at), func.max(RunRow.started_at))).one()
         by_status = select(RunRow.status, func.count()).group_by(RunRow.status).order_by(RunRow.status)
         return LedgerInfo(
-            place=place(engine.url),
+            place=printable(place(engine.url)),
             revision=MigrationContext.configure(connection).get_current_revision() or "",
             size_bytes=_size(path) if path else None,
             rows={

@@ -12,10 +12,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from edgekit.errors import UsageError
 from edgekit.places import cache_folder
+from edgekit.printed import Printed
 from edgekit.worker import Workers
 
 ETDUMP = b"ED00"
@@ -40,11 +41,9 @@ class OperatorTime(BaseModel):
     inside: bool = False
 
 
-class OperatorsDocument(BaseModel):
+class OperatorsDocument(Printed):
     """What ``edgekit operators --json`` prints: operators in the order in which they run, and the mean of whole runs."""
 
-    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
-    schema_: Literal[1] = 1
     profiler: Literal["LiteRT", "ExecuTorch"]
     runs: int
     mean_ms: float

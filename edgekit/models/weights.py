@@ -90,11 +90,17 @@ def cached_checkpoints() -> list[Checkpoint]:
 
 
 def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
-    """Copy `file` into the cache; EdgekitError (``hash_mismatch``) where its hash does not begin with `sha256`."""
+    """Copy `file` into the cache; UsageError where it is no checkpoint.
+
+    EdgekitError (``hash_mismatch``) where its hash does not begin with `sha256`.
+    """
     if not file.is_file():
         raise UsageError(f"There is no file at {file}.")
     found = file_sha256(file)
     _check_hash(file.name, found, sha256)
+    if not _begins_as_checkpoint(file):
+        hint = "TensorFlow graphs and TFLite files become one by: edgekit weights convert"
+        raise UsageError(f"{file} is no checkpoint: neither .safetensors nor what torch.save writes.", hint)
     target = weights_folder() / f"{found}-{file.name}"
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.with_name(f"{found}.lock"))
@@ -194,6 +200,15 @@ def rename_keys(key_map: str, keys: Iterable[str]) -> dict[str, str]:
         return key
 
     return {key: renamed(key) for key in keys}
+
+
+def _begins_as_checkpoint(file: Path) -> bool:
+    """Say whether a file may be a checkpoint, without torch, which a lab's computer need not have."""
+    with file.open("rb") as opened:
+        begin = opened.read(9)
+    if file.suffix == ".safetensors":
+        return begin[8:] == b"{"  # the header's length, then the header, in JSON
+    return begin.startswith((b"PK\x03\x04", b"\x80"))  # a ZIP file, or a pickle as before torch 1.6
 
 
 def _cached(sha256: str) -> Checkpoint | None:

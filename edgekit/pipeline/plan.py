@@ -93,7 +93,7 @@ class Sweep:
             "devices": [profile.model_dump(mode="json") for profile in self.profiles],
             "protocol": self.protocol.model_dump() if self.protocol else None,
             "photos": {
-                "folder": str(self.photos) if self.photos else None,
+                "folder": str(self.photos.absolute()) if self.photos else None,
                 "sha256": next((plan.photos.sha256 for plan in self.plans), None),
             },
         }

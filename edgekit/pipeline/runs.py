@@ -44,11 +44,15 @@ def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
     is still under way elsewhere.
     """
     mark_dead_runs(ledger, tell)
-    known = [run for run in ledger.runs() if run.command == command and id in {None, run.id}]
+    known = {run.id: run for run in ledger.runs() if run.command == command}
     if not known:
-        what = f"no run {id} of `{command}`" if id else f"no run of `{command}`"
-        raise UsageError(f"The ledger holds {what} to go on with.", f"Start one: edgekit {command} --all")
-    found = known[0]
+        raise UsageError(
+            f"The ledger holds no run of `{command}` to go on with.", f"Start one: edgekit {command} --all"
+        )
+    if id is not None and id not in known:
+        message = f"The ledger holds no run {id} of `{command}` to go on with."
+        raise UsageError(message, f"Newest: {', '.join(list(known)[:5])}.")
+    found = known[id or next(iter(known))]
     if found.status == "running":
         raise UsageError(
             f"Run {found.id} is under way in process {found.plan['process']['pid']}.", "Wait for it, or end it."
@@ -63,6 +67,7 @@ def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
 
 def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     """Build what is needed for the cells that are not settled, then time them, recipe by recipe on each device."""
+    _look_for(sweep.profiles, run.tell)
     for name, failure in sweep.unreadable.items():
         run.ledger.record_failure(run.id, failure, recipe=name, variant="")
         run.tell(told(name, failure))
@@ -87,6 +92,16 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     for profile, own in groups:
         if own:
             _time(run, profile, own, sweep.protocol, remaining)
+
+
+def _look_for(profiles: Sequence[DeviceProfile], tell: Tell) -> None:
+    """Tell at once what cannot be reached: there is time to attach it while everything is compiled."""
+    for profile in profiles:
+        try:
+            with opened(profile):
+                pass
+        except EdgekitError as error:
+            tell(f"warning: {told(profile.name, error.failure)} It is tried again when all is compiled.")
 
 
 def _time(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import SessionRecord
 from edgekit.measure.statistics import Told, paired_ratio, session_centre
+from edgekit.printed import Printed
 from edgekit.report.rows import Row, rows_of
 
 
@@ -94,17 +95,14 @@ class RatioEntry(Part):
     interval_confidence: float
 
 
-class RunDocument(Part):
+class RunDocument(Printed):
     """One run of deploy or compile."""
 
-    schema_: Literal[1] = 1
     run: str
     measurements: list[MeasurementEntry]
     failures: list[FailureEntry]
     artifacts: list[ArtifactEntry]
     ratios: list[RatioEntry]
-
-    model_config = ConfigDict(extra="forbid", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
 
 
 def run_document(ledger: Ledger, run_id: str) -> RunDocument:

@@ -31,6 +31,11 @@ class Row:
     measurement_id: int | None = None
 
     @property
+    def name(self) -> str:
+        """For people: recipe, variant and target; what a run's own failure does not have is left out."""
+        return " ".join(part for part in (self.recipe, self.variant, self.target) if part)
+
+    @property
     def precision(self) -> str:
         """fp32, fp16 or int8."""
         return self.target.rsplit("/", 1)[-1]

@@ -16,6 +16,7 @@ from rich.text import Text
 from edgekit.backends.parity import agreement
 from edgekit.published import PHONES, Figure
 from edgekit.report.document import RatioEntry
+from edgekit.report.fitting import fill
 from edgekit.report.rows import Row
 
 DASH = "–"  # noqa: RUF001  (an en dash: the sign for "not known" in printed tables)
@@ -38,7 +39,9 @@ def csv(rows: Sequence[Row]) -> str:
     """Return the table as CSV with a header; what is not known is empty."""
     import pandas as pd
 
-    return str(pd.DataFrame(records(rows)).to_csv(index=False))
+    columns = list(_record(Row(recipe="", variant="", target="", status="compiled")))
+    # As objects: a column of whole numbers with a hole in it would become one of floats.
+    return str(pd.DataFrame(records(rows), columns=columns, dtype=object).to_csv(index=False))
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -95,17 +98,8 @@ def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str, widt
         "size,\nMB": [Text(_megabytes(row), justify="right") for row in rows],
         **{f"{phone}, ms\npublished": [Text(_paper(row, phone), justify="right") for row in rows] for phone in PHONES},
     }
-    table, left = Table(title=title, title_justify="left", title_style="bold"), width - 1
-    omitted: list[str] = []
-    for number, (heading, cells) in enumerate(columns.items()):
-        needed = 3 + max(len(text) for text in (*heading.splitlines(), *(cell.plain for cell in cells)))
-        if number < 3 + several or (needed <= left and not omitted):
-            table.add_column(heading, no_wrap=True)
-            left -= needed
-        else:
-            omitted.append(heading.splitlines()[0].partition(",")[0])
-    for line in zip(*list(columns.values())[: len(table.columns)], strict=True):
-        table.add_row(*line)
+    table = Table(title=title, title_justify="left", title_style="bold")
+    omitted = [heading.splitlines()[0].partition(",")[0] for heading in fill(table, columns, width, always=3 + several)]
     below = [*notes(rows, elsewhere=False), *ratio_lines(ratios)]
     if omitted:
         below.append(f"No room here for: {', '.join(omitted)}; `edgekit report` has everything.")
@@ -192,14 +186,14 @@ def _notes_of(row: Row) -> list[str]:
         if "runner_arguments" in row.conditions:
             found.append(_tool(row, row.conditions))
     if row.evidence:
-        found.append(f"{row.recipe} {row.variant} {row.target}: {row.verdict}: {row.evidence}.")
+        found.append(f"{row.name}: {row.verdict}: {row.evidence}.")
     if row.manifest and row.manifest["weights"].startswith("random"):
         found.append(
             f"{row.recipe} {row.variant}: {row.manifest['weights']} weights: latencies hold, accuracy does not."
         )
     if row.failure:
         hint = f" {row.failure.failure.hint}" if row.failure.failure.hint else ""
-        found.append(f"{row.recipe} {row.variant} {row.target}: {row.result}: {row.failure.failure.message}{hint}")
+        found.append(f"{row.name}: {row.result}: {row.failure.failure.message}{hint}")
     return found
 
 
@@ -249,7 +243,7 @@ def _tool(row: Row, told: dict[str, Any]) -> str:
     compared = "" if told.get("parity_on_device") else ", outputs not compared with PyTorch's"
     which = f"SHA-256 {told['runner_sha256'][:12]}" if "runner_sha256" in told else told["runner_version"]
     return (
-        f"{row.recipe} {row.variant} {row.target}: timed by {told['runner']} {arguments}".rstrip()
+        f"{row.name}: timed by {told['runner']} {arguments}".rstrip()
         + f" ({which}): CPU and threads not verified{compared}{delegated}."
     )
 

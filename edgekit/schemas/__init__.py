@@ -11,8 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from edgekit.cache_contents import CacheDocument
 from edgekit.devices.profile import DeviceProfile
 from edgekit.inspection import InspectDocument
+from edgekit.ledger.tools import LedgerInfo
 from edgekit.measure.operators import OperatorsDocument
 from edgekit.recipe import Recipe
 from edgekit.recipe_files import RecipesDocument
@@ -26,6 +28,8 @@ PRINTED: dict[str, type[BaseModel]] = {
     "run": RunDocument,
     "operators": OperatorsDocument,
     "scale": ScaleDocument,
+    "cache": CacheDocument,
+    "ledger": LedgerInfo,
 }
 
 

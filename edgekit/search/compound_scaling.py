@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import product
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from scipy.optimize import bisect
 
 from edgekit.errors import UsageError
 from edgekit.models import ARCHITECTURES
 from edgekit.models.cost import Cost, cost
+from edgekit.printed import Printed
 from edgekit.recipe import Recipe
 
 SIDE = 8  # pixels: resolutions are rounded to multiples of it
@@ -62,15 +62,13 @@ class Candidate(BaseModel):
     counted_ratio: float
 
 
-class ScaleDocument(BaseModel):
+class ScaleDocument(Printed):
     """What ``edgekit scale --json`` prints; `written` are the recipe files."""
 
-    model_config = ConfigDict(alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)
-    schema_: Literal[1] = 1
     base: str
-    scaled: list[Scaled] = []
-    candidates: list[Candidate] = []
-    written: list[str] = []
+    scaled: list[Scaled] = Field(default_factory=list)
+    candidates: list[Candidate] = Field(default_factory=list)
+    written: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,12 @@
 import json
+import os
 
+import jsonschema
 import pytest
 from filelock import FileLock
+
+from edgekit.ledger import Ledger
+from edgekit.schemas import committed
 
 KEY = "a" * 64
 FACTS = {"format": "tflite", "file": "model.tflite", "sha256": "d" * 64, "size_bytes": 1234}
@@ -35,9 +40,31 @@ def test_cache_list_counts_kinds_and_shows_artifacts(edgekit, cache):
         "logs": (1, 0),
         "unfinished": (1, 100),
     }
+    jsonschema.validate(document, json.loads(committed("cache").read_text()))
     (artifact,) = document["artifacts"]
     assert artifact.pop("age_seconds") < 600
-    assert artifact == {"build_key": KEY, "format": "tflite", "sha256": "d" * 64, "size_bytes": 1234}
+    facts = {"format": "tflite", "sha256": "d" * 64, "size_bytes": 1234}
+    assert artifact == {"build_key": KEY, "facts": facts}
+
+
+@pytest.mark.parametrize("damage", ["half a file", "no file", "a stray file"])
+def test_a_damaged_artifact_is_listed_as_such_and_hides_no_other(edgekit, cache, damage):
+    other = cache / "artifacts" / ("b" * 64)
+    if damage == "a stray file":
+        other.write_text("{")
+    else:
+        other.mkdir()
+        if damage == "half a file":
+            (other / "facts.json").write_text("{")
+    done = edgekit("cache", "list")
+    assert done.returncode == 0, done.stderr
+    assert "damaged" in done.stdout
+    assert "tflite" in done.stdout
+    facts = {
+        one["build_key"]: one["facts"] for one in json.loads(edgekit("cache", "list", "--json").stdout)["artifacts"]
+    }
+    assert facts["b" * 64] is None
+    assert facts[KEY]
 
 
 def test_cache_clean_says_what_it_removed(edgekit, cache):
@@ -65,6 +92,7 @@ def test_cache_clean_says_what_it_removed(edgekit, cache):
         (("--kind", "artefacts"), "Did you mean artifacts?"),
         (("--all", "--kind", "logs"), "--all removes everything"),
         (("--older-than", "-1"), "--older-than"),
+        (("--older-than", "nan"), "--older-than"),
     ],
 )
 def test_wrong_options_of_clean_are_told_and_nothing_is_removed(edgekit, cache, options, said):
@@ -87,6 +115,15 @@ def test_ledger_info_and_vacuum(edgekit, ledger, tmp_path):
     assert document["size_bytes"] > 0
     done = edgekit("ledger", "vacuum")
     assert "bytes before" in done.stdout
+    jsonschema.validate(document, json.loads(committed("ledger").read_text()))
     done = edgekit("ledger", "vacuum", "--ledger", "sqlite://")
-    assert done.returncode == 1
-    assert "is no SQLite file" in done.stderr
+    assert done.returncode == 2
+    assert "is in memory only" in done.stderr
+
+
+def test_a_ledger_whose_path_is_not_utf8_can_be_told_of(edgekit, tmp_path):
+    url = f"sqlite:///{tmp_path}/{os.fsdecode(bytes([0xFF]))}.sqlite"
+    Ledger.open(url).close()
+    done = edgekit("ledger", "info", "--json", "--ledger", url)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["place"] == f"{tmp_path}/\\udcff.sqlite"

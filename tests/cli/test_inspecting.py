@@ -1,4 +1,5 @@
 import json
+import os
 from importlib.resources import files
 
 import jsonschema
@@ -103,11 +104,28 @@ def test_what_does_not_go_together_says_so(run, arguments, said):
 
 def test_recipes_lists_them_for_people_and_for_machines(run):
     shown = run("recipes").output
-    for part in ("v3_small_minimalistic", "MobileNetV2 1.0/224", "checkpoint, else random(0)", "recipes/v1.yaml"):
+    for part in ("v3_small_minimalistic", "MobileNetV2 1.0/224", "checkpoint, else random(0)"):
         assert part in shown
     document = json.loads(run("recipes", "--json").output)
     jsonschema.validate(document, schema("recipes"))
     assert {"v1", "v2"} <= {line["name"] for line in document["recipes"]}
+
+
+def test_recipes_lists_a_broken_one_and_one_whose_name_is_not_utf8(edgekit, tmp_path):
+    odd = os.fsdecode(b"odd\xff")
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / f"{odd}.yaml").write_text("name: [")
+    shown = edgekit("recipes", cwd=tmp_path).stdout
+    assert "odd\\udcff: recipe error: recipes/odd\\udcff.yaml, line " in shown
+    lines = json.loads(edgekit("recipes", "--json", cwd=tmp_path).stdout)["recipes"]
+    assert {line["name"] for line in lines if line["problem"]} == {"odd\\udcff"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to nothing"])
+def test_a_path_that_is_no_file_is_told(run, tmp_path, kind):
+    path = tmp_path / "it.yaml"
+    path.mkdir() if kind == "folder" else path.symlink_to("nowhere")
+    assert f"it is a {kind}" in run("inspect", str(path)).exception.failure.message
 
 
 def test_a_new_recipe_can_be_inspected_at_once(edgekit, tmp_path):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -27,6 +28,8 @@ def test_recipes_are_written_and_can_be_inspected(run, tmp_path):
     jsonschema.validate(document, schemas()["scale"])
     (file,) = document["written"]
     assert load_recipe(file).expectation.multiply_adds == document["scaled"][0]["multiply_adds"] <= 400e6
+    assert "Their weights are random: the checkpoint of v2 fits no other size." in done.stderr
+    assert Path(file).read_text().startswith("# Written by `edgekit scale`: v2 at phi ")
     again = run("v2", "--budget", "400e6", "--output", str(tmp_path)).exception
     assert "exists already" in again.failure.message
 

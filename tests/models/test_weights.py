@@ -30,7 +30,7 @@ from edgekit.models.weights import (
 from edgekit.recipe import Weights, load_recipe
 from edgekit.target import Target
 
-CONTENT = b"a checkpoint"
+CONTENT = b"PK\x03\x04 a checkpoint"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 

@@ -3,11 +3,14 @@ import io
 import pandas as pd
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from edgekit.errors import Failure, FailureKind
 from edgekit.ledger import Ledger
 from edgekit.measure.statistics import summarise
 from edgekit.report.document import run_document
+from edgekit.report.fitting import fill
 from edgekit.report.rows import rows_of
 from edgekit.report.tables import csv, markdown, terminal
 
@@ -129,6 +132,7 @@ def test_the_csv_has_plain_numbers(ledger, run):
     assert table.loc["tflite/xnnpack/fp32", "interval_confidence"] == 0.75
     assert table.loc["tflite/xnnpack/fp32", "pixel1_ms_published"] == 51
     assert pd.isna(table.loc["executorch/xnnpack/fp32", "latency_ms_measured"])
+    assert ",22000000," in csv(rows_of(ledger, run))  # a whole number, although other rows have none
     assert table["top1_this_artifact"].isna().all()  # nothing measures it yet, and nothing stands in for it
 
 
@@ -168,6 +172,23 @@ def test_the_document_leaves_nothing_out(ledger, run):
 
 def test_an_empty_ledger_says_how_to_fill_it(ledger: Ledger):
     assert "edgekit deploy" in markdown(rows_of(ledger))
+    assert csv(rows_of(ledger)).startswith("recipe,variant,target,")
+
+
+def test_a_failure_of_the_whole_run_is_told_without_gaps(ledger):
+    run = ledger.begin_run("deploy", 0, {}, {})
+    ledger.record_failure(run, Failure(FailureKind.ledger, "ledger", "Full.", ""), recipe="all", variant="")
+    assert "- all all: ledger error: Full." in markdown(rows_of(ledger))
+
+
+def test_a_column_without_room_is_named_and_what_stays_is_wrapped():
+    columns = {"name": [Text("one")], "what": [Text("a long sentence of words")], "more": [Text("x" * 20)]}
+    for width, omitted in ((80, []), (40, ["more"]), (20, ["more"])):
+        table, output = Table(), Console(file=io.StringIO(), width=width)
+        assert fill(table, columns, width, always=2) == omitted
+        output.print(table)
+        words = output.file.getvalue().replace("│", " ").split()
+        assert {"one", "sentence", "words"} <= set(words)
 
 
 def test_variants_and_protocols_are_told_apart(ledger, run):
