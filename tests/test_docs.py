@@ -3,21 +3,35 @@
 import re
 import shlex
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
+import click
 import pytest
 
+from edgekit.cli import cli
 from edgekit.cli.reference import reference
 from edgekit.devices.profile import load_profile
 from edgekit.target import Target
 
 ROOT = Path(__file__).parents[1]
-SHOWN = [
-    re.split(r"\s{2,}#", line)[0].strip()
-    for block in (ROOT / "README.md").read_text().split("```")[1::2]
-    for line in block.splitlines()
-    if line.startswith("edgekit ")
-]
+PAGES = {page: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+
+
+def in_blocks(text):
+    """Return the commands that stand on lines of their own in a page's code."""
+    lines = [line.strip() for block in text.split("```")[1::2] for line in block.splitlines()]
+    return [re.split(r"\s{2,}#", line)[0] for line in lines if line.startswith("edgekit ")]
+
+
+SHOWN = in_blocks(PAGES[ROOT / "README.md"])
+HELP = re.findall(r"Example: (edgekit .*?)\n\n", PAGES[ROOT / "docs/cli.md"], re.DOTALL)
+EXAMPLES = [" ".join(command.split()) for command in HELP]
+PROSE = "".join(re.sub("```.*?```", "", text, flags=re.DOTALL) for text in PAGES.values())
+INLINE = re.findall("`(edgekit [^`]+)`", PROSE)
+EVERY = dict.fromkeys([*EXAMPLES, *INLINE, *in_blocks("".join(PAGES.values()))])
+ELSEWHERE = re.compile(r"pixel|mac|--all|>|cache clean|capsule build|weights (import|convert)")
+"""Examples that need a device, hours, a shell, somebody's files, or the cache to themselves: other tests run them."""
 
 
 def test_the_command_line_reference_is_up_to_date():
@@ -26,6 +40,19 @@ def test_the_command_line_reference_is_up_to_date():
 
 def test_commands_are_shown_at_all():
     assert len(SHOWN) >= 10
+    assert len(EXAMPLES) >= 20
+    assert len(INLINE) >= 10
+
+
+@pytest.mark.parametrize("command", EVERY)
+def test_every_command_that_a_page_names_is_one_and_takes_its_options(command, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    words, found = shlex.split(command.partition(" > ")[0])[1:], cli
+    while words and isinstance(found, click.Group):
+        found = found.get_command(click.Context(found), words.pop(0))
+        assert found, command
+    with suppress(click.MissingParameter):  # where only its name is mentioned
+        found.make_context("", words)
 
 
 def test_the_profile_of_the_readme_loads(tmp_path):
@@ -52,13 +79,16 @@ def folder(tmp_path):
     (tmp_path / "device_profiles/pixel.yaml").write_text((ROOT / "device_profiles/pixel.yaml").read_text())
     from skimage import data
 
-    shutil.copy(Path(data.__path__[0]) / "chelsea.png", tmp_path / "PHOTO")
-    (tmp_path / "FILE").write_bytes(b"a checkpoint")
-    shutil.copy(ROOT / "tests/measure/printed/operators.csv", tmp_path / "PROFILE")
+    for name in ("PHOTO", "cat.png"):
+        shutil.copy(Path(data.__path__[0]) / "chelsea.png", tmp_path / name)
+    (tmp_path / "FILE").write_bytes(b"PK\x03\x04 a checkpoint")
+    for name in ("PROFILE", "profile.csv"):
+        shutil.copy(ROOT / "tests/measure/printed/operators.csv", tmp_path / name)
+    shutil.copy(ROOT / "recipes/efficientnet_b0.yaml", tmp_path / "recipes")
     return tmp_path
 
 
-def test_every_command_of_the_readme_runs_as_written(edgekit, folder):
-    for command in SHOWN:
+def test_every_command_of_the_readme_and_every_example_runs_as_written(edgekit, folder):
+    for command in dict.fromkeys([*SHOWN, *(one for one in EXAMPLES if not ELSEWHERE.search(one))]):
         done = edgekit(*shlex.split(command)[1:], cwd=folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

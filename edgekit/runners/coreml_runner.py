@@ -27,6 +27,7 @@ LEAST_WARMUP = 1
 
 
 def emit(event: str, **fields: Any) -> None:
+    """Print one line of JSON."""
     print(json.dumps({"event": event, **fields}), flush=True)
 
 
@@ -41,9 +42,11 @@ class OnMac:
         self.units = units
 
     async def load(self) -> Any:
+        """Return how long loading took, in ns."""
         return self.model.load_duration_in_nano_seconds
 
     async def predict(self, inputs: Any) -> Any:
+        """Return the outputs by name, and the ns that Core ML tells."""
         outputs = self.model.predict(inputs)
         return outputs, self.model.last_predict_duration_in_nano_seconds
 
@@ -57,7 +60,7 @@ class OnMac:
         return Counter(type(usage.preferred_compute_device).__name__ for usage in usages if usage)
 
     async def close(self) -> None:
-        pass
+        """Do nothing: the process ends with it."""
 
 
 class OnPhone:
@@ -72,6 +75,7 @@ class OnPhone:
         self.service: Any = None
 
     async def load(self) -> Any:
+        """Install the app and load the package in it; return how long the latter took, in ns."""
         from coremltools.models.ml_program.experimental import remote_device
 
         found = remote_device.Device.get_connected_devices(remote_device.DeviceType.IPHONE)
@@ -92,6 +96,7 @@ class OnPhone:
         return self.service.load_duration_in_nano_seconds
 
     async def predict(self, inputs: Any) -> Any:
+        """Return the outputs by name, and the ns that Core ML tells."""
         outputs = await self.service.predict(inputs)
         return outputs, self.service.last_predict_duration_in_nano_seconds
 
@@ -101,6 +106,7 @@ class OnPhone:
         return Counter(type(info.device_usage.preferred).__name__ for info in plan.infos.values())
 
     async def close(self) -> None:
+        """Leave the phone."""
         if self.service is not None:
             await self.service.unload()
         if self.session is not None:
@@ -108,6 +114,7 @@ class OnPhone:
 
 
 async def run(arguments: argparse.Namespace) -> None:
+    """Load the package and measure it."""
     import coremltools
 
     units = coremltools.ComputeUnit[UNITS[arguments.units]]
@@ -135,6 +142,7 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 async def measure(model: OnMac | OnPhone, arguments: argparse.Namespace) -> None:
+    """Time the package as the arguments say, and write its outputs for every image."""
     loaded = await model.load()
     description = model.spec.description
     shapes = [list(output.type.multiArrayType.shape) for output in description.output]
@@ -165,6 +173,7 @@ async def measure(model: OnMac | OnPhone, arguments: argparse.Namespace) -> None
 
 
 def parse(argv: Any) -> argparse.Namespace:
+    """Return the arguments; the process ends where they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--input", required=True)

@@ -19,6 +19,7 @@ import numpy as np
 
 
 def emit(event: str, **fields: Any) -> None:
+    """Print one line of JSON."""
     print(json.dumps({"event": event, **fields}), flush=True)
 
 
@@ -48,9 +49,11 @@ class TFLite:
         self.facts = {"delegate_partitions": len(delegates) if told else None}
 
     def set_input(self, image: Any) -> None:
+        """Take an image for the next runs."""
         self.interpreter.set_tensor(self.input["index"], image)
 
     def get_outputs(self) -> List[Any]:
+        """Return the outputs of the last run."""
         return [self.interpreter.get_tensor(output["index"]) for output in self.outputs]
 
 
@@ -79,12 +82,15 @@ class ExecuTorch:
         self.facts: Dict[str, Any] = {}
 
     def set_input(self, image: Any) -> None:
+        """Take an image for the next runs."""
         self.arguments = (self.torch.from_numpy(image),)
 
     def run(self) -> None:
+        """Run the program once."""
         self.outputs = self.method.execute(self.arguments)
 
     def get_outputs(self) -> List[Any]:
+        """Return the outputs of the last run."""
         return [output.numpy() for output in self.outputs]
 
 
@@ -128,12 +134,14 @@ def busy_threads(before: Optional[Dict[str, int]], after: Optional[Dict[str, int
 
 
 def timed(run: Callable[[], Any]) -> int:
+    """Return how long a run took, in ns."""
     start = time.perf_counter_ns()
     run()
     return time.perf_counter_ns() - start
 
 
 def parse(argv: List[str]) -> argparse.Namespace:
+    """Return the arguments; the process ends where they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--input", required=True)
@@ -147,6 +155,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
 
 
 def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
+    """Time a loaded model as the arguments say; return what else was seen meanwhile."""
     first = timed(session.run)
     emit("first", ns=first)
     warmed, warmup_runs = time.perf_counter_ns() + arguments.warmup_seconds * 1e9, 0
@@ -175,6 +184,7 @@ def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
 
 
 def main(argv: List[str]) -> None:
+    """Load a model, time it, and write its outputs for every image."""
     arguments = parse(argv)
     if arguments.cpu is not None:
         os.sched_setaffinity(0, {arguments.cpu})
