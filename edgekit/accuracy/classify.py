@@ -16,7 +16,7 @@ from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.models import ARCHITECTURES
 from edgekit.models.prepare import Prepared
 from edgekit.photos import open_photo, preprocess
-from edgekit.pipeline import Plan, Tell, build_artifacts
+from edgekit.pipeline import Plan, Tell, build_artifact, build_artifacts
 from edgekit.places import cache_folder
 from edgekit.recipe import Recipe
 from edgekit.worker import Workers
@@ -49,11 +49,11 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
     image = preprocess(open_photo(photo), recipe.preprocessing, recipe.model.size)[None]
     logs = cache_folder() / "logs" / "classify"
     with in_use():
-        prepared, built = build_artifacts(plan, tell, logs)
-        for one in built:
-            if one.failure:
-                raise EdgekitError(one.failure.kind, one.failure.stage, one.failure.message, one.failure.hint)
-        artifact = built[0].artifact if built else None
+        artifact: Artifact | None = None
+        if plan.targets:
+            prepared, artifact = build_artifact(plan, tell, logs)
+        else:
+            prepared, _ = build_artifacts(plan, tell, logs)
         probabilities = softmax(_predict(recipe, prepared, artifact, image, logs)[0].astype(np.float64))
     names = ["background"] * background + class_names()
     best = np.argsort(-probabilities)[:count].tolist()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import console, json_option
+from edgekit.cli.options import console, device_set_option, json_option, set_option, tell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,20 +18,49 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE|RECIPE", type=click.Path(path_type=Path))
+@click.option("--device", metavar="NAME", help="Profile a RECIPE on this device, by edgekit's native runner.")
+@click.option(
+    "--target",
+    default="executorch/xnnpack/fp32",
+    show_default=True,
+    metavar="T",
+    help="What of the RECIPE: ExecuTorch's.",
+)
+@click.option("--output", type=click.Path(path_type=Path), metavar="ETDUMP", help="Keep what the profiler wrote there.")
+@set_option
+@device_set_option
 @click.option("--each", is_flag=True, help="Every operator in the order in which they run, not their types.")
 @json_option
-def command(file: Path, each: bool, as_json: bool) -> None:
-    """Show where an inference spends its time, from the FILE that a runtime's profiler wrote.
+def command(
+    file: Path,
+    device: str | None,
+    target: str,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    device_overrides: tuple[str, ...],
+    each: bool,
+    as_json: bool,
+) -> None:
+    """Show where an inference spends its time: from the FILE that a runtime's profiler wrote, or of a RECIPE on a --device.
 
     FILE is the CSV of LiteRT's benchmark_model (--enable_op_profiling=true --op_profiling_output_mode=csv) or the ETDump
     of an ExecuTorch runner.
 
     Example: edgekit operators profile.csv
     """
+    from edgekit.errors import UsageError
     from edgekit.measure.operators import read_profile
 
-    document = read_profile(file)
+    if device is None:
+        if output or overrides or device_overrides:
+            raise UsageError("These options are for profiling a recipe.", "Say on which device: --device NAME")
+        document = read_profile(file)
+    else:
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+            dump = output or Path(folder) / "operators.etdp"
+            _profile(str(file), overrides, target, device, device_overrides, dump)
+            document = read_profile(dump)
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
         return
@@ -39,6 +69,19 @@ def command(file: Path, each: bool, as_json: bool) -> None:
     console().print(
         f"Mean of {runs} in {document.profiler}: {document.mean_ms:.3f} ms, profiler included: no latency of the model."
     )
+
+
+def _profile(
+    recipe: str, overrides: tuple[str, ...], target: str, device: str, device_overrides: tuple[str, ...], output: Path
+) -> None:
+    from edgekit.devices.profile import load_profile
+    from edgekit.photos import photo_set
+    from edgekit.pipeline import Plan
+    from edgekit.pipeline.profiling import dump_operators
+    from edgekit.recipe import load_recipe
+
+    plan = Plan.of(load_recipe(recipe, overrides), [target], photo_set())
+    dump_operators(plan, load_profile(device, device_overrides), tell, output)
 
 
 def _table(document: OperatorsDocument, each: bool) -> Table:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edgekit.document import Name, Override, Strict, Written, load_document
+from edgekit.errors import did_you_mean
+from edgekit.measure.protocol import PROTOCOLS
 from edgekit.places import find_document, known_documents
 from edgekit.target import Target
 
@@ -18,6 +21,15 @@ ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts", "development_
 OWN_DELEGATES = ("xnnpack", "-")
 """What edgekit's own runners time."""
 
+
+def _known_backend(name: str) -> str:
+    known = entry_points(group="edgekit.backends").names
+    if name not in known:
+        raise ValueError(f"unknown backend {name}. {did_you_mean(name, known)}")
+    return name
+
+
+BackendName = Annotated[str, AfterValidator(_known_backend)]
 OnThisComputer = Annotated[str, Written("^[/~].*$", "a path that is absolute or begins with ~")]
 
 
@@ -30,11 +42,11 @@ class Tool(Strict):
     """
 
     kind: Literal["benchmark_model", "benchmark_litert_model", "executor_runner"]
-    backend: str
+    backend: BackendName
     program: OnThisComputer | None = None
     arguments: tuple[str, ...] = ()
     libraries: OnThisComputer | None = None
-    precisions: tuple[str, ...] = ()
+    precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ()
 
     @model_validator(mode="after")
     def _has_a_program(self) -> Self:
@@ -58,7 +70,7 @@ class DeviceProfile(Strict):
     name: Name
     description: str = ""
     kind: str
-    runs: tuple[str, ...]
+    runs: tuple[BackendName, ...]
     protocol: str = "1t-big"
     model: str | None = None
     published: str | None = None
@@ -76,6 +88,13 @@ class DeviceProfile(Strict):
     emulated: bool = False
     max_temperature_c: float | None = None
     tools: dict[Name, Tool] = Field(default_factory=dict)
+
+    @field_validator("protocol")
+    @classmethod
+    def _known_protocol(cls, name: str) -> str:
+        if name not in PROTOCOLS:
+            raise ValueError(f"unknown protocol {name}. {did_you_mean(name, PROTOCOLS)}")
+        return name
 
     @field_validator("tools")
     @classmethod

@@ -60,6 +60,10 @@ def read_profile(path: Path) -> OperatorsDocument:
 
     The content tells which. UsageError for any other file, EdgekitError (``missing_extra``) for an ETDump without ExecuTorch.
     """
+    if not path.is_file():
+        raise UsageError(
+            f"There is no file at {path}.", "Give what a profiler wrote; a recipe is profiled on a --device."
+        )
     content = path.read_bytes()
     found = _of_etdump(path) if content[8:12] == ETDUMP else _of_csv(content.decode(errors="replace"))
     if found is None:

@@ -46,6 +46,15 @@ def build_artifacts(plan: Plan, tell: Tell, logs: Path) -> tuple[Prepared, list[
     return prepared, list(_build(plan, resolved, prepared, tell, logs, Remaining(len(plan.targets))))
 
 
+def build_artifact(plan: Plan, tell: Tell, logs: Path) -> tuple[Prepared, Artifact]:
+    """Prepare the model and build the plan's one target; EdgekitError where either cannot be had."""
+    prepared, (built,) = build_artifacts(plan, tell, logs)
+    if built.failure:
+        raise EdgekitError(built.failure.kind, built.failure.stage, built.failure.message, built.failure.hint)
+    assert built.artifact
+    return prepared, built.artifact
+
+
 def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
     """Build, and record what comes of it as it comes. Returns what may be timed, in the order of the plan's targets."""
     ready: list[Ready] = []

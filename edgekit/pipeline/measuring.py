@@ -88,7 +88,7 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
         subjects: dict[int, Subject] = {}
         for index, one in enumerate(timings):
             try:
-                subjects[index] = _push(device, one, Path(folder))
+                subjects[index] = push(device, one, Path(folder))
             except EdgekitError as error:
                 on_failure(index, error.failure)
 
@@ -141,8 +141,8 @@ def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> di
     return {"max_absolute": found.max_absolute, "max_relative": found.max_relative, "snr_db": found.snr_db}
 
 
-def _push(device: Device, timing: Timing, folder: Path) -> Subject:
-    """Bring the artifact, one real photo in its layout, and what times it to the device."""
+def push(device: Device, timing: Timing, folder: Path) -> Subject:
+    """Bring the artifact, one real photo in its layout (by way of `folder`), and what times it to the device."""
     artifact = timing.ready.artifact
     spec = artifact.manifest.inputs[0]
     image = np.load(timing.ready.prepared.folder / "parity.npy")[:1]

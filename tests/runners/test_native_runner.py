@@ -12,6 +12,7 @@ import tiny
 from edgekit.capsule import build_capsule, command
 from edgekit.capsule.build import _Compilers
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.measure.operators import read_profile
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, build_artifacts
 from edgekit.recipe import load_recipe
@@ -108,6 +109,31 @@ def test_executorch_dumps_times_of_operators_inside_the_delegate(artifact, capsu
     assert done.returncode == 0, done.stdout
     table = Inspector(etdump_path=str(tmp_path / "run.etdp")).to_dataframe()
     assert any("Convolution" in name or "GEMM" in name for name in table["event_name"])
+
+
+def test_the_command_line_profiles_a_recipe_on_a_device(capsule, edgekit, tmp_path):
+    dump = tmp_path / "kept.etdp"
+    done = edgekit("operators", *tiny.OPTIONS, "--device", "host", "--output", dump, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["runs"] >= 20
+    assert any("Convolution" in one["operator"] for one in document["operators"] if one["inside"])
+    assert read_profile(dump).model_dump(by_alias=True) == document
+
+
+def test_what_cannot_be_profiled_is_said(edgekit, tmp_path):
+    for arguments, code, said in (
+        (("v1", "--device", "host", "--target", "tflite/xnnpack/fp32"), 2, "none of tflite/xnnpack/fp32"),
+        (("nowhere.etdp",), 2, "There is no file at nowhere.etdp"),
+        (("nowhere.etdp", "--output", "x"), 2, "Say on which device"),
+    ):
+        done = edgekit("operators", *arguments)
+        assert done.returncode == code
+        assert said in done.stderr
+    without = {"EDGEKIT_CACHE": str(tmp_path)}  # and so without a capsule
+    done = edgekit("operators", *tiny.OPTIONS, "--device", "host", env=without)
+    assert done.returncode == 1
+    assert "Run: edgekit capsule build" in done.stderr
 
 
 def test_the_capsule_brings_all_that_it_asks_for_and_says_what_it_is(capsule):

@@ -1,0 +1,51 @@
+"""Where an artifact's time goes on a device: a pass of its own with ExecuTorch's profiler, which perturbs what it times."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from edgekit.cache import in_use
+from edgekit.devices.base import opened
+from edgekit.devices.profile import DeviceProfile
+from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.measure.own_runner import OwnRunner
+from edgekit.measure.protocol import Protocol
+from edgekit.measure.session import broken
+from edgekit.pipeline.building import Ready, build_artifact
+from edgekit.pipeline.measuring import Timing, push
+from edgekit.pipeline.plan import Plan, Tell
+from edgekit.pipeline.turns import timing
+from edgekit.places import cache_folder
+from edgekit.runners import PYTHON_RUNNER
+
+PASS = Protocol(name="operators", sessions=1, iterations=20, min_seconds=0, warmup_seconds=0, session_timeout=900)
+
+
+def dump_operators(plan: Plan, profile: DeviceProfile, tell: Tell, output: Path) -> None:
+    """Build the plan's one target, run it on a device with the profiler, and write its ETDump to `output`.
+
+    UsageError for a target that is not ExecuTorch's, EdgekitError where the build or the device fails, and (``missing_extra``)
+    where only the Python runner is there, which has no profiler.
+    """
+    (target,) = plan.targets
+    if target.backend != "executorch":
+        hint = "LiteRT's benchmark_model writes one of a .tflite file: --enable_op_profiling=true."
+        raise UsageError(
+            f"edgekit's own runner writes a profile of ExecuTorch's artifacts, and none of {target}.", hint
+        )
+    with in_use(), tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        prepared, artifact = build_artifact(plan, tell, cache_folder() / "logs" / "operators")
+        with opened(profile) as device, timing(device, tell):
+            device.prepare()
+            subject = push(device, Timing(Ready(0, artifact, plan, prepared), str(target), None), Path(folder))
+            assert isinstance(subject.program, OwnRunner)
+            if str(PYTHON_RUNNER) in subject.program.command:
+                message = f"{profile.name} has no native runner, and the Python runner no profiler."
+                raise EdgekitError(FailureKind.missing_extra, "measure", message, "Run: edgekit capsule build")
+            dump = device.scratch("operators.etdp")
+            command = subject.program.arguments(subject, PASS, device.timing_cpu(), with_output=False)
+            completed = device.run([*command, "--etdump", dump], PASS.session_timeout)
+            if completed.exit_status:
+                raise broken(f"{target} on {profile.name}", completed)
+            device.pull(dump, output)
