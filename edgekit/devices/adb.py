@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 AUTHORISE_SECONDS = 20.0
 """How long a person has to answer the phone's question."""
+MISREAD = (KeyError, struct.error)
+"""What adb-shell raises where it has lost a message's beginning, as after a write that failed on the phone."""
 
 
 class AdbLink:
@@ -166,6 +169,7 @@ class AdbLink:
         others: tuple[type[Exception], ...] = (
             OSError,
             EOFError,
+            *MISREAD,
             *filter(_is_error, vars(exceptions).values()),
             *_usb_errors(),
         )
@@ -185,7 +189,8 @@ class AdbLink:
             if name == "USBErrorBusy":
                 hint = "Stop what holds it, mostly an adb server: adb kill-server"
                 raise self._failed(FailureKind.device_busy, "another program holds the USB device", hint) from error
-            raise self._failed(FailureKind.offline, str(error) or name, hint) from error
+            why = "its answer cannot be read" if isinstance(error, MISREAD) else str(error) or name
+            raise self._failed(FailureKind.offline, why, hint) from error
 
     def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
         return link.unreachable(self.profile, self.where, kind, why, hint)

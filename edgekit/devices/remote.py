@@ -35,6 +35,8 @@ POLL_SECONDS = (0.1, 1.0)
 """Between two looks whether a program has ended: first, and at most."""
 SPARE_BYTES = 20_000_000
 """What must stay free on the device after a push."""
+FULL_BYTES = 1_000_000
+"""A device with less is full, also where a failed file's length says that all of it has come: blocks are written later."""
 LOST = {FailureKind.link_lost, FailureKind.offline}
 
 # A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
@@ -320,33 +322,59 @@ class RemoteDevice(ABC):
         return {pair[1].lstrip("*"): pair[0] for pair in pairs if len(pair) == 2}
 
     def _check_space(self, size: int, name: str) -> None:
-        told = self.check(f"mkdir -p {self.root}/files && df -kP {self.root} | tail -n 1").split()
-        free = int(told[-3]) * 1024 if len(told) >= 5 and told[-3].isdigit() else None
+        self.check(f"mkdir -p {self.root}/files")
+        free = self._free()
         if free is not None and free < size + SPARE_BYTES:
-            needed = f"{name} needs {size / 1e6:.0f} MB, and {SPARE_BYTES / 1e6:.0f} MB are to stay free"
-            message = f"{self.profile.name} has {free / 1e6:.0f} MB free: {needed}."
-            raise EdgekitError(
-                FailureKind.disk_full,
-                "push",
-                message,
-                f"Make room, or remove edgekit's files: edgekit devices clean {self.profile.name}",
-                retriable=True,
+            raise self._disk_full(
+                free, f"{name} needs {size / 1e6:.0f} MB, and {SPARE_BYTES / 1e6:.0f} MB are to stay free"
             )
 
+    def _free(self) -> int | None:
+        """Return the bytes that are free where our folder is; None where the device does not tell."""
+        told = self.check(f"df -kP {self.root} | tail -n 1").split()
+        return int(told[-3]) * 1024 if len(told) >= 5 and told[-3].isdigit() else None
+
+    def _disk_full(self, free: int, why: str) -> EdgekitError:
+        message = f"{self.profile.name} has {free / 1e6:.0f} MB free: {why}."
+        hint = f"Make room, or remove edgekit's files: edgekit devices clean {self.profile.name}"
+        return EdgekitError(FailureKind.disk_full, "push", message, hint, retriable=True)
+
     def _send(self, path: Path, remote: str) -> None:
-        """Send one file, check its hash there, and give it its name."""
-        unfinished = self.scratch(secrets.token_hex(6))
-        self.check(f"mkdir -p {shlex.quote(remote.rpartition('/')[0])}")
-        self.link.send(path, unfinished, _seconds(path.stat().st_size))
-        arrived, expected = self._hashes([unfinished]).get(unfinished), file_sha256(path)
-        if arrived != expected:
-            self._check_space(path.stat().st_size, path.name)
-            message = (
-                f"{path.name} arrived on {self.profile.name} changed: SHA-256 {str(arrived)[:12]}, not {expected[:12]}."
-            )
-            raise EdgekitError(FailureKind.hash_mismatch, "push", message, retriable=True)
-        executable = "chmod 755" if path.stat().st_mode & 0o100 else "chmod 644"
-        self.check(f"{executable} {unfinished} && mv {unfinished} {shlex.quote(remote)}")
+        """Send one file, check its hash there, and give it its name; what has come of a file that fails is removed."""
+        work = f"{self.root}/work/{secrets.token_hex(6)}"
+        unfinished = f"{work}/unfinished"
+        with self._ended(work), self._full_disk_told(path, unfinished):
+            self.check(f"mkdir -p {work} {shlex.quote(remote.rpartition('/')[0])}")
+            self.link.send(path, unfinished, _seconds(path.stat().st_size))
+            arrived, expected = self._hashes([unfinished]).get(unfinished), file_sha256(path)
+            if arrived != expected:
+                hashes = f"SHA-256 {str(arrived)[:12]}, not {expected[:12]}"
+                message = f"{path.name} arrived on {self.profile.name} changed: {hashes}."
+                raise EdgekitError(FailureKind.hash_mismatch, "push", message, retriable=True)
+            executable = "chmod 755" if path.stat().st_mode & 0o100 else "chmod 644"
+            self.check(f"{executable} {unfinished} && mv {unfinished} {shlex.quote(remote)}")
+
+    @contextmanager
+    def _full_disk_told(self, path: Path, unfinished: str) -> Iterator[None]:
+        """Tell a file that failed for want of room from other failures: neither adb nor SFTP says why."""
+        try:
+            yield
+        except EdgekitError as error:
+            free, missing = self._room_for_rest(path.stat().st_size, unfinished)
+            if free is not None and free < max(missing, FULL_BYTES):
+                why = f"it became full, and {missing / 1e6:.1f} MB of {path.name} had no room"
+                raise self._disk_full(free, why) from error
+            raise
+
+    def _room_for_rest(self, size: int, unfinished: str) -> tuple[int | None, int]:
+        """Return the bytes that are free, None also of a device that is out of reach, and how many of a file are not there."""
+        try:
+            arrived = int(self.check(f"{{ wc -c < {unfinished}; }} 2> /dev/null || echo 0"))
+            return self._free(), size - arrived
+        except EdgekitError as error:
+            if error.failure.kind not in LOST:
+                raise
+            return None, size
 
 
 class DeviceWithPython(RemoteDevice):

@@ -1,10 +1,13 @@
 """No phone is to be had here: only that its absence is told. The real daemon comes with the lab devices."""
 
 import socket
+import struct
 import threading
+from types import SimpleNamespace
 
 import pytest
 
+from edgekit.devices.adb import AdbLink
 from edgekit.devices.android import connect
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
@@ -72,3 +75,17 @@ def test_a_daemon_that_says_nothing_is_offline_and_does_not_hang(silent_port, mo
     with pytest.raises(EdgekitError) as raised:
         connect(profile)
     assert raised.value.failure.kind == FailureKind.offline
+
+
+@pytest.mark.parametrize("error", [KeyError(1953067639), struct.error("unpack requires 8 bytes")])
+def test_an_answer_that_adb_shell_misreads_is_a_lost_link(error, tmp_path):
+    """As it does after a write that failed on the phone, but not every time."""
+
+    def push(*_, **__):
+        raise error
+
+    link = AdbLink(load_profile("pixel"))
+    link.device = SimpleNamespace(push=push, close=lambda: None)
+    with pytest.raises(EdgekitError, match="its answer cannot be read") as raised:
+        link.send(tmp_path, "/remote", 1)
+    assert raised.value.failure.kind == FailureKind.link_lost

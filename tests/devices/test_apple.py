@@ -140,3 +140,6 @@ def test_the_link_to_this_computer_runs_and_copies(tmp_path):
     assert (tmp_path / "back").read_text() == "x"
     with pytest.raises(EdgekitError, match="not over within 1 s"):
         link.shell("sleep 20", 1)
+    with pytest.raises(EdgekitError, match="could not be copied") as raised:
+        link.send(tmp_path / "here", str(tmp_path / "no folder" / "there"), 5)
+    assert raised.value.failure.kind == FailureKind.link_lost

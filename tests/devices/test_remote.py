@@ -147,6 +147,7 @@ def test_a_link_that_breaks_during_a_push_or_a_pull_is_lost_and_no_half_file_is_
         there.restore_link()
         pushed = device.push(tmp_path / "big.bin")
         assert there.path(pushed).stat().st_size == 20_000_000
+        assert left(there, device) == []
         there.link.throttle(4_000_000)  # so that there is a middle of the pull
         threading.Timer(1.0, there.cut_link).start()
         with pytest.raises(EdgekitError) as raised:
@@ -180,6 +181,21 @@ def test_a_full_disk_is_told_before_anything_is_sent(there, profile_of, tmp_path
         assert "edgekit devices clean lab" in raised.value.failure.hint
         assert there.link.sent - sent < 20_000
         there.free_disk()
+        device.push(tmp_path / "big.bin")
+
+
+def test_a_disk_that_fills_during_a_push_is_told_and_no_half_file_stays(there, profile_of, tmp_path, impatient):
+    (tmp_path / "big.bin").write_bytes(bytes(20_000_000))
+    with opened(profile_of(there)) as device:
+        there.link.throttle(8_000_000)  # so that there is a middle of the push
+        threading.Timer(1.0, there.fill_disk, (2_000_000,)).start()
+        with pytest.raises(EdgekitError, match=r"became full, and [\d.]+ MB of big.bin had no room") as raised:
+            device.push(tmp_path / "big.bin")
+        assert kind_of(raised) == FailureKind.disk_full
+        assert "edgekit devices clean lab" in raised.value.failure.hint
+        assert left(there, device) == []
+        there.free_disk()
+        there.link.restore()
         device.push(tmp_path / "big.bin")
 
 
