@@ -306,7 +306,9 @@ class RemoteDevice(ABC):
             asked = command.splitlines()[0][:80]
             message = f"{self.profile.name} answered with status {done.exit_status} to `{asked}`: {said[-300:]}"
             kind = FailureKind.disk_full if "No space left" in said else FailureKind.crashed
-            raise EdgekitError(kind, "device", message, retriable=True)
+            where = f"See whether edgekit may write to {self.profile.folder}, `folder` in the profile."
+            hint = where if self.profile.folder and asked.startswith("mkdir") else ""
+            raise EdgekitError(kind, "device", message, hint, retriable=True)
         return done.stdout
 
     def _text(self, remote: str) -> str:

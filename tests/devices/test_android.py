@@ -3,9 +3,11 @@
 import socket
 import struct
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from adb_shell.auth.keygen import keygen
 
 from edgekit.devices.adb import AdbLink
 from edgekit.devices.android import connect
@@ -89,3 +91,15 @@ def test_an_answer_that_adb_shell_misreads_is_a_lost_link(error, tmp_path):
     with pytest.raises(EdgekitError, match="its answer cannot be read") as raised:
         link.send(tmp_path, "/remote", 1)
     assert raised.value.failure.kind == FailureKind.link_lost
+
+
+def test_a_new_private_key_is_nobody_elses_to_read_at_any_time(tmp_path, monkeypatch):
+    def readable(file):
+        keygen(file)
+        assert not (Path(file).stat().st_mode & 0o044 and Path(file).parent.stat().st_mode & 0o011)
+
+    monkeypatch.setattr("adb_shell.auth.keygen.keygen", readable)
+    (tmp_path / "shared").mkdir(mode=0o755)
+    AdbLink(load_profile("pixel", (f"key={tmp_path}/shared/some.key",)))._signer()
+    assert (tmp_path / "shared/some.key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "shared/some.key.pub").is_file()

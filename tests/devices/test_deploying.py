@@ -163,6 +163,8 @@ def test_a_phone_whose_owner_says_nothing_is_unauthorised(make_android, profile_
     assert raised.value.failure.kind == FailureKind.unauthorized
     assert "Look at the phone" in raised.value.failure.hint
     assert (tmp_path / "new/adbkey.pub").read_text().endswith("\n")
+    assert (tmp_path / "new/adbkey").stat().st_mode & 0o777 == 0o600
+    assert {file.name for file in (tmp_path / "new").iterdir()} == {"adbkey", "adbkey.pub"}
     phone.dialog = "always"
     open_device(profile).release()
 
@@ -190,7 +192,10 @@ def test_a_phone_of_another_model_is_refused(android, profile_of):
 
 def test_a_board_whose_host_key_is_unknown_or_has_changed_is_refused(board, profile_of, tmp_path):
     (tmp_path / "empty").write_text("")
-    for known, said in ((tmp_path / "empty", "is not known"), (None, "is not the one that is known")):
+    for known, said, hint in (
+        (tmp_path / "empty", "is not known", f"ssh -p {board.port} board@127.0.0.1"),
+        (None, "is not the one that is known", f"ssh-keygen -R '[127.0.0.1]:{board.port}' -f {tmp_path / 'old'}"),
+    ):
         profile = profile_of(board)
         if known:
             profile = profile.model_copy(update={"known_hosts": str(known)})
@@ -202,6 +207,7 @@ def test_a_board_whose_host_key_is_unknown_or_has_changed_is_refused(board, prof
         with pytest.raises(EdgekitError, match=said) as raised:
             open_device(profile)
         assert raised.value.failure.kind == FailureKind.untrusted_host
+        assert raised.value.failure.hint.endswith(hint)
 
 
 def test_devices_check_goes_the_whole_way_and_names_the_first_thing_that_fails(

@@ -1,5 +1,6 @@
 """Phones and boards over their real daemons: what both do, and what becomes of every fault. See tests/lab."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -336,9 +337,62 @@ def test_a_file_that_a_profile_names_and_that_is_not_there_is_told(board, profil
         open_device(profile_of(board).model_copy(update={key: "/nosuch"}))
 
 
-def test_a_damaged_adb_key_is_told(android, profile_of, tmp_path):
-    for name in ("adbkey", "adbkey.pub"):
-        (tmp_path / name).write_text("")
+@pytest.mark.parametrize("what", ["empty", "garbage", "a folder"])
+def test_a_damaged_adb_key_is_told(android, profile_of, tmp_path, what):
+    key = tmp_path / "adbkey"
+    if what == "a folder":
+        key.mkdir()
+    else:
+        for name in ("adbkey", "adbkey.pub"):
+            (tmp_path / name).write_text("" if what == "empty" else "garbage")
     with pytest.raises(EdgekitError, match="adbkey is no key that edgekit can read") as raised:
-        open_device(profile_of(android).model_copy(update={"key": str(tmp_path / "adbkey")}))
+        open_device(profile_of(android).model_copy(update={"key": str(key)}))
     assert kind_of(raised) == FailureKind.unauthorized
+
+
+def test_an_ssh_key_with_a_passphrase_and_a_file_that_is_no_key_are_named(board, profile_of, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))  # which has no key of its own
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    key = tmp_path / ".ssh" / "id_ed25519"
+    key.parent.mkdir()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True)
+    (tmp_path / "empty").write_text("")
+    for named, told, hint in (
+        (str(key), "id_ed25519 has a passphrase", f"ssh-add {key}"),
+        (None, "id_ed25519 has a passphrase", f"ssh-add {key}"),
+        (str(tmp_path / "empty"), "empty is no private key", "`key` in the profile"),
+        (str(tmp_path), "there is no file", "`key` in the profile"),
+    ):
+        with pytest.raises(EdgekitError, match=told) as raised:
+            open_device(profile_of(board).model_copy(update={"key": named}))
+        assert kind_of(raised) == (FailureKind.usage if named == str(tmp_path) else FailureKind.unauthorized)
+        assert hint in raised.value.failure.hint
+
+
+@pytest.mark.parametrize(("garbage", "said"), [(b"host ssh-ed25519 a!\n", "host ssh-ed25519 a!"), (b"\xff\n", "utf-8")])
+def test_a_file_of_known_hosts_that_is_none_is_named(board, profile_of, tmp_path, garbage, said):
+    (tmp_path / "known").write_bytes(garbage)
+    with pytest.raises(EdgekitError, match="known cannot be read as a list of host keys") as raised:
+        open_device(profile_of(board).model_copy(update={"known_hosts": str(tmp_path / "known")}))
+    assert kind_of(raised) == FailureKind.usage
+    assert said in raised.value.failure.message
+
+
+def test_a_port_where_nobody_listens_or_nobody_speaks_ssh_is_told_in_words(impatient, capfd):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts, nobody answers
+        port = silent.getsockname()[1]
+        profile = load_profile("raspberry-pi-5", ("host=127.0.0.1", f"port={port}"))
+        with pytest.raises(EdgekitError, match="does not answer as SSH does") as raised:
+            open_device(profile)
+        assert kind_of(raised) == FailureKind.offline
+    with pytest.raises(EdgekitError, match=rf"SSH \(pi@127.0.0.1:{port}\): Connection refused\.$"):
+        open_device(profile)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_folder_that_cannot_be_made_points_to_the_profile(there, profile_of, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with opened(profile_of(there, folder="/nonexistent/x")) as device:
+        with pytest.raises(EdgekitError, match=r"(Permission denied|Read-only)") as raised:
+            device.push(tmp_path / "file")
+        assert "/nonexistent/x, `folder` in the profile" in raised.value.failure.hint
