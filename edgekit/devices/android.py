@@ -89,15 +89,21 @@ class Android(RemoteDevice):
             pairs.append((f"{setting} 7", f"{setting} {awake}"))
         if "mWakefulness=Asleep" in self.check("dumpsys power 2> /dev/null; true"):
             pairs.append(("input keyevent KEYCODE_WAKEUP", "input keyevent KEYCODE_SLEEP"))
-        pairs.append(("true", f"{FIXED_PERFORMANCE} false"))  # `prepare` switches it on: it has to see the answer
+        self.fixed = self._hold_clocks("false")
+        if self.fixed:
+            pairs.append(("true", f"{FIXED_PERFORMANCE} false"))  # `prepare` switches it on: it has to see the answer
         return pairs
 
     def prepare(self) -> None:
         """Prepare, and find out whether the phone takes up its fixed-performance mode."""
         super().prepare()
+        self.fixed = self.fixed and self._hold_clocks("true")
+
+    def _hold_clocks(self, held: str) -> bool:
+        """Switch the fixed-performance mode; say whether the phone did."""
         # A phone without the mode answers with an error status, one that has it but not for this build with a sentence.
-        answer = self.link.shell(f"{FIXED_PERFORMANCE} true", 15)
-        self.fixed = answer.exit_status == 0 and not answer.stdout.strip()
+        answer = self.link.shell(f"{FIXED_PERFORMANCE} {held}", 15)
+        return answer.exit_status == 0 and not answer.stdout.strip()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ per program, gone when it has ended) and ``restore.sh`` (what undoes a preparati
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shlex
@@ -37,6 +38,7 @@ SPARE_BYTES = 20_000_000
 """What must stay free on the device after a push."""
 FULL_BYTES = 1_000_000
 """A device with less is full, also where a failed file's length says that all of it has come: blocks are written later."""
+LOGGER = logging.getLogger(__name__)
 LOST = {FailureKind.link_lost, FailureKind.offline}
 
 # A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
@@ -53,11 +55,14 @@ BORN = "cut -d ' ' -f 22 /proc/{pid}/stat"
 END = """cd {root}/work 2> /dev/null || exit 0
 for folder in {which}; do if [ -f "$folder/pid" ] && [ "$({boot_id})" = "$(cat "$folder/boot" 2> /dev/null)" ]; then
 pid=$(cat "$folder/pid"); now=$({born} 2> /dev/null)
-[ -n "$now" ] && [ "$now" != "$(cat "$folder/born" 2> /dev/null)" ] || kill -9 -"$pid" 2> /dev/null
+[ -n "$now" ] && [ "$now" != "$(cat "$folder/born" 2> /dev/null)" ] || ! kill -9 -"$pid" 2> /dev/null || echo ended
 fi; rm -rf "$folder"; done; true"""
 """Ends programs, but none that got the number of one of ours after a reboot or when ours had ended."""
-UNDO = """cd {root} 2> /dev/null && [ -f restore.sh ] || exit 0
-sh restore.sh > /dev/null 2>&1; rm restore.sh; echo undone"""
+UNDO = r"""cd {root} 2> /dev/null && [ -f restore.sh ] || exit 0
+failed=; while IFS= read -r line || [ -n "$line" ]; do
+said=$(sh -c "$line" 2>&1 < /dev/null) || {{ failed=1; echo "\`$line\` failed: $said"; }}; done < restore.sh
+[ -z "$failed" ] && rm restore.sh && echo undone"""
+"""Undoes a preparation command by command, all of them where one fails; what is not all undone stays written down."""
 SPEEDS = """cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
 for file in cpufreq/cpuinfo_max_freq cpu_capacity; do
 [ -r $cpu/$file ] && echo $file ${cpu#cpu} $(cat $cpu/$file); done; done; true"""
@@ -125,11 +130,14 @@ class RemoteDevice(ABC):
     # Prepare and restore.
 
     def preparation(self) -> list[tuple[str, str]]:
-        """Return what to do before measuring, as pairs of commands: one that does and one that undoes it."""
+        """Return what to do before measuring, as pairs of commands of one line: one that does and one that undoes it."""
         return []
 
     def prepare(self) -> None:
-        """Undo what a killed edgekit left, then do what :meth:`preparation` says; how to undo it is on the device before."""
+        """Undo what a killed edgekit left, then do what :meth:`preparation` says; how to undo it is on the device before.
+
+        EdgekitError where the undoing fails: how the device was found would be forgotten with the next preparation.
+        """
         self.restore()
         pairs = self.preparation()
         if pairs:
@@ -138,19 +146,35 @@ class RemoteDevice(ABC):
             self.check(
                 f"mkdir -p {self.root} && printf %s {shlex.quote(undo)} > {restore}.part && mv {restore}.part {restore}"
             )
-            for do, _ in pairs:
-                self.check(do)
-        self.prepared = True
+        self.prepared = True  # also where not all of it is done
+        for do, _ in pairs:
+            self.check(do)
 
     def restore(self) -> bool:
-        """End programs and undo the preparation that an edgekit left, this one or one that was killed; say whether any was."""
-        self._end("*")
-        said = self.check(UNDO.format(root=self.root))
-        self.prepared = False
-        return "undone" in said
+        """End programs and undo the preparation that an edgekit left, this one or one that was killed; say whether any was.
 
-    def _end(self, which: str) -> None:
-        self.check(END.format(root=self.root, which=which, boot_id=self.boot_id, born=BORN.format(pid='"$pid"')))
+        EdgekitError (``crashed``) names the commands that failed to undo something; the next call tries them again.
+        """
+        ended = self._end("*")
+        undone = self._undo()
+        self.prepared = False
+        return ended or undone
+
+    def _undo(self) -> bool:
+        done = self.link.shell(UNDO.format(root=self.root), COMMAND_SECONDS)
+        if done.exit_status:
+            message = f"{self.profile.name} is not as it was found: {done.stdout.strip()}"
+            hint = (
+                f"Run: edgekit devices restore {self.profile.name}. Where that does not help, undo it by hand and "
+                f"remove {self.root}/restore.sh there."
+            )
+            raise EdgekitError(FailureKind.crashed, "restore", message, hint, retriable=True)
+        return "undone" in done.stdout
+
+    def _end(self, which: str) -> bool:
+        """End the programs of folders in work/ and remove these; say whether any program was still running."""
+        end = END.format(root=self.root, which=which, boot_id=self.boot_id, born=BORN.format(pid='"$pid"'))
+        return "ended" in self.check(end)
 
     def clean(self) -> None:
         """Remove everything of ours: programs, files, the folder itself."""
@@ -158,11 +182,15 @@ class RemoteDevice(ABC):
         self.check(f"rm -rf {self.root}")
 
     def release(self) -> None:
-        """Restore the device and end the connection. Where it cannot be reached any more the next edgekit restores it."""
+        """Restore the device and end the connection.
+
+        Where that fails it is logged, for what was measured is measured: the next edgekit restores the device, or says why not.
+        """
         try:
             if self.prepared:
-                with suppress(EdgekitError):
-                    self.restore()
+                self.restore()
+        except EdgekitError as error:
+            LOGGER.warning("%s %s", error.failure.message, error.failure.hint)
         finally:
             self.link.close()
 

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from lab.scenario import Scenario
 
 from edgekit.devices import remote
 from edgekit.devices.base import open_device, opened
@@ -270,11 +271,43 @@ device.run(("sleep", "94"), 60)
     done = edgekit("devices", "restore", tmp_path / "lab.yaml")
     assert done.returncode == 0, done.stderr
     assert not any("sleep 94" in process for process in there.left_running())
+    assert "is restored" in done.stdout
     if before is not None:
-        assert "is restored" in done.stdout
         assert there.state() == before
     assert "nothing to restore" in edgekit("devices", "restore", tmp_path / "lab.yaml").stdout
     assert "is gone" in edgekit("devices", "clean", tmp_path / "lab.yaml").stdout
+
+
+def test_what_cannot_be_undone_is_named_stays_written_down_and_hides_no_outcome(
+    android, profile_of, edgekit, tmp_path, caplog
+):
+    before, settings = android.state(), android.path("/system/bin/settings").read_text()
+    (tmp_path / "lab.yaml").write_text(profile_of(android).model_dump_json(exclude_none=True))
+    with opened(profile_of(android)) as device:
+        device.prepare()
+        android.write("/system/bin/settings", "#!/system/bin/sh\necho no such service >&2\nexit 20\n", mode=0o755)
+    told = "`settings put global stay_on_while_plugged_in 0` failed: no such service"
+    assert told in caplog.text
+    assert android.state()["fixed_performance"] == "0"  # the others are undone
+    with pytest.raises(EdgekitError, match="is not as it was found") as raised, opened(profile_of(android)) as device:
+        device.prepare()
+    assert told in raised.value.failure.message
+    done = edgekit("devices", "restore", tmp_path / "lab.yaml")
+    assert done.returncode == 1
+    assert told in " ".join(done.stderr.split())
+    android.write("/system/bin/settings", settings, mode=0o755)
+    assert "is restored" in edgekit("devices", "restore", tmp_path / "lab.yaml").stdout
+    assert android.state() == before
+
+
+def test_a_phone_without_a_fixed_performance_mode_is_measured_and_restored(make_android, profile_of):
+    phone = make_android(Scenario(fixed_performance_offered=False))
+    before = phone.state()
+    with opened(profile_of(phone)) as device:
+        device.prepare()
+        assert device.state()["clock_rung"] != "fixed-performance"
+        assert device.restore()
+    assert phone.state() == before
 
 
 def test_only_processes_of_ours_are_ended(there, profile_of):
