@@ -21,13 +21,18 @@ TEMPERATURE = re.compile(
 )
 CHARGING = {"2": "charging", "3": "discharging", "4": "not charging", "5": "full"}
 """BatteryManager's constants."""
+SERIAL = ("ro.serialno", "ro.boot.serialno")
 FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
 
 def connect(profile: DeviceProfile) -> Android:
-    """Reach the phone on USB, where `serial` (or ANDROID_SERIAL) chooses among several, or over TCP where there is a `host`."""
-    if profile.serial is None and (serial := os.environ.get("ANDROID_SERIAL")):
-        profile = profile.model_copy(update={"serial": serial})
+    """Reach the phone on USB, where `serial` chooses among several, or over TCP where there is a `host`.
+
+    Where the profile names neither, ANDROID_SERIAL does: a serial, or HOST:PORT as adb calls phones over TCP.
+    """
+    named = os.environ.get("ANDROID_SERIAL")
+    if named and not profile.serial and not profile.host:
+        profile = profile.model_copy(update=_address(named))
     link = AdbLink(profile)
     link.connect()
     with closed_on_failure(link):
@@ -45,28 +50,32 @@ class Android(RemoteDevice):
         if profile.model and model != profile.model:
             message = f"The phone at {link.where} is a {model}, and {profile.name} is for a {profile.model}."
             raise EdgekitError(FailureKind.unsupported_device, "reach", message, "The profile `pixel` takes any phone.")
+        # On USB the serial has chosen the phone.
+        serial = self._told(*SERIAL)
+        if profile.host and profile.serial and profile.serial != serial:
+            message = f"The phone at {link.where} has the serial {serial}, and {profile.name} is for {profile.serial}."
+            hint = "Correct `host` or `serial` in the profile."
+            raise EdgekitError(FailureKind.unsupported_device, "reach", message, hint)
+
+    def _told(self, *names: str) -> str:
+        """Return the first of some properties that the phone has."""
+        return next((self.properties[name] for name in names if self.properties.get(name)), "unknown")
 
     def identify(self) -> Identity:
         """Return serial, model, build fingerprint, and SoC, Android version, CPUs and memory."""
-
-        def told(*names: str) -> str:
-            return next((self.properties[name] for name in names if self.properties.get(name)), "unknown")
-
         speeds = self.speeds()
         memory = self.check("grep MemTotal /proc/meminfo").split()
         facts = {
-            "soc": told("ro.soc.model", "ro.board.platform", "ro.hardware"),
+            "soc": self._told("ro.soc.model", "ro.board.platform", "ro.hardware"),
             "cpus": len(speeds) or int(self.check("grep -c ^processor /proc/cpuinfo; true").strip() or 0) or "unknown",
             "machine": self.machine,
             "clusters": {str(cpu): speed for cpu, speed in speeds.items()} or "unknown",
             "memory_kb": int(memory[1]),
-            "android": told("ro.build.version.release"),
-            "api_level": told("ro.build.version.sdk"),
-            "emulated": self.profile.emulated or told("ro.kernel.qemu", "ro.boot.qemu") == "1",
+            "android": self._told("ro.build.version.release"),
+            "api_level": self._told("ro.build.version.sdk"),
+            "emulated": self.profile.emulated or self._told("ro.kernel.qemu", "ro.boot.qemu") == "1",
         }
-        return Identity(
-            told("ro.serialno", "ro.boot.serialno"), told("ro.product.model"), told("ro.build.fingerprint"), facts
-        )
+        return Identity(self._told(*SERIAL), self._told("ro.product.model"), self._told("ro.build.fingerprint"), facts)
 
     def state(self) -> dict[str, Any]:
         """Return what every Linux tells, and thermal status, battery, and the rung that the clocks are on."""
@@ -132,3 +141,11 @@ def parse_battery(text: str) -> dict[str, Any]:
         "plugged": ", ".join(plugged) or ("nothing" if told.get("status") else "unknown"),
         "temperature_c": int(told["temperature"]) / 10 if told.get("temperature", "").isdigit() else "unknown",
     }
+
+
+def _address(serial: str) -> dict[str, Any]:
+    """Return what of a profile adb's name for a phone stands for."""
+    found = re.fullmatch(r"\[?(?P<host>[^]]+)\]?:(?P<port>\d+)", serial)
+    if found and int(found["port"]) < 65536:
+        return {"host": found["host"], "port": int(found["port"])}
+    return {"serial": serial}

@@ -190,6 +190,26 @@ def test_a_phone_of_another_model_is_refused(android, profile_of):
         open_device(profile_of(android, model="Pixel 4"))
 
 
+def test_a_phone_of_another_serial_is_refused(android, profile_of):
+    with pytest.raises(EdgekitError, match="has the serial LAB0000001, and lab is for LAB0000002") as raised:
+        open_device(profile_of(android, serial="LAB0000002"))
+    assert raised.value.failure.kind == FailureKind.unsupported_device
+    open_device(profile_of(android, serial="LAB0000001")).release()
+
+
+def test_the_environment_names_a_phone_where_the_profile_does_not(android, profile_of, monkeypatch):
+    profile = profile_of(android)
+    monkeypatch.setenv("ANDROID_SERIAL", "somebody-elses")
+    open_device(profile).release()  # the profile has a host
+    anywhere = profile.model_copy(update={"host": None, "port": None})
+    with pytest.raises(EdgekitError, match=r"USB \(somebody-elses\)"):
+        open_device(anywhere)
+    monkeypatch.setenv("ANDROID_SERIAL", f"{android.host}:{android.port}")
+    open_device(anywhere).release()
+    with pytest.raises(EdgekitError, match=r"USB \(its-own\)"):
+        open_device(anywhere.model_copy(update={"serial": "its-own"}))
+
+
 def test_a_board_whose_host_key_is_unknown_or_has_changed_is_refused(board, profile_of, tmp_path):
     (tmp_path / "empty").write_text("")
     for known, said, hint in (
