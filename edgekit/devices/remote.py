@@ -330,9 +330,9 @@ class RemoteDevice(ABC):
         """
         done = self.link.shell(command, COMMAND_SECONDS if timeout is None else timeout)
         if done.exit_status:
-            said = (done.stderr or done.stdout).strip()
+            said = f"{done.stdout}\n{done.stderr}".strip()
             asked = command.splitlines()[0][:80]
-            message = f"{self.profile.name} answered with status {done.exit_status} to `{asked}`: {said[-300:]}"
+            message = f"{self.profile.name} answered with status {done.exit_status} to `{asked}`: {reason(said)}"
             kind = FailureKind.disk_full if "No space left" in said else FailureKind.crashed
             where = f"See whether edgekit may write to {self.profile.folder}, `folder` in the profile."
             hint = where if self.profile.folder and asked.startswith("mkdir") else ""
@@ -419,9 +419,14 @@ class DeviceWithPython(RemoteDevice):
         """The interpreter of the device's own virtual environment, where :meth:`make_environment` has made one."""
         return f"{self.root}/venv/bin/python"
 
+    @property
+    def _installed(self) -> str:
+        """A file that is in the environment once pip has done its work: before, it is none to use."""
+        return f"{self.root}/venv/edgekit-installed"
+
     def own_python(self) -> str:
         """Return :attr:`python`; EdgekitError (``missing_extra``) where the device has no such environment yet."""
-        if self.link.shell(f"test -x {self.python}", COMMAND_SECONDS).exit_status:
+        if self.link.shell(f"test -x {self.python} && test -f {self._installed}", COMMAND_SECONDS).exit_status:
             message = f"{self.profile.name} has no Python environment of its own."
             hint = f"Run: edgekit devices setup {self.profile.name}"
             raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
@@ -429,9 +434,16 @@ class DeviceWithPython(RemoteDevice):
 
     def make_environment(self, requirement: str, shown: str) -> str:
         """Make the device's own virtual environment with a shell-quoted requirement; return packages that match `shown`."""
-        self.check(f"mkdir -p {self.root} && python3 -m venv {self.root}/venv", 120)
-        self.check(f"{self.python} -m pip install --quiet {requirement}", 900)
+        self.check(f"mkdir -p {self.root} && rm -f {self._installed} && python3 -m venv {self.root}/venv", 120)
+        install = f"{self.python} -m pip install --quiet --disable-pip-version-check {requirement}"
+        self.check(f"{install} && touch {self._installed}", 900)
         return self.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")
+
+
+def reason(said: str) -> str:
+    """Return what of a failed command's words says why: its lines that begin with "error", else its end."""
+    errors = [line[:300] for line in said.splitlines() if line.lower().startswith("error")]
+    return "\n".join(errors[-3:]) or said[-600:]
 
 
 def parse_cpu_list(text: str) -> list[int]:

@@ -4,10 +4,12 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 import tiny
 
 from edgekit.devices.base import opened
 from edgekit.devices.linux import LITERT
+from edgekit.errors import EdgekitError
 from edgekit.measure.protocol import PROTOCOLS
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, start_run
@@ -38,6 +40,12 @@ def test_a_board_gets_its_own_python_and_times_tflite_with_it(make_board, profil
     assert failures[TARGETS[1]].hint == "Set `runner: capsule` in the profile."
 
     with opened(profile) as device:
+        board.path("/home/board/wheels").rename(board.path("/home/board/elsewhere"))
+        with pytest.raises(EdgekitError, match="ERROR: No matching distribution found for ai-edge-litert"):
+            device.setup()
+        with pytest.raises(EdgekitError, match="no Python environment"):
+            device.own_python()
+        board.path("/home/board/elsewhere").rename(board.path("/home/board/wheels"))
         assert "ai-edge-litert 2.3" in " ".join(device.setup().split())
     (one,), failures = deploy()
     assert (one.conditions["runner"], one.conditions["runtime"]) == ("python", "ai_edge_litert")
