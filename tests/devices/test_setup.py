@@ -19,7 +19,7 @@ from edgekit.recipe import load_recipe
 TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")
 
 
-def test_a_board_gets_its_own_python_and_times_tflite_with_it(make_board, profile_of, ledger, tmp_path):
+def test_a_board_gets_its_own_python_and_times_tflite_with_it(make_board, profile_of, ledger, edgekit, tmp_path):
     board = make_board(disk_bytes=1 << 30)
     wheels = tmp_path / "wheels"
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--dest", wheels, LITERT]
@@ -47,6 +47,14 @@ def test_a_board_gets_its_own_python_and_times_tflite_with_it(make_board, profil
             device.own_python()
         board.path("/home/board/elsewhere").rename(board.path("/home/board/wheels"))
         assert "ai-edge-litert 2.3" in " ".join(device.setup().split())
+    (tmp_path / "lab.yaml").write_text(profile.model_dump_json(exclude_none=True))
+    done = edgekit("devices", "check", tmp_path / "lab.yaml")
+    assert done.returncode == 0, done.stdout
+    assert (
+        "skip  executorch runner: device not supported: The Python environment of lab runs tflite only" in done.stdout
+    )
+    assert "ok    measure a tiny model: tflite/" in done.stdout
+    assert "executorch/" not in done.stdout
     (one,), failures = deploy()
     assert (one.conditions["runner"], one.conditions["runtime"]) == ("python", "ai_edge_litert")
     assert one.conditions["parity_on_device"]["snr_db"] > 80
