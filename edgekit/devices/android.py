@@ -22,6 +22,7 @@ TEMPERATURE = re.compile(
 CHARGING = {"2": "charging", "3": "discharging", "4": "not charging", "5": "full"}
 """BatteryManager's constants."""
 SERIAL = ("ro.serialno", "ro.boot.serialno")
+STAY_ON = "global stay_on_while_plugged_in"
 FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
 
@@ -92,11 +93,12 @@ class Android(RemoteDevice):
     def preparation(self) -> list[tuple[str, str]]:
         """Return how to keep the phone awake, and how to hold its clocks: its fixed-performance mode, where it offers one."""
         pairs = []
-        awake = self.check("settings get global stay_on_while_plugged_in 2> /dev/null; true").strip()
+        awake = self.check(f"settings get {STAY_ON} 2> /dev/null; true").strip()
         if awake.isdigit():
-            setting = "settings put global stay_on_while_plugged_in"
-            pairs.append((f"{setting} 7", f"{setting} {awake}"))
-        if "mWakefulness=Asleep" in self.check("dumpsys power 2> /dev/null; true"):
+            pairs.append((f"settings put {STAY_ON} 7", f"settings put {STAY_ON} {awake}"))
+        elif awake == "null":  # nobody has set it yet
+            pairs.append((f"settings put {STAY_ON} 7", f"settings delete {STAY_ON}"))
+        if re.search("mWakefulness=(Asleep|Dozing)", self.check("dumpsys power 2> /dev/null; true")):
             pairs.append(("input keyevent KEYCODE_WAKEUP", "input keyevent KEYCODE_SLEEP"))
         self.fixed = self._hold_clocks("false")
         if self.fixed:

@@ -11,6 +11,7 @@ import pytest
 from lab.scenario import Scenario
 
 from edgekit.devices import remote
+from edgekit.devices.android import STAY_ON
 from edgekit.devices.base import open_device, opened
 from edgekit.devices.linux import LinuxBoard
 from edgekit.devices.profile import load_profile
@@ -298,6 +299,17 @@ def test_what_cannot_be_undone_is_named_stays_written_down_and_hides_no_outcome(
     android.write("/system/bin/settings", settings, mode=0o755)
     assert "is restored" in edgekit("devices", "restore", tmp_path / "lab.yaml").stdout
     assert android.state() == before
+
+
+@pytest.mark.parametrize("asleep", ["Asleep", "Dozing"])
+def test_a_phone_that_dozes_and_was_never_told_to_stay_awake_is_woken_and_forgets_that(android, profile_of, asleep):
+    android.run(f"settings delete {STAY_ON}; echo {asleep} > /lab/state/wakefulness")
+    with opened(profile_of(android)) as device:
+        device.prepare()
+        state = android.state()
+        assert (state["wakefulness"], state[f"settings.{STAY_ON.replace(' ', '.')}"]) == ("Awake", "7")
+    assert android.state()["wakefulness"] == "Asleep"
+    assert android.run(f"settings get {STAY_ON}") == "null\n"
 
 
 def test_a_phone_without_a_fixed_performance_mode_is_measured_and_restored(make_android, profile_of):
