@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from edgekit.cache import content_sha256, content_size, file_sha256
 from edgekit.capsule import capsule_for, command
 from edgekit.devices.base import Completed, Identity
+from edgekit.devices.cpus import SPEED_FILES, clock_rung, known_speeds, large_core
 from edgekit.devices.link import Link
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
@@ -63,9 +64,9 @@ failed=; while IFS= read -r line || [ -n "$line" ]; do
 said=$(sh -c "$line" 2>&1 < /dev/null) || {{ failed=1; echo "\`$line\` failed: $said"; }}; done < restore.sh
 [ -z "$failed" ] && rm restore.sh && echo undone"""
 """Undoes a preparation command by command, all of them where one fails; what is not all undone stays written down."""
-SPEEDS = """cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
-for file in cpufreq/cpuinfo_max_freq cpu_capacity; do
-[ -r $cpu/$file ] && echo $file ${cpu#cpu} $(cat $cpu/$file); done; done; true"""
+SPEEDS = f"""cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
+for file in {" ".join(SPEED_FILES)}; do
+[ -r $cpu/$file ] && echo $file ${{cpu#cpu}} $(cat $cpu/$file); done; done; true"""
 TEMPERATURES = "cat /sys/class/thermal/thermal_zone*/temp 2> /dev/null; true"
 GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /dev/null | sort -u; true"
 
@@ -101,23 +102,19 @@ class RemoteDevice(ABC):
     def state(self) -> dict[str, Any]:
         """Return load, memory, temperature and clocks as they are now."""
         temperatures = [int(word) / 1000 for word in self.check(TEMPERATURES).split() if word.lstrip("-").isdigit()]
-        governors = self.check(GOVERNORS).split()
-        rung = "unknown" if not governors else "fixed" if governors == ["performance"] else "free-running"
         load, _, memory = self.check("cat /proc/loadavg; grep MemAvailable /proc/meminfo").partition("\n")
         available = memory.split()
         return {
             "load_average": float(load.split()[0]),
             "memory_available_kb": int(available[1]) if len(available) > 1 else "unknown",
             "temperature_c": max(temperatures, default="unknown"),
-            "clock_rung": rung,
+            "clock_rung": clock_rung(self.check(GOVERNORS).split()),
         }
 
     def timing_cpu(self) -> int | None:
         """Return the last allowed CPU of the fastest cluster; of all CPUs where the device does not tell their speeds."""
         allowed = parse_cpu_list(self.check("grep Cpus_allowed_list /proc/self/status").split()[-1])
-        speeds = self.speeds()
-        fastest = max((speeds.get(cpu, 0) for cpu in allowed), default=0)
-        return max((cpu for cpu in allowed if speeds.get(cpu, 0) == fastest), default=None)
+        return large_core(allowed, self.speeds())
 
     def speeds(self) -> dict[int, int]:
         """Return CPU -> maximum frequency in kHz, or its relative capacity; empty where the device tells neither."""
@@ -125,7 +122,7 @@ class RemoteDevice(ABC):
         for line in self.check(SPEEDS).splitlines():
             file, cpu, speed = line.split()
             found.setdefault(file, {})[int(cpu)] = int(speed)
-        return found.get("cpufreq/cpuinfo_max_freq") or found.get("cpu_capacity") or {}
+        return known_speeds(found)
 
     # Prepare and restore.
 
