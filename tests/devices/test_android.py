@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,3 +104,49 @@ def test_a_new_private_key_is_nobody_elses_to_read_at_any_time(tmp_path, monkeyp
     AdbLink(load_profile("pixel", (f"key={tmp_path}/shared/some.key",)))._signer()
     assert (tmp_path / "shared/some.key").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "shared/some.key.pub").is_file()
+
+
+class USBError(Exception):
+    """As python-libusb1's, of which the other errors are kinds; it is an extra."""
+
+
+@pytest.fixture
+def usb(tmp_path, monkeypatch):
+    """Attach phones to adb-shell's USB; each is a serial, and `error` is what connecting to one of them raises."""
+
+    def attach(*serials, error=""):
+        def connect(**_):
+            raise type(error, (USBError,), {})("LIBUSB_ERROR")
+
+        phones = [SimpleNamespace(serial_number=serial) for serial in serials]
+        transport = SimpleNamespace(find_all_adb_devices=lambda: iter(phones))
+        device = SimpleNamespace(connect=connect, close=lambda: None)
+        monkeypatch.setattr("adb_shell.adb_device.UsbTransport", transport)
+        monkeypatch.setattr("adb_shell.adb_device.AdbDeviceUsb", lambda serial, **_: device)
+        monkeypatch.setitem(sys.modules, "usb1", SimpleNamespace(USBError=USBError))
+        return load_profile("pixel", (f"key={tmp_path / 'adbkey'}",))
+
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    return attach
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "hint"),
+    [
+        ("USBErrorAccess", FailureKind.no_permission, "udev rules"),
+        ("USBErrorBusy", FailureKind.device_busy, "adb kill-server"),
+        ("USBErrorNoDevice", FailureKind.offline, "Attach the phone"),
+    ],
+)
+def test_what_libusb_raises_is_told_with_what_to_do(usb, error, kind, hint):
+    with pytest.raises(EdgekitError, match=r"pixel cannot be reached over USB \(any phone\)") as raised:
+        connect(usb("A", error=error))
+    assert raised.value.failure.kind == kind
+    assert hint in raised.value.failure.hint
+
+
+def test_of_several_phones_on_usb_one_must_be_named(usb):
+    with pytest.raises(EdgekitError, match="2 phones are attached: A, B") as raised:
+        connect(usb("B", "A"))
+    assert raised.value.failure.kind == FailureKind.several_devices
+    assert "serial=A, or ANDROID_SERIAL" in raised.value.failure.hint
