@@ -89,6 +89,13 @@ def test_one_of_several_phones_is_chosen_by_its_serial(mac, mac_profile):
     device.release()
 
 
+def test_a_tool_would_run_on_the_mac_and_is_refused(mac, mac_profile):
+    tool = {"kind": "benchmark_model", "backend": "tflite", "program": "/bin/true"}
+    with pytest.raises(EdgekitError, match=r"names tools \(gpu\): they would run on the Mac") as raised:
+        open_device(mac_profile("iphone", tools={"gpu": tool}))
+    assert raised.value.failure.kind == FailureKind.usage
+
+
 def test_a_mac_tells_who_and_how_it_is(mac, mac_profile):
     device = open_device(mac_profile("mac"))
     identity, state = device.identify(), device.state()
