@@ -4,7 +4,6 @@ import pytest
 import tiny
 from lab.mac import phone
 
-from edgekit.devices import local
 from edgekit.devices.apple import parse_phones, parse_pmset
 from edgekit.devices.base import open_device
 from edgekit.devices.profile import load_profile
@@ -134,19 +133,3 @@ def test_what_a_desktop_mac_does_not_tell_is_unknown():
         "battery": {"level": "unknown", "status": "unknown", "plugged": "AC Power"},
     }
     assert parse_phones('{"result": {"devices": []}}') == []
-
-
-def test_the_link_to_this_computer_runs_and_copies(tmp_path):
-    link = local.LocalLink()
-    link.connect()
-    done = link.shell("echo out; echo err >&2; exit 3", 5)
-    assert (done.exit_status, done.stdout, done.stderr) == (3, "out\n", "err\n")
-    (tmp_path / "here").write_text("x")
-    link.send(tmp_path / "here", str(tmp_path / "there"), 5)
-    link.fetch(str(tmp_path / "there"), tmp_path / "back", 5)
-    assert (tmp_path / "back").read_text() == "x"
-    with pytest.raises(EdgekitError, match="not over within 1 s"):
-        link.shell("sleep 20", 1)
-    with pytest.raises(EdgekitError, match="could not be copied") as raised:
-        link.send(tmp_path / "here", str(tmp_path / "no folder" / "there"), 5)
-    assert raised.value.failure.kind == FailureKind.link_lost
