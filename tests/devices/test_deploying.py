@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekit.devices import remote
-from edgekit.devices.base import open_device
+from edgekit.devices import adb, remote
+from edgekit.devices.base import open_device, opened
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure import gate
 from edgekit.measure.protocol import PROTOCOLS
@@ -113,6 +113,28 @@ def test_a_link_that_breaks_in_the_middle_ends_its_cell_and_the_sweep_goes_on(
     assert {failure.kind for failure in failures} <= {FailureKind.link_lost, FailureKind.offline}, failures
     again = deploy(profile_of(android), ledger)
     assert ledger.failures(again) == []
+    assert android.left_running() == []
+
+
+def test_a_sweep_goes_on_with_the_next_device_where_the_first_ones_link_is_cut(
+    android, board, profile_of, ledger, capsule, impatient, monkeypatch
+):
+    monkeypatch.setattr(adb, "CONNECT_SECONDS", 1.0)
+    before = android.state()
+    phone, second = profile_of(android), profile_of(board).model_copy(update={"name": "second"})
+    only = Plan.of(load_recipe(*tiny.TINY), TARGETS[:1], photo_set())
+    android.link.cut_after(5_000_000)  # in the middle of the capsule
+    sweep = Sweep((only,), (phone, second), PROTOCOLS["emulated"], None)
+    run = start_run("deploy", sweep, ledger, lambda line: None, seed=0)
+    assert [(one.device, one.failure.kind) for one in ledger.failures(run)] == [("lab", FailureKind.link_lost)]
+    assert [one.device_name for one in ledger.measurements(run)] == ["second"]
+    assert board.left_running() == []
+    assert android.state() != before  # it could not be reached any more
+    android.restore_link()
+    with opened(phone) as device:
+        assert device.restore()
+        assert android.files(f"{device.root}/work") == []
+    assert android.state() == before
     assert android.left_running() == []
 
 
