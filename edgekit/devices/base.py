@@ -1,8 +1,9 @@
 """What a device is. A stranger adds one by writing a class with the shape of :class:`Device` and an entry point.
 
 The entry point is in the group ``edgekit.devices``, named as profiles' `kind`; it takes a profile and returns the device, or
-raises EdgekitError (``offline``, ...) with what to do. What can be reached by a shell and takes files needs no such class: a
-:class:`edgekit.devices.link.Link` is enough for :class:`edgekit.devices.remote.RemoteDevice`, as docs/adding-a-device.md shows.
+raises EdgekitError (``offline``, ...) with what to do. What can be reached by a shell and takes files needs less: a
+:class:`edgekit.devices.link.Link`, from which :class:`edgekit.devices.remote.RemoteDevice` makes the rest, as
+docs/adding-a-device.md shows.
 """
 
 from __future__ import annotations

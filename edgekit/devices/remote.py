@@ -1,7 +1,8 @@
 """A Unix system behind a link: files kept by their hash, programs that outlive a broken connection, nothing left behind.
 
 On the device everything of ours is in one folder: ``files/`` (kept by hash until `edgekit devices clean`), ``work/`` (a folder
-per program, gone when it has ended) and ``restore.sh`` (what undoes a preparation; there only while the device is prepared).
+per program, gone when it has ended) and ``restore.sh`` (what undoes a preparation; there only while the device is prepared, or
+where the undoing has failed).
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ class RemoteDevice(ABC):
     def _undo(self) -> bool:
         done = self.link.shell(UNDO.format(root=self.root), COMMAND_SECONDS)
         if done.exit_status:
-            message = f"{self.profile.name} is not as it was found: {done.stdout.strip()}"
+            message = f"{self.profile.name} is not as it was found: {(done.stdout + done.stderr).strip()}"
             hint = (
                 f"Run: edgekit devices restore {self.profile.name}. Where that does not help, undo it by hand and "
                 f"remove {self.root}/restore.sh there."
@@ -305,7 +306,10 @@ class RemoteDevice(ABC):
 
     @contextmanager
     def _ended(self, work: str) -> Iterator[None]:
-        """End a program and remove its folder, however this ends; of a device that is out of reach before the next program."""
+        """End a program and remove its folder, however this ends; of a device that is out of reach before the next program.
+
+        An unfinished file is in such a folder too, without a program.
+        """
         self._unended.add(work.rpartition("/")[2])
         try:
             yield

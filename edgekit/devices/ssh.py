@@ -116,14 +116,16 @@ class SshLink:
 
     def _refused(self) -> EdgekitError:
         """Return the error of a board that let nobody in; it names the key files that could not even be offered."""
+        login = self.login if self.profile.user else f"USER@{self.login}"
+        copy = f"ssh-copy-id -p {self.port} {login}"
         named = self.profile.key
         for file in [Path(named).expanduser()] if named else [Path.home() / ".ssh" / name for name in DEFAULT_KEYS]:
             if (named or file.is_file()) and (reason := _unusable(file)):
-                why, hint = f"it took none of your keys; {file} {reason[0]}", reason[1]
-                return self._failed(FailureKind.unauthorized, why, hint)
-        login = self.login if self.profile.user else f"USER@{self.login}"
-        hint = f"Bring your public key there: ssh-copy-id -p {self.port} {login}"
-        return self._failed(FailureKind.unauthorized, "it took none of your keys", hint)
+                why = f"it took none of your keys; {file} {reason[0]}"
+                return self._failed(FailureKind.unauthorized, why, f"{reason[1]} (then, if need be: {copy})")
+        return self._failed(
+            FailureKind.unauthorized, "it took none of your keys", f"Bring your public key there: {copy}"
+        )
 
     def shell(self, command: str, timeout: float) -> Completed:
         """Run a command in a channel of its own."""
@@ -212,7 +214,7 @@ def _unusable(key: Path) -> tuple[str, str] | None:
     except TypeError:  # which is how `cryptography` asks for one
         return "has a passphrase", f"Give it to the agent, which asks for it: ssh-add {key}"
     except (OSError, ValueError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType) as error:
-        return f"is no private key that edgekit can read: {_words(error)}", "Name another: `key` in the profile."
+        return f"is no private key that edgekit can read: {_words(error)}", "Name another by `key` in the profile"
     return None
 
 

@@ -28,7 +28,10 @@ CANNOT = {FailureKind.unsupported_device, FailureKind.unsupported_target}
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to try: `do` returns what was found, or raises EdgekitError; the next can be tried where that is in `skipped`."""
+    """One thing to try: `do` returns what was found, or raises EdgekitError.
+
+    Where that is of a kind in `skipped`, the next step can be tried all the same.
+    """
 
     name: str
     do: Callable[[], str]
