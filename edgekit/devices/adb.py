@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import struct
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 AUTHORISE_SECONDS = 20.0
 """How long a person has to answer the phone's question."""
+MISREAD = (KeyError, struct.error)
+"""What adb-shell raises where it has lost a message's beginning, as after a write that failed on the phone."""
 
 
 class AdbLink:
@@ -118,21 +122,18 @@ class AdbLink:
 
     def _signer(self) -> PythonRSASigner:
         """Return who we are: the key that the adb client uses as well."""
-        from adb_shell.auth.keygen import keygen
         from adb_shell.auth.sign_pythonrsa import PythonRSASigner
 
-        public = self.key.with_suffix(".pub")
-        if not self.key.is_file():
-            self.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            keygen(str(self.key))
-            self.key.chmod(0o600)
-            # adb-shell ends the public key without a newline, and adb's files are made to be put together.
-            public.write_text(public.read_text().rstrip("\n") + "\n")
-        if not public.is_file():
-            message = f"{self.key} has no public key beside it."
-            raise EdgekitError(FailureKind.unauthorized, "reach", message, f"Make it: adb pubkey {self.key} > {public}")
+        public = Path(f"{self.key}.pub")
         try:
-            return PythonRSASigner(public.read_text(), self.key.read_text())
+            if not self.key.exists():
+                _make_key(self.key, public)
+            private = self.key.read_text()
+            if not public.is_file():
+                message = f"{self.key} has no public key beside it."
+                hint = f"Make it: adb pubkey {self.key} > {public}"
+                raise EdgekitError(FailureKind.unauthorized, "reach", message, hint)
+            return PythonRSASigner(public.read_text(), private)
         except (OSError, ValueError) as error:
             message = f"{self.key} is no key that edgekit can read: {error}"
             hint = "Correct `key` in the profile, or make a new one: adb keygen FILE"
@@ -166,6 +167,7 @@ class AdbLink:
         others: tuple[type[Exception], ...] = (
             OSError,
             EOFError,
+            *MISREAD,
             *filter(_is_error, vars(exceptions).values()),
             *_usb_errors(),
         )
@@ -185,10 +187,25 @@ class AdbLink:
             if name == "USBErrorBusy":
                 hint = "Stop what holds it, mostly an adb server: adb kill-server"
                 raise self._failed(FailureKind.device_busy, "another program holds the USB device", hint) from error
-            raise self._failed(FailureKind.offline, str(error) or name, hint) from error
+            why = "its answer cannot be read" if isinstance(error, MISREAD) else str(error) or name
+            raise self._failed(FailureKind.offline, why, hint) from error
 
     def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
         return link.unreachable(self.profile, self.where, kind, why, hint)
+
+
+def _make_key(key: Path, public: Path) -> None:
+    """Make a pair of keys where there is none, of which the private one is never anybody else's to read."""
+    from adb_shell.auth.keygen import keygen
+
+    key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=key.parent, prefix=".edgekit-") as private:
+        made = Path(private) / "adbkey"
+        keygen(str(made))
+        made.chmod(0o600)
+        # adb-shell ends the public key without a newline, and adb's files are made to be put together.
+        public.write_text(Path(f"{made}.pub").read_text().rstrip("\n") + "\n")
+        made.replace(key)
 
 
 def _sum_in_numpy() -> None:

@@ -21,13 +21,19 @@ TEMPERATURE = re.compile(
 )
 CHARGING = {"2": "charging", "3": "discharging", "4": "not charging", "5": "full"}
 """BatteryManager's constants."""
+SERIAL = ("ro.serialno", "ro.boot.serialno")
+STAY_ON = "global stay_on_while_plugged_in"
 FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
 
 def connect(profile: DeviceProfile) -> Android:
-    """Reach the phone on USB, where `serial` (or ANDROID_SERIAL) chooses among several, or over TCP where there is a `host`."""
-    if profile.serial is None and (serial := os.environ.get("ANDROID_SERIAL")):
-        profile = profile.model_copy(update={"serial": serial})
+    """Reach the phone on USB, where `serial` chooses among several, or over TCP where there is a `host`.
+
+    Where the profile names neither, ANDROID_SERIAL does: a serial, or HOST:PORT as adb calls phones over TCP.
+    """
+    named = os.environ.get("ANDROID_SERIAL")
+    if named and not profile.serial and not profile.host:
+        profile = profile.model_copy(update=_address(named))
     link = AdbLink(profile)
     link.connect()
     with closed_on_failure(link):
@@ -45,28 +51,32 @@ class Android(RemoteDevice):
         if profile.model and model != profile.model:
             message = f"The phone at {link.where} is a {model}, and {profile.name} is for a {profile.model}."
             raise EdgekitError(FailureKind.unsupported_device, "reach", message, "The profile `pixel` takes any phone.")
+        # On USB the serial has chosen the phone.
+        serial = self._told(*SERIAL)
+        if profile.host and profile.serial and profile.serial != serial:
+            message = f"The phone at {link.where} has the serial {serial}, and {profile.name} is for {profile.serial}."
+            hint = "Correct `host` or `serial` in the profile."
+            raise EdgekitError(FailureKind.unsupported_device, "reach", message, hint)
+
+    def _told(self, *names: str) -> str:
+        """Return the first of some properties that the phone has."""
+        return next((self.properties[name] for name in names if self.properties.get(name)), "unknown")
 
     def identify(self) -> Identity:
         """Return serial, model, build fingerprint, and SoC, Android version, CPUs and memory."""
-
-        def told(*names: str) -> str:
-            return next((self.properties[name] for name in names if self.properties.get(name)), "unknown")
-
         speeds = self.speeds()
         memory = self.check("grep MemTotal /proc/meminfo").split()
         facts = {
-            "soc": told("ro.soc.model", "ro.board.platform", "ro.hardware"),
+            "soc": self._told("ro.soc.model", "ro.board.platform", "ro.hardware"),
             "cpus": len(speeds) or int(self.check("grep -c ^processor /proc/cpuinfo; true").strip() or 0) or "unknown",
             "machine": self.machine,
             "clusters": {str(cpu): speed for cpu, speed in speeds.items()} or "unknown",
             "memory_kb": int(memory[1]),
-            "android": told("ro.build.version.release"),
-            "api_level": told("ro.build.version.sdk"),
-            "emulated": self.profile.emulated or told("ro.kernel.qemu", "ro.boot.qemu") == "1",
+            "android": self._told("ro.build.version.release"),
+            "api_level": self._told("ro.build.version.sdk"),
+            "emulated": self.profile.emulated or self._told("ro.kernel.qemu", "ro.boot.qemu") == "1",
         }
-        return Identity(
-            told("ro.serialno", "ro.boot.serialno"), told("ro.product.model"), told("ro.build.fingerprint"), facts
-        )
+        return Identity(self._told(*SERIAL), self._told("ro.product.model"), self._told("ro.build.fingerprint"), facts)
 
     def state(self) -> dict[str, Any]:
         """Return what every Linux tells, and thermal status, battery, and the rung that the clocks are on."""
@@ -83,21 +93,28 @@ class Android(RemoteDevice):
     def preparation(self) -> list[tuple[str, str]]:
         """Return how to keep the phone awake, and how to hold its clocks: its fixed-performance mode, where it offers one."""
         pairs = []
-        awake = self.check("settings get global stay_on_while_plugged_in 2> /dev/null; true").strip()
+        awake = self.check(f"settings get {STAY_ON} 2> /dev/null; true").strip()
         if awake.isdigit():
-            setting = "settings put global stay_on_while_plugged_in"
-            pairs.append((f"{setting} 7", f"{setting} {awake}"))
-        if "mWakefulness=Asleep" in self.check("dumpsys power 2> /dev/null; true"):
+            pairs.append((f"settings put {STAY_ON} 7", f"settings put {STAY_ON} {awake}"))
+        elif awake == "null":  # nobody has set it yet
+            pairs.append((f"settings put {STAY_ON} 7", f"settings delete {STAY_ON}"))
+        if re.search("mWakefulness=(Asleep|Dozing)", self.check("dumpsys power 2> /dev/null; true")):
             pairs.append(("input keyevent KEYCODE_WAKEUP", "input keyevent KEYCODE_SLEEP"))
-        pairs.append(("true", f"{FIXED_PERFORMANCE} false"))  # `prepare` switches it on: it has to see the answer
+        self.fixed = self._hold_clocks("false")
+        if self.fixed:
+            pairs.append(("true", f"{FIXED_PERFORMANCE} false"))  # `prepare` switches it on: it has to see the answer
         return pairs
 
     def prepare(self) -> None:
         """Prepare, and find out whether the phone takes up its fixed-performance mode."""
         super().prepare()
+        self.fixed = self.fixed and self._hold_clocks("true")
+
+    def _hold_clocks(self, held: str) -> bool:
+        """Switch the fixed-performance mode; say whether the phone did."""
         # A phone without the mode answers with an error status, one that has it but not for this build with a sentence.
-        answer = self.link.shell(f"{FIXED_PERFORMANCE} true", 15)
-        self.fixed = answer.exit_status == 0 and not answer.stdout.strip()
+        answer = self.link.shell(f"{FIXED_PERFORMANCE} {held}", 15)
+        return answer.exit_status == 0 and not answer.stdout.strip()
 
 
 @dataclass(frozen=True)
@@ -126,3 +143,11 @@ def parse_battery(text: str) -> dict[str, Any]:
         "plugged": ", ".join(plugged) or ("nothing" if told.get("status") else "unknown"),
         "temperature_c": int(told["temperature"]) / 10 if told.get("temperature", "").isdigit() else "unknown",
     }
+
+
+def _address(serial: str) -> dict[str, Any]:
+    """Return what of a profile adb's name for a phone stands for."""
+    found = re.fullmatch(r"\[?(?P<host>[^]]+)\]?:(?P<port>\d+)", serial)
+    if found and int(found["port"]) < 65536:
+        return {"host": found["host"], "port": int(found["port"])}
+    return {"serial": serial}

@@ -38,7 +38,16 @@ def connect_mac(profile: DeviceProfile) -> Mac:
 
 
 def connect_iphone(profile: DeviceProfile) -> IPhone:
-    """Reach the iPhone by the Mac that it is attached to; EdgekitError ``offline`` or ``several_devices`` name what is there."""
+    """Reach the iPhone by the Mac that it is attached to.
+
+    EdgekitError: ``offline`` or ``several_devices`` name what is there, ``usage`` a tool, which no iPhone can run.
+    """
+    if profile.tools:
+        message = (
+            f"{profile.name} names tools ({', '.join(profile.tools)}): they would run on the Mac, not on the iPhone."
+        )
+        hint = "Remove `tools` from the profile, or time the Mac by a profile of its own."
+        raise EdgekitError(FailureKind.usage, "reach", message, hint)
     return _connected(IPhone, profile)
 
 

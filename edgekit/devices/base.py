@@ -1,14 +1,9 @@
-"""What a device is. A stranger adds one by writing a class with this shape and an entry point in ``edgekit.devices``.
+"""What a device is. A stranger adds one by writing a class with the shape of :class:`Device` and an entry point.
 
-class MyBoard:
-    def __init__(self, profile): ...  # reaches the board, or raises EdgekitError (offline, ...) with what to do
-    def identify(self): ...
-    def push(self, local): ...        # returns the path on the device
-    def run(self, arguments, timeout): ...
-    ...
-
-docs/adding-a-device.md is such a class, whole. What can be reached by a shell and takes files is written faster as a
-:class:`edgekit.devices.link.Link` for :class:`edgekit.devices.remote.RemoteDevice`.
+The entry point is in the group ``edgekit.devices``, named as profiles' `kind`; it takes a profile and returns the device, or
+raises EdgekitError (``offline``, ...) with what to do. What can be reached by a shell and takes files needs less: a
+:class:`edgekit.devices.link.Link`, from which :class:`edgekit.devices.remote.RemoteDevice` makes the rest, as
+docs/adding-a-device.md shows.
 """
 
 from __future__ import annotations

@@ -16,11 +16,13 @@ from typing import Any
 
 from edgekit.capsule import built_capsule, command
 from edgekit.devices.base import Completed, Identity
+from edgekit.devices.cpus import SPEED_FILES, clock_rung, known_speeds, large_core
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
 
 CPUS = Path("/sys/devices/system/cpu")
+CPU = "cpu[0-9]*"
 THERMAL = Path("/sys/class/thermal")
 
 
@@ -111,7 +113,7 @@ class Host:
         return {
             "load_average": round(os.getloadavg()[0], 2),
             "temperature_c": hottest(THERMAL),
-            "clock_rung": clock_rung(CPUS),
+            "clock_rung": clock_rung(governors(CPUS)),
         }
 
     def release(self) -> None:
@@ -122,21 +124,7 @@ class Host:
 
 def speeds(cpus: Path) -> dict[int, int]:
     """Return CPU -> maximum frequency in kHz, or its relative capacity; empty where the machine tells neither."""
-    for file in ("cpufreq/cpuinfo_max_freq", "cpu_capacity"):
-        found = {
-            int(path.name[3:]): int((path / file).read_text())
-            for path in cpus.glob("cpu[0-9]*")
-            if (path / file).is_file()
-        }
-        if found:
-            return found
-    return {}
-
-
-def large_core(allowed: list[int], speed: dict[int, int]) -> int | None:
-    """Return the last CPU of the fastest cluster among `allowed`; CPU 0 serves most interrupts, so the last it is."""
-    fastest = max((speed.get(cpu, 0) for cpu in allowed), default=0)
-    return max((cpu for cpu in allowed if speed.get(cpu, 0) == fastest), default=None)
+    return known_speeds({file: _numbers(cpus, file) for file in SPEED_FILES})
 
 
 def hottest(thermal: Path) -> float | str:
@@ -145,12 +133,14 @@ def hottest(thermal: Path) -> float | str:
     return max(zones, default="unknown")
 
 
-def clock_rung(cpus: Path) -> str:
-    """Return ``fixed`` where every CPU's governor is ``performance``, else ``free-running``; ``unknown`` without cpufreq."""
-    governors = {file.read_text().strip() for file in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")}
-    if not governors:
-        return "unknown"
-    return "fixed" if governors == {"performance"} else "free-running"
+def governors(cpus: Path) -> set[str]:
+    """Return what holds the clocks of the CPUs; empty without cpufreq."""
+    return {file.read_text().strip() for file in cpus.glob(f"{CPU}/cpufreq/scaling_governor")}
+
+
+def _numbers(cpus: Path, file: str) -> dict[int, int]:
+    """Return CPU -> the number in its file, for those that have the file."""
+    return {int(path.name[3:]): int((path / file).read_text()) for path in cpus.glob(CPU) if (path / file).is_file()}
 
 
 def _first_line(path: Path) -> str:

@@ -32,11 +32,19 @@ class LocalLink:
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
         """Copy a file."""
-        shutil.copyfile(local, remote)
+        _copy(local, remote)
 
     def fetch(self, remote: str, local: Path, timeout: float) -> None:
         """Copy a file."""
-        shutil.copyfile(remote, local)
+        _copy(remote, local)
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def _copy(source: Path | str, target: Path | str) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        message = f"{source} could not be copied to {target}: {error.strerror}."
+        raise EdgekitError(FailureKind.link_lost, "device", message, retriable=True) from error

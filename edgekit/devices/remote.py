@@ -1,11 +1,13 @@
 """A Unix system behind a link: files kept by their hash, programs that outlive a broken connection, nothing left behind.
 
 On the device everything of ours is in one folder: ``files/`` (kept by hash until `edgekit devices clean`), ``work/`` (a folder
-per program, gone when it has ended) and ``restore.sh`` (what undoes a preparation; there only while the device is prepared).
+per program, gone when it has ended) and ``restore.sh`` (what undoes a preparation; there only while the device is prepared, or
+where the undoing has failed).
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shlex
@@ -21,6 +23,7 @@ from typing import Any, NoReturn
 from edgekit.cache import content_sha256, content_size, file_sha256
 from edgekit.capsule import capsule_for, command
 from edgekit.devices.base import Completed, Identity
+from edgekit.devices.cpus import SPEED_FILES, clock_rung, known_speeds, large_core
 from edgekit.devices.link import Link
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
@@ -35,6 +38,9 @@ POLL_SECONDS = (0.1, 1.0)
 """Between two looks whether a program has ended: first, and at most."""
 SPARE_BYTES = 20_000_000
 """What must stay free on the device after a push."""
+FULL_BYTES = 1_000_000
+"""A device with less is full, also where a failed file's length says that all of it has come: blocks are written later."""
+LOGGER = logging.getLogger(__name__)
 LOST = {FailureKind.link_lost, FailureKind.offline}
 
 # A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
@@ -51,14 +57,17 @@ BORN = "cut -d ' ' -f 22 /proc/{pid}/stat"
 END = """cd {root}/work 2> /dev/null || exit 0
 for folder in {which}; do if [ -f "$folder/pid" ] && [ "$({boot_id})" = "$(cat "$folder/boot" 2> /dev/null)" ]; then
 pid=$(cat "$folder/pid"); now=$({born} 2> /dev/null)
-[ -n "$now" ] && [ "$now" != "$(cat "$folder/born" 2> /dev/null)" ] || kill -9 -"$pid" 2> /dev/null
+[ -n "$now" ] && [ "$now" != "$(cat "$folder/born" 2> /dev/null)" ] || ! kill -9 -"$pid" 2> /dev/null || echo ended
 fi; rm -rf "$folder"; done; true"""
 """Ends programs, but none that got the number of one of ours after a reboot or when ours had ended."""
-UNDO = """cd {root} 2> /dev/null && [ -f restore.sh ] || exit 0
-sh restore.sh > /dev/null 2>&1; rm restore.sh; echo undone"""
-SPEEDS = """cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
-for file in cpufreq/cpuinfo_max_freq cpu_capacity; do
-[ -r $cpu/$file ] && echo $file ${cpu#cpu} $(cat $cpu/$file); done; done; true"""
+UNDO = r"""cd {root} 2> /dev/null && [ -f restore.sh ] || exit 0
+failed=; while IFS= read -r line || [ -n "$line" ]; do
+said=$(sh -c "$line" 2>&1 < /dev/null) || {{ failed=1; echo "\`$line\` failed: $said"; }}; done < restore.sh
+[ -z "$failed" ] && rm restore.sh && echo undone"""
+"""Undoes a preparation command by command, all of them where one fails; what is not all undone stays written down."""
+SPEEDS = f"""cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
+for file in {" ".join(SPEED_FILES)}; do
+[ -r $cpu/$file ] && echo $file ${{cpu#cpu}} $(cat $cpu/$file); done; done; true"""
 TEMPERATURES = "cat /sys/class/thermal/thermal_zone*/temp 2> /dev/null; true"
 GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /dev/null | sort -u; true"
 
@@ -94,23 +103,19 @@ class RemoteDevice(ABC):
     def state(self) -> dict[str, Any]:
         """Return load, memory, temperature and clocks as they are now."""
         temperatures = [int(word) / 1000 for word in self.check(TEMPERATURES).split() if word.lstrip("-").isdigit()]
-        governors = self.check(GOVERNORS).split()
-        rung = "unknown" if not governors else "fixed" if governors == ["performance"] else "free-running"
         load, _, memory = self.check("cat /proc/loadavg; grep MemAvailable /proc/meminfo").partition("\n")
         available = memory.split()
         return {
             "load_average": float(load.split()[0]),
             "memory_available_kb": int(available[1]) if len(available) > 1 else "unknown",
             "temperature_c": max(temperatures, default="unknown"),
-            "clock_rung": rung,
+            "clock_rung": clock_rung(self.check(GOVERNORS).split()),
         }
 
     def timing_cpu(self) -> int | None:
         """Return the last allowed CPU of the fastest cluster; of all CPUs where the device does not tell their speeds."""
         allowed = parse_cpu_list(self.check("grep Cpus_allowed_list /proc/self/status").split()[-1])
-        speeds = self.speeds()
-        fastest = max((speeds.get(cpu, 0) for cpu in allowed), default=0)
-        return max((cpu for cpu in allowed if speeds.get(cpu, 0) == fastest), default=None)
+        return large_core(allowed, self.speeds())
 
     def speeds(self) -> dict[int, int]:
         """Return CPU -> maximum frequency in kHz, or its relative capacity; empty where the device tells neither."""
@@ -118,16 +123,19 @@ class RemoteDevice(ABC):
         for line in self.check(SPEEDS).splitlines():
             file, cpu, speed = line.split()
             found.setdefault(file, {})[int(cpu)] = int(speed)
-        return found.get("cpufreq/cpuinfo_max_freq") or found.get("cpu_capacity") or {}
+        return known_speeds(found)
 
     # Prepare and restore.
 
     def preparation(self) -> list[tuple[str, str]]:
-        """Return what to do before measuring, as pairs of commands: one that does and one that undoes it."""
+        """Return what to do before measuring, as pairs of commands of one line: one that does and one that undoes it."""
         return []
 
     def prepare(self) -> None:
-        """Undo what a killed edgekit left, then do what :meth:`preparation` says; how to undo it is on the device before."""
+        """Undo what a killed edgekit left, then do what :meth:`preparation` says; how to undo it is on the device before.
+
+        EdgekitError where the undoing fails: how the device was found would be forgotten with the next preparation.
+        """
         self.restore()
         pairs = self.preparation()
         if pairs:
@@ -136,19 +144,35 @@ class RemoteDevice(ABC):
             self.check(
                 f"mkdir -p {self.root} && printf %s {shlex.quote(undo)} > {restore}.part && mv {restore}.part {restore}"
             )
-            for do, _ in pairs:
-                self.check(do)
-        self.prepared = True
+        self.prepared = True  # also where not all of it is done
+        for do, _ in pairs:
+            self.check(do)
 
     def restore(self) -> bool:
-        """End programs and undo the preparation that an edgekit left, this one or one that was killed; say whether any was."""
-        self._end("*")
-        said = self.check(UNDO.format(root=self.root))
-        self.prepared = False
-        return "undone" in said
+        """End programs and undo the preparation that an edgekit left, this one or one that was killed; say whether any was.
 
-    def _end(self, which: str) -> None:
-        self.check(END.format(root=self.root, which=which, boot_id=self.boot_id, born=BORN.format(pid='"$pid"')))
+        EdgekitError (``crashed``) names the commands that failed to undo something; the next call tries them again.
+        """
+        ended = self._end("*")
+        undone = self._undo()
+        self.prepared = False
+        return ended or undone
+
+    def _undo(self) -> bool:
+        done = self.link.shell(UNDO.format(root=self.root), COMMAND_SECONDS)
+        if done.exit_status:
+            message = f"{self.profile.name} is not as it was found: {(done.stdout + done.stderr).strip()}"
+            hint = (
+                f"Run: edgekit devices restore {self.profile.name}. Where that does not help, undo it by hand and "
+                f"remove {self.root}/restore.sh there."
+            )
+            raise EdgekitError(FailureKind.crashed, "restore", message, hint, retriable=True)
+        return "undone" in done.stdout
+
+    def _end(self, which: str) -> bool:
+        """End the programs of folders in work/ and remove these; say whether any program was still running."""
+        end = END.format(root=self.root, which=which, boot_id=self.boot_id, born=BORN.format(pid='"$pid"'))
+        return "ended" in self.check(end)
 
     def clean(self) -> None:
         """Remove everything of ours: programs, files, the folder itself."""
@@ -156,11 +180,15 @@ class RemoteDevice(ABC):
         self.check(f"rm -rf {self.root}")
 
     def release(self) -> None:
-        """Restore the device and end the connection. Where it cannot be reached any more the next edgekit restores it."""
+        """Restore the device and end the connection.
+
+        Where that fails it is logged, for what was measured is measured: the next edgekit restores the device, or says why not.
+        """
         try:
             if self.prepared:
-                with suppress(EdgekitError):
-                    self.restore()
+                self.restore()
+        except EdgekitError as error:
+            LOGGER.warning("%s %s", error.failure.message, error.failure.hint)
         finally:
             self.link.close()
 
@@ -278,7 +306,10 @@ class RemoteDevice(ABC):
 
     @contextmanager
     def _ended(self, work: str) -> Iterator[None]:
-        """End a program and remove its folder, however this ends; of a device that is out of reach before the next program."""
+        """End a program and remove its folder, however this ends; of a device that is out of reach before the next program.
+
+        An unfinished file is in such a folder too, without a program.
+        """
         self._unended.add(work.rpartition("/")[2])
         try:
             yield
@@ -300,11 +331,13 @@ class RemoteDevice(ABC):
         """
         done = self.link.shell(command, COMMAND_SECONDS if timeout is None else timeout)
         if done.exit_status:
-            said = (done.stderr or done.stdout).strip()
+            said = f"{done.stdout}\n{done.stderr}".strip()
             asked = command.splitlines()[0][:80]
-            message = f"{self.profile.name} answered with status {done.exit_status} to `{asked}`: {said[-300:]}"
+            message = f"{self.profile.name} answered with status {done.exit_status} to `{asked}`: {reason(said)}"
             kind = FailureKind.disk_full if "No space left" in said else FailureKind.crashed
-            raise EdgekitError(kind, "device", message, retriable=True)
+            where = f"See whether edgekit may write to {self.profile.folder}, `folder` in the profile."
+            hint = where if self.profile.folder and asked.startswith("mkdir") else ""
+            raise EdgekitError(kind, "device", message, hint, retriable=True)
         return done.stdout
 
     def _text(self, remote: str) -> str:
@@ -320,33 +353,59 @@ class RemoteDevice(ABC):
         return {pair[1].lstrip("*"): pair[0] for pair in pairs if len(pair) == 2}
 
     def _check_space(self, size: int, name: str) -> None:
-        told = self.check(f"mkdir -p {self.root}/files && df -kP {self.root} | tail -n 1").split()
-        free = int(told[-3]) * 1024 if len(told) >= 5 and told[-3].isdigit() else None
+        self.check(f"mkdir -p {self.root}/files")
+        free = self._free()
         if free is not None and free < size + SPARE_BYTES:
-            needed = f"{name} needs {size / 1e6:.0f} MB, and {SPARE_BYTES / 1e6:.0f} MB are to stay free"
-            message = f"{self.profile.name} has {free / 1e6:.0f} MB free: {needed}."
-            raise EdgekitError(
-                FailureKind.disk_full,
-                "push",
-                message,
-                f"Make room, or remove edgekit's files: edgekit devices clean {self.profile.name}",
-                retriable=True,
+            raise self._disk_full(
+                free, f"{name} needs {size / 1e6:.0f} MB, and {SPARE_BYTES / 1e6:.0f} MB are to stay free"
             )
 
+    def _free(self) -> int | None:
+        """Return the bytes that are free where our folder is; None where the device does not tell."""
+        told = self.check(f"df -kP {self.root} | tail -n 1").split()
+        return int(told[-3]) * 1024 if len(told) >= 5 and told[-3].isdigit() else None
+
+    def _disk_full(self, free: int, why: str) -> EdgekitError:
+        message = f"{self.profile.name} has {free / 1e6:.0f} MB free: {why}."
+        hint = f"Make room, or remove edgekit's files: edgekit devices clean {self.profile.name}"
+        return EdgekitError(FailureKind.disk_full, "push", message, hint, retriable=True)
+
     def _send(self, path: Path, remote: str) -> None:
-        """Send one file, check its hash there, and give it its name."""
-        unfinished = self.scratch(secrets.token_hex(6))
-        self.check(f"mkdir -p {shlex.quote(remote.rpartition('/')[0])}")
-        self.link.send(path, unfinished, _seconds(path.stat().st_size))
-        arrived, expected = self._hashes([unfinished]).get(unfinished), file_sha256(path)
-        if arrived != expected:
-            self._check_space(path.stat().st_size, path.name)
-            message = (
-                f"{path.name} arrived on {self.profile.name} changed: SHA-256 {str(arrived)[:12]}, not {expected[:12]}."
-            )
-            raise EdgekitError(FailureKind.hash_mismatch, "push", message, retriable=True)
-        executable = "chmod 755" if path.stat().st_mode & 0o100 else "chmod 644"
-        self.check(f"{executable} {unfinished} && mv {unfinished} {shlex.quote(remote)}")
+        """Send one file, check its hash there, and give it its name; what has come of a file that fails is removed."""
+        work = f"{self.root}/work/{secrets.token_hex(6)}"
+        unfinished = f"{work}/unfinished"
+        with self._ended(work), self._full_disk_told(path, unfinished):
+            self.check(f"mkdir -p {work} {shlex.quote(remote.rpartition('/')[0])}")
+            self.link.send(path, unfinished, _seconds(path.stat().st_size))
+            arrived, expected = self._hashes([unfinished]).get(unfinished), file_sha256(path)
+            if arrived != expected:
+                hashes = f"SHA-256 {str(arrived)[:12]}, not {expected[:12]}"
+                message = f"{path.name} arrived on {self.profile.name} changed: {hashes}."
+                raise EdgekitError(FailureKind.hash_mismatch, "push", message, retriable=True)
+            executable = "chmod 755" if path.stat().st_mode & 0o100 else "chmod 644"
+            self.check(f"{executable} {unfinished} && mv {unfinished} {shlex.quote(remote)}")
+
+    @contextmanager
+    def _full_disk_told(self, path: Path, unfinished: str) -> Iterator[None]:
+        """Tell a file that failed for want of room from other failures: neither adb nor SFTP says why."""
+        try:
+            yield
+        except EdgekitError as error:
+            free, missing = self._room_for_rest(path.stat().st_size, unfinished)
+            if free is not None and free < max(missing, FULL_BYTES):
+                why = f"it became full, and {missing / 1e6:.1f} MB of {path.name} had no room"
+                raise self._disk_full(free, why) from error
+            raise
+
+    def _room_for_rest(self, size: int, unfinished: str) -> tuple[int | None, int]:
+        """Return the bytes that are free, None also of a device that is out of reach, and how many of a file are not there."""
+        try:
+            arrived = int(self.check(f"{{ wc -c < {unfinished}; }} 2> /dev/null || echo 0"))
+            return self._free(), size - arrived
+        except EdgekitError as error:
+            if error.failure.kind not in LOST:
+                raise
+            return None, size
 
 
 class DeviceWithPython(RemoteDevice):
@@ -361,9 +420,14 @@ class DeviceWithPython(RemoteDevice):
         """The interpreter of the device's own virtual environment, where :meth:`make_environment` has made one."""
         return f"{self.root}/venv/bin/python"
 
+    @property
+    def _installed(self) -> str:
+        """A file that is in the environment once pip has done its work: before, it is none to use."""
+        return f"{self.root}/venv/edgekit-installed"
+
     def own_python(self) -> str:
         """Return :attr:`python`; EdgekitError (``missing_extra``) where the device has no such environment yet."""
-        if self.link.shell(f"test -x {self.python}", COMMAND_SECONDS).exit_status:
+        if self.link.shell(f"test -x {self.python} && test -f {self._installed}", COMMAND_SECONDS).exit_status:
             message = f"{self.profile.name} has no Python environment of its own."
             hint = f"Run: edgekit devices setup {self.profile.name}"
             raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
@@ -371,9 +435,16 @@ class DeviceWithPython(RemoteDevice):
 
     def make_environment(self, requirement: str, shown: str) -> str:
         """Make the device's own virtual environment with a shell-quoted requirement; return packages that match `shown`."""
-        self.check(f"mkdir -p {self.root} && python3 -m venv {self.root}/venv", 120)
-        self.check(f"{self.python} -m pip install --quiet {requirement}", 900)
+        self.check(f"mkdir -p {self.root} && rm -f {self._installed} && python3 -m venv {self.root}/venv", 120)
+        install = f"{self.python} -m pip install --quiet --disable-pip-version-check {requirement}"
+        self.check(f"{install} && touch {self._installed}", 900)
         return self.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")
+
+
+def reason(said: str) -> str:
+    """Return what of a failed command's words says why: its lines that begin with "error", else its end."""
+    errors = [line[:300] for line in said.splitlines() if line.lower().startswith("error")]
+    return "\n".join(errors[-3:]) or said[-600:]
 
 
 def parse_cpu_list(text: str) -> list[int]:

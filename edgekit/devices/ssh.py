@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import threading
 import time
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 5
+DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
+"""What paramiko tries in ``~/.ssh`` beside the profile's `key` and the agent."""
+
+# Else what its threads log, tracebacks among it, goes to standard error; what matters of it is raised as well.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class SshLink:
@@ -28,7 +34,8 @@ class SshLink:
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
         self.port = profile.port or 22
-        self.where = f"SSH ({profile.user + '@' if profile.user else ''}{profile.host}:{self.port})"
+        self.login = f"{profile.user}@{profile.host}" if profile.user else f"{profile.host}"
+        self.where = f"SSH ({self.login}:{self.port})"
         self.client: SSHClient | None = None
 
     def connect(self) -> None:
@@ -41,11 +48,12 @@ class SshLink:
             raise link.without_address(profile)
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        client.load_system_host_keys()
         for key in ("known_hosts", "key"):
             if (file := getattr(profile, key)) and not Path(file).expanduser().is_file():
                 hint = f"Correct `{key}` in the profile, or {profile.environment}{key.upper()}."
                 raise self._failed(FailureKind.usage, f"there is no file {file}, which is named as its {key}", hint)
+        for known in filter(None, ("~/.ssh/known_hosts", profile.known_hosts)):
+            self._trust(client, Path(known).expanduser())
         with ExitStack() as undo:
             undo.callback(client.close)
             self._greet(client)
@@ -61,8 +69,6 @@ class SshLink:
         profile = self.profile
         assert profile.host
         try:
-            if profile.known_hosts:
-                client.load_system_host_keys(str(Path(profile.known_hosts).expanduser()))
             client.connect(
                 profile.host,
                 self.port,
@@ -74,17 +80,52 @@ class SshLink:
                 channel_timeout=CONNECT_SECONDS,
             )
         except paramiko.BadHostKeyException as error:
-            hint = "Find out why. If the board was set up anew, remove its old key: ssh-keygen -R HOST"
-            raise self._failed(FailureKind.untrusted_host, "its host key is not the one that is known", hint) from error
-        except (paramiko.AuthenticationException, paramiko.PasswordRequiredException) as error:
-            hint = f"Bring your public key there: ssh-copy-id -p {self.port} {profile.user or 'USER'}@{profile.host}"
-            raise self._failed(FailureKind.unauthorized, "it took none of your keys", hint) from error
+            raise self._another_host() from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             if "not found in known_hosts" in str(error):
-                hint = f"Connect once by hand and compare the fingerprint: ssh -p {self.port} {profile.host}"
+                hint = f"Connect once by hand and compare the fingerprint: ssh -p {self.port} {self.login}"
                 raise self._failed(FailureKind.untrusted_host, "its host key is not known", hint) from error
+            transport = client.get_transport()
+            if transport is not None and transport.is_active() and transport.initial_kex_done:
+                raise self._refused() from error
+            why = _words(error)
+            if transport is not None and not transport.remote_version:
+                why = f"what listens there does not answer as SSH does ({why})"
             hint = "Check host and port, and that the board is on and listens."
-            raise self._failed(FailureKind.offline, str(error) or type(error).__name__, hint) from error
+            raise self._failed(FailureKind.offline, why, hint) from error
+
+    def _trust(self, client: SSHClient, known_hosts: Path) -> None:
+        """Have the client trust the hosts of a file, where it is there."""
+        from paramiko.hostkeys import InvalidHostKey
+
+        try:
+            if known_hosts.exists():
+                client.load_system_host_keys(str(known_hosts))
+        except (InvalidHostKey, OSError, ValueError) as error:
+            words = error.line if isinstance(error, InvalidHostKey) else _words(error)
+            why = f"{known_hosts} cannot be read as a list of host keys: {words}"
+            hint = f"Correct or remove what is wrong in {known_hosts}."
+            raise self._failed(FailureKind.usage, why, hint) from error
+
+    def _another_host(self) -> EdgekitError:
+        profile = self.profile
+        host = profile.host if self.port == 22 else f"'[{profile.host}]:{self.port}'"
+        file = f" -f {profile.known_hosts}" if profile.known_hosts else ""
+        hint = f"Find out why. If the board was set up anew, remove its old key: ssh-keygen -R {host}{file}"
+        return self._failed(FailureKind.untrusted_host, "its host key is not the one that is known", hint)
+
+    def _refused(self) -> EdgekitError:
+        """Return the error of a board that let nobody in; it names the key files that could not even be offered."""
+        login = self.login if self.profile.user else f"USER@{self.login}"
+        copy = f"ssh-copy-id -p {self.port} {login}"
+        named = self.profile.key
+        for file in [Path(named).expanduser()] if named else [Path.home() / ".ssh" / name for name in DEFAULT_KEYS]:
+            if (named or file.is_file()) and (reason := _unusable(file)):
+                why = f"it took none of your keys; {file} {reason[0]}"
+                return self._failed(FailureKind.unauthorized, why, f"{reason[1]} (then, if need be: {copy})")
+        return self._failed(
+            FailureKind.unauthorized, "it took none of your keys", f"Bring your public key there: {copy}"
+        )
 
     def shell(self, command: str, timeout: float) -> Completed:
         """Run a command in a channel of its own."""
@@ -139,8 +180,7 @@ class SshLink:
             with link.closed_on_failure(self):
                 yield self.client
         except (paramiko.SSHException, OSError, EOFError) as error:
-            why = str(error) or ("nothing came in time" if isinstance(error, TimeoutError) else type(error).__name__)
-            raise self._failed(FailureKind.link_lost, why, "Check the network.") from error
+            raise self._failed(FailureKind.link_lost, _words(error), "Check the network.") from error
 
     def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
         return link.unreachable(self.profile, self.where, kind, why, hint)
@@ -161,3 +201,29 @@ def _both(channel: Channel, timeout: float) -> tuple[bytes, bytes]:
             raise TimeoutError(f"it was not done after {timeout:.0f} s")
         else:
             time.sleep(0.005)
+
+
+def _unusable(key: Path) -> tuple[str, str] | None:
+    """Return what is wrong with a private key's file, and what to do; None where it can be used."""
+    import paramiko
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from paramiko.pkey import UnknownKeyType
+
+    try:
+        paramiko.PKey.from_path(key)
+    except TypeError:  # which is how `cryptography` asks for one
+        return "has a passphrase", f"Give it to the agent, which asks for it: ssh-add {key}"
+    except (OSError, ValueError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType) as error:
+        return f"is no private key that edgekit can read: {_words(error)}", "Name another by `key` in the profile"
+    return None
+
+
+def _words(error: Exception) -> str:
+    """Return what an error of paramiko's or of the system says, without a number."""
+    from paramiko.ssh_exception import NoValidConnectionsError
+
+    if isinstance(error, NoValidConnectionsError):
+        return ", ".join(sorted({_words(each) for each in error.errors.values()}))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or ("nothing came in time" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edgekit.backends.base import backends
@@ -21,14 +22,20 @@ from edgekit.recipe import load_recipe
 
 TINY = ("v1", ("model.width=0.25", "model.depth=0.1", "model.resolution=64", "weights={random: 0}"))
 PROBE = b"edgekit\n" * 1024
+CANNOT = {FailureKind.unsupported_device, FailureKind.unsupported_target}
+"""What tells that a device cannot do something at all, in contrast to what went wrong this time."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to try: `do` returns what was found, or raises EdgekitError."""
+    """One thing to try: `do` returns what was found, or raises EdgekitError.
+
+    Where that is of a kind in `skipped`, the next step can be tried all the same.
+    """
 
     name: str
     do: Callable[[], str]
+    skipped: Set[FailureKind] = frozenset()
 
 
 def check_device(profile: DeviceProfile, tell: Tell) -> Generator[Step]:
@@ -41,9 +48,10 @@ def check_device(profile: DeviceProfile, tell: Tell) -> Generator[Step]:
         yield Step("state", lambda: ", ".join(f"{key} {value}" for key, value in device.state().items()))
         yield Step("files", lambda: _files(device))
         yield Step("programs", lambda: _program(device))
+        runners: dict[str, str] = {}
         for backend in profile.runs:
-            yield Step(f"{backend} runner", lambda backend=backend: device.runner(backend)[-1])  # type: ignore[misc]
-    yield Step("measure a tiny model", lambda: _measure(profile, tell))
+            yield Step(f"{backend} runner", partial(_runner, device, backend, runners), CANNOT)
+    yield Step("measure a tiny model", lambda: _measure(profile, list(runners), tell))
 
 
 def _reach(profile: DeviceProfile) -> str:
@@ -70,12 +78,18 @@ def _program(device: Device) -> str:
     return f"status and output come back; timing on CPU {'unknown' if cpu is None else cpu}"
 
 
-def _measure(profile: DeviceProfile, tell: Tell) -> str:
+def _runner(device: Device, backend: str, runners: dict[str, str]) -> str:
+    """Return where the runner for a backend is, and note it among those that the device has."""
+    runners[backend] = device.runner(backend)[-1]
+    return runners[backend]
+
+
+def _measure(profile: DeviceProfile, runs: Sequence[str], tell: Tell) -> str:
     recipe = load_recipe(*TINY)
     known = backends()
-    targets = [str(known[name].targets[0]) for name in profile.runs if name in known]
+    targets = [str(known[name].targets[0]) for name in runs if name in known]
     if not targets:
-        message = f"{profile.name} runs {', '.join(profile.runs) or 'nothing'}, for which nothing is compiled here."
+        message = f"{profile.name} runs {', '.join(runs) or 'nothing'}, for which nothing is compiled here."
         raise EdgekitError(FailureKind.unsupported_target, "check", message, f"Known: {', '.join(known)}.")
     sweep = Sweep((Plan.of(recipe, targets, photo_set()),), (profile,), PROTOCOLS["emulated"], None)
     with (

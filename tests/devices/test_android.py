@@ -1,10 +1,16 @@
 """No phone is to be had here: only that its absence is told. The real daemon comes with the lab devices."""
 
 import socket
+import struct
+import sys
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from adb_shell.auth.keygen import keygen
 
+from edgekit.devices.adb import AdbLink
 from edgekit.devices.android import connect
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
@@ -72,3 +78,75 @@ def test_a_daemon_that_says_nothing_is_offline_and_does_not_hang(silent_port, mo
     with pytest.raises(EdgekitError) as raised:
         connect(profile)
     assert raised.value.failure.kind == FailureKind.offline
+
+
+@pytest.mark.parametrize("error", [KeyError(1953067639), struct.error("unpack requires 8 bytes")])
+def test_an_answer_that_adb_shell_misreads_is_a_lost_link(error, tmp_path):
+    """As it does after a write that failed on the phone, but not every time."""
+
+    def push(*_, **__):
+        raise error
+
+    link = AdbLink(load_profile("pixel"))
+    link.device = SimpleNamespace(push=push, close=lambda: None)
+    with pytest.raises(EdgekitError, match="its answer cannot be read") as raised:
+        link.send(tmp_path, "/remote", 1)
+    assert raised.value.failure.kind == FailureKind.link_lost
+
+
+def test_a_new_private_key_is_nobody_elses_to_read_at_any_time(tmp_path, monkeypatch):
+    def readable(file):
+        keygen(file)
+        assert not (Path(file).stat().st_mode & 0o044 and Path(file).parent.stat().st_mode & 0o011)
+
+    monkeypatch.setattr("adb_shell.auth.keygen.keygen", readable)
+    (tmp_path / "shared").mkdir(mode=0o755)
+    AdbLink(load_profile("pixel", (f"key={tmp_path}/shared/some.key",)))._signer()
+    assert (tmp_path / "shared/some.key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "shared/some.key.pub").is_file()
+
+
+class USBError(Exception):
+    """As python-libusb1's, of which the other errors are kinds; it is an extra."""
+
+
+@pytest.fixture
+def usb(tmp_path, monkeypatch):
+    """Attach phones to adb-shell's USB; each is a serial, and `error` is what connecting to one of them raises."""
+
+    def attach(*serials, error=""):
+        def connect(**_):
+            raise type(error, (USBError,), {})("LIBUSB_ERROR")
+
+        phones = [SimpleNamespace(serial_number=serial) for serial in serials]
+        transport = SimpleNamespace(find_all_adb_devices=lambda: iter(phones))
+        device = SimpleNamespace(connect=connect, close=lambda: None)
+        monkeypatch.setattr("adb_shell.adb_device.UsbTransport", transport)
+        monkeypatch.setattr("adb_shell.adb_device.AdbDeviceUsb", lambda serial, **_: device)
+        monkeypatch.setitem(sys.modules, "usb1", SimpleNamespace(USBError=USBError))
+        return load_profile("pixel", (f"key={tmp_path / 'adbkey'}",))
+
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    return attach
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "hint"),
+    [
+        ("USBErrorAccess", FailureKind.no_permission, "udev rules"),
+        ("USBErrorBusy", FailureKind.device_busy, "adb kill-server"),
+        ("USBErrorNoDevice", FailureKind.offline, "Attach the phone"),
+    ],
+)
+def test_what_libusb_raises_is_told_with_what_to_do(usb, error, kind, hint):
+    with pytest.raises(EdgekitError, match=r"pixel cannot be reached over USB \(any phone\)") as raised:
+        connect(usb("A", error=error))
+    assert raised.value.failure.kind == kind
+    assert hint in raised.value.failure.hint
+
+
+def test_of_several_phones_on_usb_one_must_be_named(usb):
+    with pytest.raises(EdgekitError, match="2 phones are attached: A, B") as raised:
+        connect(usb("B", "A"))
+    assert raised.value.failure.kind == FailureKind.several_devices
+    assert "serial=A, or ANDROID_SERIAL" in raised.value.failure.hint

@@ -4,7 +4,6 @@ import pytest
 import tiny
 from lab.mac import phone
 
-from edgekit.devices import local
 from edgekit.devices.apple import parse_phones, parse_pmset
 from edgekit.devices.base import open_device
 from edgekit.devices.profile import load_profile
@@ -89,6 +88,13 @@ def test_one_of_several_phones_is_chosen_by_its_serial(mac, mac_profile):
     device.release()
 
 
+def test_a_tool_would_run_on_the_mac_and_is_refused(mac, mac_profile):
+    tool = {"kind": "benchmark_model", "backend": "tflite", "program": "/bin/true"}
+    with pytest.raises(EdgekitError, match=r"names tools \(gpu\): they would run on the Mac") as raised:
+        open_device(mac_profile("iphone", tools={"gpu": tool}))
+    assert raised.value.failure.kind == FailureKind.usage
+
+
 def test_a_mac_tells_who_and_how_it_is(mac, mac_profile):
     device = open_device(mac_profile("mac"))
     identity, state = device.identify(), device.state()
@@ -127,16 +133,3 @@ def test_what_a_desktop_mac_does_not_tell_is_unknown():
         "battery": {"level": "unknown", "status": "unknown", "plugged": "AC Power"},
     }
     assert parse_phones('{"result": {"devices": []}}') == []
-
-
-def test_the_link_to_this_computer_runs_and_copies(tmp_path):
-    link = local.LocalLink()
-    link.connect()
-    done = link.shell("echo out; echo err >&2; exit 3", 5)
-    assert (done.exit_status, done.stdout, done.stderr) == (3, "out\n", "err\n")
-    (tmp_path / "here").write_text("x")
-    link.send(tmp_path / "here", str(tmp_path / "there"), 5)
-    link.fetch(str(tmp_path / "there"), tmp_path / "back", 5)
-    assert (tmp_path / "back").read_text() == "x"
-    with pytest.raises(EdgekitError, match="not over within 1 s"):
-        link.shell("sleep 20", 1)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekit.devices import remote
-from edgekit.devices.base import open_device
+from edgekit.devices import adb, remote
+from edgekit.devices.base import open_device, opened
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure import gate
 from edgekit.measure.protocol import PROTOCOLS
@@ -116,6 +116,28 @@ def test_a_link_that_breaks_in_the_middle_ends_its_cell_and_the_sweep_goes_on(
     assert android.left_running() == []
 
 
+def test_a_sweep_goes_on_with_the_next_device_where_the_first_ones_link_is_cut(
+    android, board, profile_of, ledger, capsule, impatient, monkeypatch
+):
+    monkeypatch.setattr(adb, "CONNECT_SECONDS", 1.0)
+    before = android.state()
+    phone, second = profile_of(android), profile_of(board).model_copy(update={"name": "second"})
+    only = Plan.of(load_recipe(*tiny.TINY), TARGETS[:1], photo_set())
+    android.link.cut_after(5_000_000)  # in the middle of the capsule
+    sweep = Sweep((only,), (phone, second), PROTOCOLS["emulated"], None)
+    run = start_run("deploy", sweep, ledger, lambda line: None, seed=0)
+    assert [(one.device, one.failure.kind) for one in ledger.failures(run)] == [("lab", FailureKind.link_lost)]
+    assert [one.device_name for one in ledger.measurements(run)] == ["second"]
+    assert board.left_running() == []
+    assert android.state() != before  # it could not be reached any more
+    android.restore_link()
+    with opened(phone) as device:
+        assert device.restore()
+        assert android.files(f"{device.root}/work") == []
+    assert android.state() == before
+    assert android.left_running() == []
+
+
 def test_an_interrupt_leaves_the_phone_as_it_was_found(android, profile_of, tmp_path, capsule):
     before = android.state()
     (tmp_path / "lab.yaml").write_text(profile_of(android).model_dump_json(exclude_none=True))
@@ -163,6 +185,8 @@ def test_a_phone_whose_owner_says_nothing_is_unauthorised(make_android, profile_
     assert raised.value.failure.kind == FailureKind.unauthorized
     assert "Look at the phone" in raised.value.failure.hint
     assert (tmp_path / "new/adbkey.pub").read_text().endswith("\n")
+    assert (tmp_path / "new/adbkey").stat().st_mode & 0o777 == 0o600
+    assert {file.name for file in (tmp_path / "new").iterdir()} == {"adbkey", "adbkey.pub"}
     phone.dialog = "always"
     open_device(profile).release()
 
@@ -188,9 +212,32 @@ def test_a_phone_of_another_model_is_refused(android, profile_of):
         open_device(profile_of(android, model="Pixel 4"))
 
 
+def test_a_phone_of_another_serial_is_refused(android, profile_of):
+    with pytest.raises(EdgekitError, match="has the serial LAB0000001, and lab is for LAB0000002") as raised:
+        open_device(profile_of(android, serial="LAB0000002"))
+    assert raised.value.failure.kind == FailureKind.unsupported_device
+    open_device(profile_of(android, serial="LAB0000001")).release()
+
+
+def test_the_environment_names_a_phone_where_the_profile_does_not(android, profile_of, monkeypatch):
+    profile = profile_of(android)
+    monkeypatch.setenv("ANDROID_SERIAL", "somebody-elses")
+    open_device(profile).release()  # the profile has a host
+    anywhere = profile.model_copy(update={"host": None, "port": None})
+    with pytest.raises(EdgekitError, match=r"USB \(somebody-elses\)"):
+        open_device(anywhere)
+    monkeypatch.setenv("ANDROID_SERIAL", f"{android.host}:{android.port}")
+    open_device(anywhere).release()
+    with pytest.raises(EdgekitError, match=r"USB \(its-own\)"):
+        open_device(anywhere.model_copy(update={"serial": "its-own"}))
+
+
 def test_a_board_whose_host_key_is_unknown_or_has_changed_is_refused(board, profile_of, tmp_path):
     (tmp_path / "empty").write_text("")
-    for known, said in ((tmp_path / "empty", "is not known"), (None, "is not the one that is known")):
+    for known, said, hint in (
+        (tmp_path / "empty", "is not known", f"ssh -p {board.port} board@127.0.0.1"),
+        (None, "is not the one that is known", f"ssh-keygen -R '[127.0.0.1]:{board.port}' -f {tmp_path / 'old'}"),
+    ):
         profile = profile_of(board)
         if known:
             profile = profile.model_copy(update={"known_hosts": str(known)})
@@ -202,6 +249,7 @@ def test_a_board_whose_host_key_is_unknown_or_has_changed_is_refused(board, prof
         with pytest.raises(EdgekitError, match=said) as raised:
             open_device(profile)
         assert raised.value.failure.kind == FailureKind.untrusted_host
+        assert raised.value.failure.hint.endswith(hint)
 
 
 def test_devices_check_goes_the_whole_way_and_names_the_first_thing_that_fails(

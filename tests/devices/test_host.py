@@ -6,7 +6,8 @@ import time
 import pytest
 
 from edgekit.devices.base import open_device
-from edgekit.devices.host import clock_rung, hottest, large_core, speeds
+from edgekit.devices.cpus import clock_rung, large_core
+from edgekit.devices.host import governors, hottest, speeds
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 
@@ -70,15 +71,15 @@ def test_the_identity_is_stable_and_says_unknown_where_it_is(host):
 
 
 @pytest.mark.parametrize(
-    ("governors", "rung"),
+    ("held_by", "rung"),
     [([], "unknown"), (["performance"] * 2, "fixed"), (["performance", "schedutil"], "free-running")],
 )
-def test_the_clock_rung_is_read_from_the_governors(tmp_path, governors, rung):
-    for cpu, governor in enumerate(governors):
+def test_the_clock_rung_is_read_from_the_governors(tmp_path, held_by, rung):
+    for cpu, governor in enumerate(held_by):
         path = tmp_path / f"cpu{cpu}" / "cpufreq" / "scaling_governor"
         path.parent.mkdir(parents=True)
         path.write_text(governor + "\n")
-    assert clock_rung(tmp_path) == rung
+    assert clock_rung(governors(tmp_path)) == rung
 
 
 def test_the_hottest_zone_counts(tmp_path):

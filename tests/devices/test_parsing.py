@@ -5,7 +5,7 @@ import pytest
 from edgekit.devices.android import parse_battery, parse_thermal
 from edgekit.devices.linux import wheel_for
 from edgekit.devices.profile import load_profile
-from edgekit.devices.remote import parse_cpu_list
+from edgekit.devices.remote import parse_cpu_list, reason
 from edgekit.errors import UsageError
 
 THERMAL = """\
@@ -44,6 +44,13 @@ def test_the_battery_is_read_and_unknown_where_it_is_silent():
     assert parse_battery(BATTERY) == {"level": 87, "status": "charging", "plugged": "USB", "temperature_c": 28.4}
     assert set(parse_battery("").values()) == {"unknown"}
     assert parse_battery(BATTERY.replace("true", "false"))["plugged"] == "nothing"
+
+
+def test_of_a_failed_command_the_reason_is_kept():
+    pip = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left\n" + 20 * "\nWARNING: retrying"
+    assert reason(pip) == pip.splitlines()[0]
+    debian = "The virtual environment was not created successfully because ensurepip is not\navailable." + 300 * "."
+    assert reason(debian) == debian
 
 
 @pytest.mark.parametrize(("text", "cpus"), [("0-3,6", [0, 1, 2, 3, 6]), ("5", [5]), ("0-1\n", [0, 1])])

@@ -1,5 +1,6 @@
 """Phones and boards over their real daemons: what both do, and what becomes of every fault. See tests/lab."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -7,8 +8,10 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from lab.scenario import Scenario
 
 from edgekit.devices import remote
+from edgekit.devices.android import STAY_ON
 from edgekit.devices.base import open_device, opened
 from edgekit.devices.linux import LinuxBoard
 from edgekit.devices.profile import load_profile
@@ -147,6 +150,7 @@ def test_a_link_that_breaks_during_a_push_or_a_pull_is_lost_and_no_half_file_is_
         there.restore_link()
         pushed = device.push(tmp_path / "big.bin")
         assert there.path(pushed).stat().st_size == 20_000_000
+        assert left(there, device) == []
         there.link.throttle(4_000_000)  # so that there is a middle of the pull
         threading.Timer(1.0, there.cut_link).start()
         with pytest.raises(EdgekitError) as raised:
@@ -180,6 +184,21 @@ def test_a_full_disk_is_told_before_anything_is_sent(there, profile_of, tmp_path
         assert "edgekit devices clean lab" in raised.value.failure.hint
         assert there.link.sent - sent < 20_000
         there.free_disk()
+        device.push(tmp_path / "big.bin")
+
+
+def test_a_disk_that_fills_during_a_push_is_told_and_no_half_file_stays(there, profile_of, tmp_path, impatient):
+    (tmp_path / "big.bin").write_bytes(bytes(20_000_000))
+    with opened(profile_of(there)) as device:
+        there.link.throttle(8_000_000)  # so that there is a middle of the push
+        threading.Timer(1.0, there.fill_disk, (2_000_000,)).start()
+        with pytest.raises(EdgekitError, match=r"became full, and [\d.]+ MB of big.bin had no room") as raised:
+            device.push(tmp_path / "big.bin")
+        assert kind_of(raised) == FailureKind.disk_full
+        assert "edgekit devices clean lab" in raised.value.failure.hint
+        assert left(there, device) == []
+        there.free_disk()
+        there.link.restore()
         device.push(tmp_path / "big.bin")
 
 
@@ -253,11 +272,54 @@ device.run(("sleep", "94"), 60)
     done = edgekit("devices", "restore", tmp_path / "lab.yaml")
     assert done.returncode == 0, done.stderr
     assert not any("sleep 94" in process for process in there.left_running())
+    assert "is restored" in done.stdout
     if before is not None:
-        assert "is restored" in done.stdout
         assert there.state() == before
     assert "nothing to restore" in edgekit("devices", "restore", tmp_path / "lab.yaml").stdout
     assert "is gone" in edgekit("devices", "clean", tmp_path / "lab.yaml").stdout
+
+
+def test_what_cannot_be_undone_is_named_stays_written_down_and_hides_no_outcome(
+    android, profile_of, edgekit, tmp_path, caplog
+):
+    before, settings = android.state(), android.path("/system/bin/settings").read_text()
+    (tmp_path / "lab.yaml").write_text(profile_of(android).model_dump_json(exclude_none=True))
+    with opened(profile_of(android)) as device:
+        device.prepare()
+        android.write("/system/bin/settings", "#!/system/bin/sh\necho no such service >&2\nexit 20\n", mode=0o755)
+    told = "`settings put global stay_on_while_plugged_in 0` failed: no such service"
+    assert told in caplog.text
+    assert android.state()["fixed_performance"] == "0"  # the others are undone
+    with pytest.raises(EdgekitError, match="is not as it was found") as raised, opened(profile_of(android)) as device:
+        device.prepare()
+    assert told in raised.value.failure.message
+    done = edgekit("devices", "restore", tmp_path / "lab.yaml")
+    assert done.returncode == 1
+    assert told in " ".join(done.stderr.split())
+    android.write("/system/bin/settings", settings, mode=0o755)
+    assert "is restored" in edgekit("devices", "restore", tmp_path / "lab.yaml").stdout
+    assert android.state() == before
+
+
+@pytest.mark.parametrize("asleep", ["Asleep", "Dozing"])
+def test_a_phone_that_dozes_and_was_never_told_to_stay_awake_is_woken_and_forgets_that(android, profile_of, asleep):
+    android.run(f"settings delete {STAY_ON}; echo {asleep} > /lab/state/wakefulness")
+    with opened(profile_of(android)) as device:
+        device.prepare()
+        state = android.state()
+        assert (state["wakefulness"], state[f"settings.{STAY_ON.replace(' ', '.')}"]) == ("Awake", "7")
+    assert android.state()["wakefulness"] == "Asleep"
+    assert android.run(f"settings get {STAY_ON}") == "null\n"
+
+
+def test_a_phone_without_a_fixed_performance_mode_is_measured_and_restored(make_android, profile_of):
+    phone = make_android(Scenario(fixed_performance_offered=False))
+    before = phone.state()
+    with opened(profile_of(phone)) as device:
+        device.prepare()
+        assert device.state()["clock_rung"] != "fixed-performance"
+        assert device.restore()
+    assert phone.state() == before
 
 
 def test_only_processes_of_ours_are_ended(there, profile_of):
@@ -320,9 +382,62 @@ def test_a_file_that_a_profile_names_and_that_is_not_there_is_told(board, profil
         open_device(profile_of(board).model_copy(update={key: "/nosuch"}))
 
 
-def test_a_damaged_adb_key_is_told(android, profile_of, tmp_path):
-    for name in ("adbkey", "adbkey.pub"):
-        (tmp_path / name).write_text("")
+@pytest.mark.parametrize("what", ["empty", "garbage", "a folder"])
+def test_a_damaged_adb_key_is_told(android, profile_of, tmp_path, what):
+    key = tmp_path / "adbkey"
+    if what == "a folder":
+        key.mkdir()
+    else:
+        for name in ("adbkey", "adbkey.pub"):
+            (tmp_path / name).write_text("" if what == "empty" else "garbage")
     with pytest.raises(EdgekitError, match="adbkey is no key that edgekit can read") as raised:
-        open_device(profile_of(android).model_copy(update={"key": str(tmp_path / "adbkey")}))
+        open_device(profile_of(android).model_copy(update={"key": str(key)}))
     assert kind_of(raised) == FailureKind.unauthorized
+
+
+def test_an_ssh_key_with_a_passphrase_and_a_file_that_is_no_key_are_named(board, profile_of, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))  # which has no key of its own
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    key = tmp_path / ".ssh" / "id_ed25519"
+    key.parent.mkdir()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True)
+    (tmp_path / "empty").write_text("")
+    for named, told, hint in (
+        (str(key), "id_ed25519 has a passphrase", f"ssh-add {key}"),
+        (None, "id_ed25519 has a passphrase", f"ssh-add {key}"),
+        (str(tmp_path / "empty"), "empty is no private key", "`key` in the profile"),
+        (str(tmp_path), "there is no file", "`key` in the profile"),
+    ):
+        with pytest.raises(EdgekitError, match=told) as raised:
+            open_device(profile_of(board).model_copy(update={"key": named}))
+        assert kind_of(raised) == (FailureKind.usage if named == str(tmp_path) else FailureKind.unauthorized)
+        assert hint in raised.value.failure.hint
+
+
+@pytest.mark.parametrize(("garbage", "said"), [(b"host ssh-ed25519 a!\n", "host ssh-ed25519 a!"), (b"\xff\n", "utf-8")])
+def test_a_file_of_known_hosts_that_is_none_is_named(board, profile_of, tmp_path, garbage, said):
+    (tmp_path / "known").write_bytes(garbage)
+    with pytest.raises(EdgekitError, match="known cannot be read as a list of host keys") as raised:
+        open_device(profile_of(board).model_copy(update={"known_hosts": str(tmp_path / "known")}))
+    assert kind_of(raised) == FailureKind.usage
+    assert said in raised.value.failure.message
+
+
+def test_a_port_where_nobody_listens_or_nobody_speaks_ssh_is_told_in_words(impatient, capfd):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts, nobody answers
+        port = silent.getsockname()[1]
+        profile = load_profile("raspberry-pi-5", ("host=127.0.0.1", f"port={port}"))
+        with pytest.raises(EdgekitError, match="does not answer as SSH does") as raised:
+            open_device(profile)
+        assert kind_of(raised) == FailureKind.offline
+    with pytest.raises(EdgekitError, match=rf"SSH \(pi@127.0.0.1:{port}\): Connection refused\.$"):
+        open_device(profile)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_folder_that_cannot_be_made_points_to_the_profile(there, profile_of, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with opened(profile_of(there, folder="/nonexistent/x")) as device:
+        with pytest.raises(EdgekitError, match=r"(Permission denied|Read-only)") as raised:
+            device.push(tmp_path / "file")
+        assert "/nonexistent/x, `folder` in the profile" in raised.value.failure.hint

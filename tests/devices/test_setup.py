@@ -4,10 +4,12 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 import tiny
 
 from edgekit.devices.base import opened
 from edgekit.devices.linux import LITERT
+from edgekit.errors import EdgekitError
 from edgekit.measure.protocol import PROTOCOLS
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, start_run
@@ -17,7 +19,7 @@ from edgekit.recipe import load_recipe
 TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")
 
 
-def test_a_board_gets_its_own_python_and_times_tflite_with_it(make_board, profile_of, ledger, tmp_path):
+def test_a_board_gets_its_own_python_and_times_tflite_with_it(make_board, profile_of, ledger, edgekit, tmp_path):
     board = make_board(disk_bytes=1 << 30)
     wheels = tmp_path / "wheels"
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--dest", wheels, LITERT]
@@ -38,7 +40,21 @@ def test_a_board_gets_its_own_python_and_times_tflite_with_it(make_board, profil
     assert failures[TARGETS[1]].hint == "Set `runner: capsule` in the profile."
 
     with opened(profile) as device:
+        board.path("/home/board/wheels").rename(board.path("/home/board/elsewhere"))
+        with pytest.raises(EdgekitError, match="ERROR: No matching distribution found for ai-edge-litert"):
+            device.setup()
+        with pytest.raises(EdgekitError, match="no Python environment"):
+            device.own_python()
+        board.path("/home/board/elsewhere").rename(board.path("/home/board/wheels"))
         assert "ai-edge-litert 2.3" in " ".join(device.setup().split())
+    (tmp_path / "lab.yaml").write_text(profile.model_dump_json(exclude_none=True))
+    done = edgekit("devices", "check", tmp_path / "lab.yaml")
+    assert done.returncode == 0, done.stdout
+    assert (
+        "skip  executorch runner: device not supported: The Python environment of lab runs tflite only" in done.stdout
+    )
+    assert "ok    measure a tiny model: tflite/" in done.stdout
+    assert "executorch/" not in done.stdout
     (one,), failures = deploy()
     assert (one.conditions["runner"], one.conditions["runtime"]) == ("python", "ai_edge_litert")
     assert one.conditions["parity_on_device"]["snr_db"] > 80

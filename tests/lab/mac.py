@@ -69,3 +69,4 @@ class MacLab(BoardLab):
         self.run(f"mkdir -p {package}/modelrunner/ModelRunner.xcworkspace && ln -s {real}/* {package}/")
         python = f'#!/bin/sh\nPYTHONPATH={self.root}/venv/lib exec python3 "$@"\n'
         self.write(f"{self.root}/venv/bin/python", python, mode=0o755)
+        self.write(f"{self.root}/venv/edgekit-installed", "")

@@ -2,9 +2,15 @@
 
 import io
 import os
+import platform
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from itertools import takewhile
+from pathlib import Path
 
 import paramiko
 import pytest
@@ -318,3 +324,16 @@ def test_an_arm64_board(board_arm64):
     assert board_arm64.processes() == []
     with ssh(board_arm64) as client:
         assert said(client, "cat file") == "data"
+
+
+def test_make_lab_says_what_to_do_first(missing):
+    if reason := roots.lacking("android-arm64", "qemu"):
+        missing(reason)
+    lab = subprocess.Popen(
+        [sys.executable, "-m", "tests.lab"], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True
+    )
+    with lab:
+        printed = list(takewhile(lambda line: not line.startswith("Ctrl-C"), lab.stdout))
+        lab.send_signal(signal.SIGTERM)
+    for arch in ("aarch64", platform.machine()):
+        assert any(f"edgekit capsule build --arch {arch}" in line for line in printed)
