@@ -6,10 +6,11 @@ import secrets
 import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, BinaryIO, TypeGuard
 
 from edgekit.devices import link
 from edgekit.devices.base import Completed
@@ -17,6 +18,7 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
     from adb_shell.adb_device import AdbDevice
     from adb_shell.auth.sign_pythonrsa import PythonRSASigner
 
@@ -25,6 +27,29 @@ AUTHORISE_SECONDS = 20.0
 """How long a person has to answer the phone's question."""
 MISREAD = (KeyError, struct.error)
 """What adb-shell raises where it has lost a message's beginning, as after a write that failed on the phone."""
+
+
+class _InTime(BytesIO):
+    """A file for adb-shell that gives and takes nothing more after `timeout` seconds: TimeoutError.
+
+    It is a BytesIO only in name, since adb-shell opens other files itself; and what a progress callback raises it ignores.
+    """
+
+    def __init__(self, file: BinaryIO, timeout: float) -> None:
+        super().__init__()
+        self.file, self.timeout, self.end = file, timeout, time.monotonic() + timeout
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._check()
+        return self.file.read(-1 if size is None else size)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        self._check()
+        return self.file.write(data)
+
+    def _check(self) -> None:
+        if time.monotonic() > self.end:
+            raise TimeoutError(f"it was not done after {self.timeout:.0f} s")
 
 
 class AdbLink:
@@ -76,21 +101,17 @@ class AdbLink:
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
         """Push a file."""
-        with self._broken(), self._told():
+        stalled = link.STALL_SECONDS
+        with local.open("rb") as file, self._broken(), self._told():
             assert self.device
-            stalled, moved = link.STALL_SECONDS, _deadline(timeout)
-            self.device.push(
-                str(local), remote, progress_callback=moved, transport_timeout_s=stalled, read_timeout_s=stalled
-            )
+            self.device.push(_InTime(file, timeout), remote, transport_timeout_s=stalled, read_timeout_s=stalled)
 
     def fetch(self, remote: str, local: Path, timeout: float) -> None:
         """Pull a file."""
-        with self._broken(), self._told():
+        stalled = link.STALL_SECONDS
+        with local.open("wb") as file, self._broken(), self._told():
             assert self.device
-            stalled, moved = link.STALL_SECONDS, _deadline(timeout)
-            self.device.pull(
-                remote, str(local), progress_callback=moved, transport_timeout_s=stalled, read_timeout_s=stalled
-            )
+            self.device.pull(remote, _InTime(file, timeout), transport_timeout_s=stalled, read_timeout_s=stalled)
 
     def close(self) -> None:
         """End the connection."""
@@ -217,17 +238,6 @@ def _sum_in_numpy() -> None:
         return int(np.frombuffer(data, np.uint8).sum(dtype=np.uint32))  # which wraps as adb's does
 
     adb_message.checksum = adb_device.checksum = checksum
-
-
-def _deadline(timeout: float) -> Callable[..., None]:
-    """Return what adb-shell shall call as a transfer moves on: raises TimeoutError after `timeout` seconds."""
-    end = time.monotonic() + timeout
-
-    def moved(*progress: object) -> None:
-        if time.monotonic() > end:
-            raise TimeoutError(f"it was not done after {timeout:.0f} s")
-
-    return moved
 
 
 def _is_error(value: object) -> TypeGuard[type[Exception]]:

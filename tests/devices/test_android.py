@@ -89,8 +89,9 @@ def test_an_answer_that_adb_shell_misreads_is_a_lost_link(error, tmp_path):
 
     link = AdbLink(load_profile("pixel"))
     link.device = SimpleNamespace(push=push, close=lambda: None)
+    (tmp_path / "file").touch()
     with pytest.raises(EdgekitError, match="its answer cannot be read") as raised:
-        link.send(tmp_path, "/remote", 1)
+        link.send(tmp_path / "file", "/remote", 1)
     assert raised.value.failure.kind == FailureKind.link_lost
 
 

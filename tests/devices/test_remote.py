@@ -204,12 +204,12 @@ def test_a_disk_that_fills_during_a_push_is_told_and_no_half_file_stays(there, p
 
 def test_a_slow_link_is_slow_and_one_that_crawls_is_lost(there, profile_of, tmp_path, impatient, monkeypatch):
     (tmp_path / "file.bin").write_bytes(bytes(2_000_000))
-    (tmp_path / "other.bin").write_bytes(bytes(2_000_001))
+    (tmp_path / "other.bin").write_bytes(bytes(6_000_000))
     with opened(profile_of(there)) as device:
         there.link.throttle(2_000_000)
         device.push(tmp_path / "file.bin")
         monkeypatch.setattr(remote, "SLOWEST_LINK", 1_000_000)
-        there.link.throttle(20_000)
+        there.link.throttle(60_000)  # something always moves, and it would take 100 s
         start = time.monotonic()
         with pytest.raises(EdgekitError) as raised:
             device.push(tmp_path / "other.bin")
