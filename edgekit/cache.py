@@ -7,6 +7,7 @@ of the key are enough, so that what a killed process left is recognised: its loc
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 import time
@@ -21,6 +22,8 @@ from edgekit.places import cache_folder
 
 SEAL = "content.sha256"
 """The file of a :func:`cached_folder` that says what the others came to when they were written."""
+TEMPORARY = "edgekit-"
+"""How names of temporary folders begin."""
 KINDS = ("weights", "models", "artifacts", "capsules", "logs")
 SECONDS_PER_DAY = 86_400
 
@@ -42,7 +45,10 @@ class Entry:
 
 @dataclass
 class Cleaned:
-    """What a cleaning removed: entries, unfinished things, locks of nothing, bytes; and the entries `in_use`, which stay."""
+    """What a cleaning removed: entries, unfinished things, locks of nothing, bytes; and the entries `in_use`, which stay.
+
+    Among the unfinished things are temporary folders of killed processes.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     unfinished: list[Path] = field(default_factory=list)
@@ -89,6 +95,11 @@ def is_whole(folder: Path) -> bool:
     return seal.is_file() and seal.read_bytes() == content_sha256(folder).encode()
 
 
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a temporary folder, which goes with its context; where the process is killed in it, `clean` removes it."""
+    return tempfile.TemporaryDirectory(prefix=TEMPORARY)
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
@@ -133,12 +144,13 @@ def unfinished(kind: str) -> list[Path]:
 def clean(kinds: Sequence[str] = KINDS, older_than_days: float | None = None) -> Cleaned:
     """Remove what was left unfinished in `kinds` and the locks of nothing; entries where `older_than_days` is a number.
 
-    What another process holds the lock of stays, and so does every entry while one is :func:`in_use`. OSError where a file
-    cannot be removed.
+    What another process holds the lock of stays, and so does every entry while one is :func:`in_use`. Temporary folders go when
+    they are older than a day: nobody works as long in one. OSError where a file cannot be removed.
     """
     done = Cleaned()
     if older_than_days is not None:
         _clean_entries(kinds, older_than_days, done)
+    _clean_temporary(done)
     for kind in kinds:
         for path in unfinished(kind):
             with _locked(path.parent.glob(f"{path.name[1:].rpartition('-')[0]}*.lock")) as held:
@@ -163,6 +175,15 @@ def _clean_entries(kinds: Sequence[str], older_than_days: float, done: Cleaned) 
                 _remove_entry(entry, done)
     except Timeout:
         done.in_use += old
+
+
+def _clean_temporary(done: Cleaned) -> None:
+    for path in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+        found = path.lstat()
+        if path.is_dir() and found.st_uid == os.getuid() and time.time() - found.st_mtime > SECONDS_PER_DAY:
+            done.size_bytes += content_size(path)
+            _remove(path)
+            done.unfinished.append(path)
 
 
 def _cleaning_lock() -> ReadWriteLock:

@@ -26,6 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+from edgekit.cache import temporary_folder
 from edgekit.errors import EdgekitError, FailureKind, missing_converters
 
 NO_SPACE = os.strerror(errno.ENOSPC)
@@ -84,7 +85,7 @@ class Workers:
             "PYTHONWARNINGS": "ignore",
             "TQDM_DISABLE": "1",
         }
-        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, _warm(modules, environment) as process:
+        with temporary_folder() as folder, _warm(modules, environment) as process:
             question, answer = Path(folder) / "job.json", Path(folder) / "result.json"
             question.write_text(json.dumps(job), encoding="utf-8")
             self._running.add(process)

@@ -1,13 +1,24 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 import pytest
 from filelock import FileLock
 
-from edgekit.cache import SEAL, cached_folder, clean, content_sha256, content_size, entries, in_use, unfinished
+from edgekit.cache import (
+    SEAL,
+    cached_folder,
+    clean,
+    content_sha256,
+    content_size,
+    entries,
+    in_use,
+    temporary_folder,
+    unfinished,
+)
 
 KEY, OTHER = "a" * 64, "b" * 64
 DAY = 86_400
@@ -18,6 +29,7 @@ SEALED = 64  # bytes of the hash of what an entry holds
 def artifacts(tmp_path, monkeypatch):
     """The folder of artifacts of a cache that holds KEY, made now, and OTHER, made ten days ago: 7 bytes each, and a seal."""
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for key, age in ((KEY, 0), (OTHER, 10 * DAY)):
         folder, _ = cached_folder(
             tmp_path / "artifacts", key, lambda made: (made / "model").write_text("content") and None
@@ -138,6 +150,19 @@ def test_cleaning_by_age_removes_entries_with_their_locks(artifacts, days, stay)
     assert done.size_bytes == (7 + SEALED) * len(done.entries)
     assert done.locks == []
     assert sorted(path.name for path in artifacts.iterdir()) == sorted([*stay, *(f"{key}.lock" for key in stay)])
+
+
+def test_cleaning_removes_temporary_folders_of_yesterday(artifacts):
+    with temporary_folder() as young:
+        old, other = artifacts.parent / "edgekit-killed", artifacts.parent / "other-killed"
+        for folder in (old, other):
+            folder.mkdir()
+            (folder / "half").write_text("12345")
+            os.utime(folder, (time.time() - 2 * DAY,) * 2)
+        done = clean()
+        assert (done.unfinished, done.size_bytes) == ([old], 5)
+        assert other.exists()
+        assert os.path.exists(young)
 
 
 def test_cleaning_one_kind_leaves_the_others(artifacts):

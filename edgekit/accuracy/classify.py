@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from edgekit.backends.base import Artifact, Images
-from edgekit.cache import in_use
+from edgekit.cache import in_use, temporary_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.models import ARCHITECTURES
 from edgekit.models.prepare import Prepared
@@ -73,7 +72,7 @@ def class_names() -> list[str]:
 def _predict(
     recipe: Recipe, prepared: Prepared, artifact: Artifact | None, image: Images, logs: Path
 ) -> NDArray[np.float32]:
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, Workers() as workers:
+    with temporary_folder() as folder, Workers() as workers:
         question, answer = Path(folder) / "input.npy", Path(folder) / "output.npz"
         np.save(question, image)
         job = {

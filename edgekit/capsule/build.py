@@ -11,14 +11,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from edgekit.cache import cached_folder, file_sha256
+from edgekit.cache import cached_folder, file_sha256, temporary_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.places import cache_folder
 from edgekit.runners import NATIVE_SOURCES
@@ -85,7 +84,7 @@ def build_capsule(arch: str, tell: Tell) -> Path:
     key = hashlib.sha256(f"{source_hash(arch)}\n{compilers.version}".encode()).hexdigest()
 
     def make(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(prefix="edgekit-capsule-") as place:
+        with temporary_folder() as place:
             _make(folder, Path(place), arch, compilers, tell)
 
     folder, cached = cached_folder(capsules_folder(), key, make)

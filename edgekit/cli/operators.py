@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +48,7 @@ def command(
 
     Example: edgekit operators profile.csv
     """
+    from edgekit.cache import temporary_folder
     from edgekit.errors import UsageError
     from edgekit.measure.operators import read_profile
 
@@ -57,7 +57,7 @@ def command(
             raise UsageError("These options are for profiling a recipe.", "Say on which device: --device NAME")
         document = read_profile(file)
     else:
-        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        with temporary_folder() as folder:
             dump = output or Path(folder) / "operators.etdp"
             _profile(str(file), overrides, target, device, device_overrides, dump)
             document = read_profile(dump)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edgekit.cache import temporary_folder
 from edgekit.capsule import built_capsule, command
 from edgekit.devices.base import Completed, Identity
 from edgekit.devices.cpus import SPEED_FILES, clock_rung, known_speeds, large_core
@@ -64,7 +65,7 @@ class Host:
     def scratch(self, name: str) -> str:
         """Return a path in a temporary folder."""
         if self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="edgekit-")
+            self._scratch = temporary_folder()
         return str(Path(self._scratch.name) / name)
 
     def runner(self, backend: str) -> Sequence[str]:

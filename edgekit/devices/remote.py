@@ -11,7 +11,6 @@ import logging
 import re
 import secrets
 import shlex
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgekit.cache import content_sha256, content_size, file_sha256
+from edgekit.cache import content_sha256, content_size, file_sha256, temporary_folder
 from edgekit.capsule import capsule_for, command
 from edgekit.devices.base import Completed, Identity
 from edgekit.devices.cpus import SPEED_FILES, clock_rung, known_speeds, large_core
@@ -341,7 +340,7 @@ class RemoteDevice(ABC):
         return done.stdout
 
     def _text(self, remote: str) -> str:
-        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        with temporary_folder() as folder:
             local = Path(folder) / "text"
             self.link.fetch(remote, local, COMMAND_SECONDS)
             return local.read_text(errors="replace")

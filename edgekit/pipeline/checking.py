@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from edgekit.backends.base import backends
+from edgekit.cache import temporary_folder
 from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
@@ -61,7 +61,7 @@ def _reach(profile: DeviceProfile) -> str:
 
 
 def _files(device: Device) -> str:
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+    with temporary_folder() as folder:
         there, back = Path(folder) / "probe.txt", Path(folder) / "back.txt"
         there.write_bytes(PROBE)
         device.pull(device.push(there), back)
@@ -93,7 +93,7 @@ def _measure(profile: DeviceProfile, runs: Sequence[str], tell: Tell) -> str:
         raise EdgekitError(FailureKind.unsupported_target, "check", message, f"Known: {', '.join(known)}.")
     sweep = Sweep((Plan.of(recipe, targets, photo_set()),), (profile,), PROTOCOLS["emulated"], None)
     with (
-        tempfile.TemporaryDirectory(prefix="edgekit-") as folder,
+        temporary_folder() as folder,
         Ledger.open(f"sqlite:///{folder}/check.sqlite") as ledger,
     ):
         run = start_run("deploy", sweep, ledger, tell)

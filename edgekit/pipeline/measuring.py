@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import numpy as np
 
 from edgekit.backends.base import by_name
 from edgekit.backends.parity import compare, explain
+from edgekit.cache import temporary_folder
 from edgekit.devices.base import Device
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure, FailureKind
@@ -84,7 +84,7 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
         run.tell(told(timings[index].name, failure))
 
     parities: dict[int, dict[str, float] | None] = {}
-    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+    with temporary_folder() as folder:
         subjects: dict[int, Subject] = {}
         for index, one in enumerate(timings):
             try:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from edgekit.cache import in_use
+from edgekit.cache import in_use, temporary_folder
 from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
@@ -34,7 +33,7 @@ def dump_operators(plan: Plan, profile: DeviceProfile, tell: Tell, output: Path)
         raise UsageError(
             f"edgekit's own runner writes a profile of ExecuTorch's artifacts, and none of {target}.", hint
         )
-    with in_use(), tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+    with in_use(), temporary_folder() as folder:
         prepared, artifact = build_artifact(plan, tell, cache_folder() / "logs" / "operators")
         with opened(profile) as device, timing(device, tell):
             device.prepare()

@@ -17,6 +17,8 @@ def cache(tmp_path, monkeypatch):
     """A cache with one artifact, a log, and what a killed process left of a model: 100 bytes."""
     root = tmp_path / "cache"
     monkeypatch.setenv("EDGEKIT_CACHE", str(root))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     for folder in (f"artifacts/{KEY}", "logs/run", f"models/.{KEY[:12]}-killed"):
         (root / folder).mkdir(parents=True)
     (root / "artifacts" / KEY / "facts.json").write_text(json.dumps(FACTS))
