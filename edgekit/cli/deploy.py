@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import build_options, device_set_option, plan_of, tell
+from edgekit.cli.options import build_options, device_set_option, plan_of, seed_option, strict_option, tell
 from edgekit.cli.printing import print_run
 
 
@@ -15,10 +15,8 @@ from edgekit.cli.printing import print_run
 @click.option("--device", required=True, metavar="NAME", help="Device profile, e.g. host.")
 @device_set_option
 @click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: the device profile's.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the order of measurement; default: random, recorded."
-)
-@click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
+@seed_option
+@strict_option
 def command(
     recipe: str,
     overrides: tuple[str, ...],

@@ -53,6 +53,10 @@ device_set_option = click.option(
     metavar="KEY=VALUE",
     help="Override a key of the device profile, e.g. serial=8AEX0ABCD or host=10.0.0.7.",
 )
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the order of measurement; default: random, recorded."
+)
+strict_option = click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of a table.")
 
 

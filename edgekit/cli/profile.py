@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import json_option, ledger_option, parts, photos_option, tell
+from edgekit.cli.options import json_option, ledger_option, parts, photos_option, seed_option, strict_option, tell
 from edgekit.cli.printing import print_run
 
 if TYPE_CHECKING:
@@ -26,11 +26,9 @@ if TYPE_CHECKING:
     "--sweep", "swept", is_flag=True, help="Every variant of the `sweep` that a recipe has, not only its own."
 )
 @click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: 1t-big.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the order of measurement; default: random, recorded."
-)
+@seed_option
 @click.option("--resume", is_flag=False, flag_value="", metavar="[RUN]", help="Go on with a run; default: the newest.")
-@click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
+@strict_option
 @photos_option
 @ledger_option
 @json_option
