@@ -43,7 +43,7 @@ def test_a_recipe_may_set_the_options_of_the_functions_signature_only(newcomer, 
     folder, environment = newcomer
     done = edgekit("inspect", "toynet", "--set", "model.depth=2", cwd=folder, env=environment)
     assert done.returncode == 2
-    assert "toynet takes no `depth` under model; its options: width" in done.stderr
+    assert "toynet takes no depth; its options: width" in done.stderr
 
 
 def test_the_source_of_a_plugged_network_is_part_of_what_a_build_is_known_by(tmp_path, monkeypatch):

@@ -48,6 +48,8 @@ def test_core_works_without_torch_and_names_the_extra_that_is_missing(wheel, tmp
 
     assert "v3_large" in edgekit("recipes").stdout
     assert "reachable" in edgekit("devices").stdout
+    assert "There is no ledger at " in edgekit("report").stderr
+    run(programs / "python", "-c", "from edgekit.ledger import Ledger; Ledger.open().close()")
     assert "holds no result yet" in edgekit("report").stdout
     for command in (("inspect", "v3_large"), ("compile", "v3_large"), ("deploy", "v3_large", "--device", "host")):
         done = edgekit(*command)
