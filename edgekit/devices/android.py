@@ -11,10 +11,10 @@ from edgekit.devices.adb import AdbLink
 from edgekit.devices.base import Identity
 from edgekit.devices.link import closed_on_failure
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import RemoteDevice
+from edgekit.devices.remote import FOLDER, RemoteDevice
 from edgekit.errors import EdgekitError, FailureKind
 
-ROOT = "/data/local/tmp/edgekit"
+ROOT = f"/data/local/tmp/{FOLDER}"
 PROPERTY = re.compile(r"^\[(?P<name>[^]]*)\]: \[(?P<value>[^]]*)\]$", re.MULTILINE)
 TEMPERATURE = re.compile(
     r"Temperature\{mValue=(?P<celsius>[-\d.]+), mType=(?P<type>-?\d+), mName=(?P<name>[^,]*), mStatus=(?P<status>\d+)\}"
@@ -65,13 +65,13 @@ class Android(RemoteDevice):
     def identify(self) -> Identity:
         """Return serial, model, build fingerprint, and SoC, Android version, CPUs and memory."""
         speeds = self.speeds()
-        memory = self.check("grep MemTotal /proc/meminfo").split()
+        memory = self.check("grep MemTotal /proc/meminfo; true").split()
         facts = {
             "soc": self._told("ro.soc.model", "ro.board.platform", "ro.hardware"),
             "cpus": len(speeds) or int(self.check("grep -c ^processor /proc/cpuinfo; true").strip() or 0) or "unknown",
             "machine": self.machine,
             "clusters": {str(cpu): speed for cpu, speed in speeds.items()} or "unknown",
-            "memory_kb": int(memory[1]),
+            "memory_kb": int(memory[1]) if memory[1:] else "unknown",
             "android": self._told("ro.build.version.release"),
             "api_level": self._told("ro.build.version.sdk"),
             "emulated": self.profile.emulated or self._told("ro.kernel.qemu", "ro.boot.qemu") == "1",

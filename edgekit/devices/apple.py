@@ -16,7 +16,7 @@ from edgekit.devices.base import Identity
 from edgekit.devices.link import Link, closed_on_failure
 from edgekit.devices.local import LocalLink
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import DeviceWithPython
+from edgekit.devices.remote import FOLDER, DeviceWithPython
 from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import COREML_RUNNER
@@ -56,7 +56,7 @@ def _connected(kind: type[Kind], profile: DeviceProfile) -> Kind:
     link.connect()
     with closed_on_failure(link):
         home = link.shell("echo $HOME", 15).stdout.strip()
-        return kind(profile, link, f"{home}/Library/Caches/edgekit")
+        return kind(profile, link, f"{home}/Library/Caches/{FOLDER}")
 
 
 def _link(profile: DeviceProfile) -> Link:

@@ -43,7 +43,7 @@ class Host:
             "cpus": len(os.sched_getaffinity(0)),
             "machine": platform.machine(),
             "clusters": {str(cpu): speed for cpu, speed in speeds(CPUS).items()} or "unknown",
-            "emulated": False,
+            "emulated": self.profile.emulated,
         }
         return Identity(serial, model or "unknown", f"{platform.system()} {platform.release()}", facts)
 

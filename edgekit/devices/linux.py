@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.devices.base import Identity
 from edgekit.devices.link import closed_on_failure
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import DeviceWithPython
+from edgekit.devices.remote import FOLDER, DeviceWithPython
 from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
@@ -37,7 +37,7 @@ def connect(profile: DeviceProfile) -> LinuxBoard:
     link.connect()
     with closed_on_failure(link):
         home = link.shell("echo $HOME", 15).stdout.strip()
-        return LinuxBoard(profile, link, f"{home}/.cache/edgekit")
+        return LinuxBoard(profile, link, f"{home}/.cache/{FOLDER}")
 
 
 class LinuxBoard(DeviceWithPython):

@@ -1,8 +1,9 @@
 """A Unix system behind a link: files kept by their hash, programs that outlive a broken connection, nothing left behind.
 
 On the device everything of ours is in one folder: ``files/`` (kept by hash until `edgekit devices clean`), ``work/`` (a folder
-per program, gone when it has ended) and ``restore.sh`` (what undoes a preparation; there only while the device is prepared, or
-where the undoing has failed).
+per program, gone when it has ended), ``restore.sh`` (what undoes a preparation; there only while the device is prepared, or
+where the undoing has failed) and ``owner`` (which edgekit has prepared it: another computer's may, and then this one's conditions
+are gone).
 """
 
 from __future__ import annotations
@@ -39,18 +40,29 @@ SPARE_BYTES = 20_000_000
 """What must stay free on the device after a push."""
 FULL_BYTES = 1_000_000
 """A device with less is full, also where a failed file's length says that all of it has come: blocks are written later."""
+FOLDER = "edgekit-device"
+"""What edgekit's folder on a device is called; not as programs, clones and caches of people who use edgekit there."""
 LOGGER = logging.getLogger(__name__)
 LOST = {FailureKind.link_lost, FailureKind.offline}
 
+FULL = "No space left on the device"
 # A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
-# of this shell waits for the program's shell to be there.
-START = """mkdir -p {work} && cd {work} && trap '' HUP && {{ {detach}sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
+# of this shell waits for the program's shell to be there. Only who makes the folder starts the program: what is sent again after
+# the link broke finds it. Without what tells the program from others nothing is started: it could not be ended.
+START = """[ -z "{owner}" ] || [ "$(cat {root}/owner 2> /dev/null)" = "{owner}" ] || {{ echo taken; exit 0; }}
+mkdir -p {root}/work && cd {root}/work || exit 1
+if mkdir {name} 2> /dev/null; then cd {name} || exit 1
+echo room > room; [ -s room ] || {{ echo '{full}' >&2; exit 1; }}
+trap '' HUP && {{ {detach}sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
+else cd {name} || {{ echo '{full}' >&2; exit 1; }}; fi
 tries=0; while [ ! -f pid ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; [ -f pid ] && {boot_id}"""
-INNER = """{boot_id} > boot; {born} > born 2> /dev/null; echo $$ > pid
+INNER = """{boot_id} > boot; {born} > born 2> /dev/null; echo $$ > pid.part
+[ -s boot ] && [ -s pid.part ] && mv pid.part pid || exit 1
 {program} > out 2> err; echo $? > status.part; mv status.part status"""
-POLL = """{boot_id}; cd {work} 2> /dev/null || {{ echo gone; exit 0; }}
-if [ -f status ]; then cat status; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running
-elif [ -f status ]; then cat status; else echo gone; fi"""
+POLL = """{boot_id}; cd {work} 2> /dev/null || {{ echo taken; exit 0; }}
+told() {{ if [ -s status ]; then cat status; else echo full; fi; }}
+if [ -f status ]; then told; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running
+elif [ -f status ]; then told; else echo gone; fi"""
 BORN = "cut -d ' ' -f 22 /proc/{pid}/stat"
 """When a process was started; nothing where the system has no /proc."""
 END = """cd {root}/work 2> /dev/null || exit 0
@@ -81,7 +93,7 @@ class RemoteDevice(ABC):
 
     def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
         # Never a folder that the user named itself: all that is in ours goes with it.
-        root = f"{profile.folder.rstrip('/')}/edgekit" if profile.folder else root
+        root = f"{profile.folder.rstrip('/')}/{FOLDER}" if profile.folder else root
         if not re.fullmatch(r"/[\w./+@-]+", root):
             message = f"{profile.name} would keep edgekit's files in {root!r}, whose name a shell may take for something else."
             raise EdgekitError(
@@ -89,6 +101,8 @@ class RemoteDevice(ABC):
             )
         self.profile, self.link, self.root = profile, link, root
         self.prepared = False
+        self.refused: list[str] = []  # what of the preparation the device does not allow
+        self._owner = self._boot_id = ""  # since it was prepared
         # Folders in work/ of programs that run, or that could not be ended for want of a link.
         self._unended: set[str] = set()
         self.machine = self.check("uname -m").strip()
@@ -102,13 +116,14 @@ class RemoteDevice(ABC):
     def state(self) -> dict[str, Any]:
         """Return load, memory, temperature and clocks as they are now."""
         temperatures = [int(word) / 1000 for word in self.check(TEMPERATURES).split() if word.lstrip("-").isdigit()]
-        load, _, memory = self.check("cat /proc/loadavg; grep MemAvailable /proc/meminfo").partition("\n")
+        load, _, memory = self.check("cat /proc/loadavg; grep MemAvailable /proc/meminfo; true").partition("\n")
         available = memory.split()
         return {
             "load_average": float(load.split()[0]),
             "memory_available_kb": int(available[1]) if len(available) > 1 else "unknown",
             "temperature_c": max(temperatures, default="unknown"),
             "clock_rung": clock_rung(self.check(GOVERNORS).split()),
+            **({"not_prepared": self.refused} if self.refused else {}),
         }
 
     def timing_cpu(self) -> int | None:
@@ -133,19 +148,35 @@ class RemoteDevice(ABC):
     def prepare(self) -> None:
         """Undo what a killed edgekit left, then do what :meth:`preparation` says; how to undo it is on the device before.
 
-        EdgekitError where the undoing fails: how the device was found would be forgotten with the next preparation.
+        What the device refuses is left out, told, and part of its state. EdgekitError where the undoing fails: how the device was
+        found would be forgotten with the next preparation.
         """
         self.restore()
         pairs = self.preparation()
-        if pairs:
-            undo = "\n".join(undo for _, undo in reversed(pairs))
-            restore = f"{self.root}/restore.sh"
-            self.check(
-                f"mkdir -p {self.root} && printf %s {shlex.quote(undo)} > {restore}.part && mv {restore}.part {restore}"
-            )
+        self._owner, self.refused = secrets.token_hex(6), []
+        self._boot_id = self.check(
+            f"mkdir -p {self.root} && echo {self._owner} > {self.root}/owner && {self.boot_id}"
+        ).strip()
+        self._write_down([undo for _, undo in pairs])
         self.prepared = True  # also where not all of it is done
-        for do, _ in pairs:
-            self.check(do)
+        done = []
+        for do, undo in pairs:
+            answer = self.link.shell(do, COMMAND_SECONDS)
+            if answer.exit_status:
+                self.refused.append(f"`{do}`: {reason(f'{answer.stdout} {answer.stderr}'.strip())}")
+                LOGGER.warning("%s is measured without what it refuses: %s", self.profile.name, self.refused[-1])
+            else:
+                done.append(undo)
+        if self.refused:
+            self._write_down(done)
+
+    def _write_down(self, undos: Sequence[str]) -> None:
+        """Have the device keep how its preparation is undone, the last first."""
+        undo, restore = "\n".join(reversed(undos)), f"{self.root}/restore.sh"
+        if undos:
+            self.check(f"printf %s {shlex.quote(undo)} > {restore}.part && mv {restore}.part {restore}")
+        else:
+            self.check(f"rm -f {restore}")
 
     def restore(self) -> bool:
         """End programs and undo the preparation that an edgekit left, this one or one that was killed; say whether any was.
@@ -154,6 +185,7 @@ class RemoteDevice(ABC):
         """
         ended = self._end("*")
         undone = self._undo()
+        self.check(f"rm -f {self.root}/owner")
         self.prepared = False
         return ended or undone
 
@@ -179,15 +211,16 @@ class RemoteDevice(ABC):
         self.check(f"rm -rf {self.root}")
 
     def release(self) -> None:
-        """Restore the device and end the connection.
+        """Restore the device, unless another edgekit has it by now, and end the connection.
 
         Where that fails it is logged, for what was measured is measured: the next edgekit restores the device, or says why not.
         """
         try:
-            if self.prepared:
+            if self.prepared and self.check(f"cat {self.root}/owner 2> /dev/null; true").strip() == self._owner:
                 self.restore()
         except EdgekitError as error:
-            LOGGER.warning("%s %s", error.failure.message, error.failure.hint)
+            name, told = self.profile.name, f"{error.failure.message} {error.failure.hint}".strip()
+            LOGGER.warning("%s is left as it was prepared: %s Then: edgekit devices restore %s", name, told, name)
         finally:
             self.link.close()
 
@@ -238,18 +271,24 @@ class RemoteDevice(ABC):
         """Run a program apart from the connection: where that breaks, it is made anew and the program is found again.
 
         EdgekitError: ``timed_out`` after `timeout` seconds, ``link_lost`` where there is no way back to the device in time,
-        ``rebooted``, ``out_of_memory`` where the program vanished without an exit status. In each case the program is ended as
-        soon as the device can be reached.
+        ``rebooted`` (since it was prepared), ``device_busy`` where another edgekit has prepared it meanwhile, ``disk_full``,
+        ``out_of_memory`` where the program vanished without an exit status. In each case the program is ended as soon as the
+        device can be reached.
         """
-        work = f"{self.root}/work/{secrets.token_hex(6)}"
+        name = secrets.token_hex(6)
+        work = f"{self.root}/work/{name}"
         born = BORN.format(pid="$$")
         inner = INNER.format(program=shlex.join(arguments), boot_id=self.boot_id, born=born)
+        places = {"root": self.root, "owner": self._owner, "name": name, "full": FULL}
+        start = START.format(**places, inner=shlex.quote(inner), detach=self.detach, boot_id=self.boot_id)
         deadline = time.monotonic() + timeout
         self._end_programs()
         with self._ended(work):
-            boot_id = self.check(
-                START.format(work=work, inner=shlex.quote(inner), detach=self.detach, boot_id=self.boot_id)
-            ).strip()
+            boot_id = self._patiently(start, deadline).strip()
+            if boot_id == "taken":
+                self._taken()
+            if self.prepared and boot_id != self._boot_id:
+                self._rebooted()
             status = self._wait(work, boot_id, deadline, arguments, timeout)
             return Completed(status, self._text(f"{work}/out"), self._text(f"{work}/err"))
 
@@ -259,9 +298,13 @@ class RemoteDevice(ABC):
             words = self._patiently(POLL.format(work=work, boot_id=self.boot_id), deadline).split()
             if words[:1] != [boot_id]:
                 self._rebooted()
+            if words[1] == "taken":
+                self._taken()
+            name = f"{_program(arguments)} on {self.profile.name}"
+            if words[1] == "full":
+                raise self._disk_full(self._free() or 0, f"no status of {name} could be written", "measure")
             if words[1] not in {"running", "gone"}:
                 return int(words[1])
-            name = f"{Path(arguments[0]).name} on {self.profile.name}"
             if words[1] == "gone":
                 # Nobody but the system ends both, and what it ends programs for is memory.
                 message = f"{name} vanished without an exit status: the system killed it and what watched it."
@@ -303,6 +346,14 @@ class RemoteDevice(ABC):
             FailureKind.rebooted, "measure", f"{self.profile.name} rebooted while a program ran.", retriable=True
         )
 
+    def _taken(self) -> NoReturn:
+        """Leave the device to whom it belongs now: EdgekitError (``device_busy``)."""
+        self.prepared = False
+        message = f"Another edgekit has taken {self.profile.name} over, or restored it, since this one prepared it."
+        raise EdgekitError(
+            FailureKind.device_busy, "measure", message, "Let one computer at a time use it.", retriable=True
+        )
+
     @contextmanager
     def _ended(self, work: str) -> Iterator[None]:
         """End a program and remove its folder, however this ends; of a device that is out of reach before the next program.
@@ -334,8 +385,8 @@ class RemoteDevice(ABC):
             asked = command.splitlines()[0][:80]
             message = f"{self.profile.name} answered with status {done.exit_status} to `{asked}`: {reason(said)}"
             kind = FailureKind.disk_full if "No space left" in said else FailureKind.crashed
-            where = f"See whether edgekit may write to {self.profile.folder}, `folder` in the profile."
-            hint = where if self.profile.folder and asked.startswith("mkdir") else ""
+            where = f"See whether edgekit may write to {self.root}; another place is `folder` in the profile."
+            hint = where if asked.startswith("mkdir") else ""
             raise EdgekitError(kind, "device", message, hint, retriable=True)
         return done.stdout
 
@@ -364,10 +415,10 @@ class RemoteDevice(ABC):
         told = self.check(f"df -kP {self.root} | tail -n 1").split()
         return int(told[-3]) * 1024 if len(told) >= 5 and told[-3].isdigit() else None
 
-    def _disk_full(self, free: int, why: str) -> EdgekitError:
+    def _disk_full(self, free: int, why: str, stage: str = "push") -> EdgekitError:
         message = f"{self.profile.name} has {free / 1e6:.0f} MB free: {why}."
         hint = f"Make room, or remove edgekit's files: edgekit devices clean {self.profile.name}"
-        return EdgekitError(FailureKind.disk_full, "push", message, hint, retriable=True)
+        return EdgekitError(FailureKind.disk_full, stage, message, hint, retriable=True)
 
     def _send(self, path: Path, remote: str) -> None:
         """Send one file, check its hash there, and give it its name; what has come of a file that fails is removed."""
@@ -444,6 +495,12 @@ def reason(said: str) -> str:
     """Return what of a failed command's words says why: its lines that begin with "error", else its end."""
     errors = [line[:300] for line in said.splitlines() if line.lower().startswith("error")]
     return "\n".join(errors[-3:]) or said[-600:]
+
+
+def _program(arguments: Sequence[str]) -> str:
+    """Return the name of what a command runs; the capsule's loader stands before its runners."""
+    loaded = tuple(arguments[1:2]) == ("--library-path",)
+    return Path(arguments[3] if loaded else arguments[0]).name
 
 
 def parse_cpu_list(text: str) -> list[int]:

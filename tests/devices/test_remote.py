@@ -243,6 +243,67 @@ def test_a_reboot_during_a_run_is_told_and_the_device_is_prepared_again(there, p
         assert device.run(("echo", "again"), 30).stdout == "again\n"
 
 
+def test_a_reboot_between_two_programs_is_told_by_the_next_one(there, profile_of, monkeypatch):
+    with opened(profile_of(there)) as device:
+        device.prepare()
+        there.reboot()
+        with pytest.raises(EdgekitError) as raised:
+            device.run(("true",), 60)
+        assert kind_of(raised) == FailureKind.rebooted
+        assert device.prepared
+        assert device.run(("echo", "again"), 30).stdout == "again\n"
+        assert left(there, device) == []
+
+
+def test_what_another_computers_edgekit_prepared_is_left_to_it(there, profile_of):
+    with opened(profile_of(there)) as first, opened(profile_of(there)) as second:
+        first.prepare()
+        with (
+            pytest.raises(EdgekitError, match="Another edgekit has taken lab over") as raised,
+            meanwhile(there, second.prepare),
+        ):
+            first.run(("sleep", "98"), 30)
+        assert kind_of(raised) == FailureKind.device_busy
+        with pytest.raises(EdgekitError, match="Another edgekit"):
+            first.run(("true",), 30)
+        first.release()
+        assert second.run(("echo", "mine"), 30).stdout == "mine\n"
+        assert left(there, second) == []
+
+
+def test_a_disk_that_fills_while_a_program_runs_is_told_and_ends_nothing_else(there, profile_of):
+    with opened(profile_of(there)) as device:
+        with (
+            pytest.raises(EdgekitError, match="no status of sh on lab could be written") as raised,
+            meanwhile(there, there.fill_disk),
+        ):
+            device.run(SLEEP, 30)
+        assert kind_of(raised) == FailureKind.disk_full
+        there.free_disk()
+        there.fill_disk()  # again: the first program's folder has left room
+        with pytest.raises(EdgekitError) as raised:
+            device.run(("sleep", "97"), 30)
+        assert kind_of(raised) == FailureKind.disk_full
+        assert not any("sleep 97" in process for process in there.processes())
+        there.free_disk()
+        assert device.run(SLEEP, 30).stdout == "slept\n"
+        assert left(there, device) == []
+
+
+def test_what_a_phone_refuses_is_left_out_and_told(android, profile_of, caplog):
+    settings = android.path("/system/bin/settings").read_text()
+    refusing = "[ $1 = get ] && echo 3 && exit 0; echo 'SecurityException: no WRITE_SECURE_SETTINGS'; exit 255\n"
+    android.write("/system/bin/settings", f"#!/system/bin/sh\n{refusing}", mode=0o755)
+    with opened(profile_of(android)) as device:
+        device.prepare()
+        (refused,) = device.state()["not_prepared"]
+        assert "SecurityException: no WRITE_SECURE_SETTINGS" in refused
+        assert device.state()["clock_rung"] == "fixed-performance"
+    assert "is measured without what it refuses" in caplog.text
+    assert not android.path("/data/local/tmp/edgekit-device/restore.sh").exists()
+    android.write("/system/bin/settings", settings, mode=0o755)
+
+
 def test_revoked_keys_are_told(there, profile_of, impatient):
     profile = profile_of(there)
     with opened(profile):
@@ -346,7 +407,7 @@ def test_a_folder_that_the_user_names_keeps_what_is_in_it(there, profile_of):
         device.run(("true",), 30)
         device.clean()
     assert [file for file in there.files(place) if file.endswith("thesis")]
-    assert not there.path(f"{place}/edgekit").exists()
+    assert not there.path(f"{place}/edgekit-device").exists()
 
 
 def test_a_folder_whose_name_a_shell_would_split_is_refused():
@@ -440,4 +501,4 @@ def test_a_folder_that_cannot_be_made_points_to_the_profile(there, profile_of, t
     with opened(profile_of(there, folder="/nonexistent/x")) as device:
         with pytest.raises(EdgekitError, match=r"(Permission denied|Read-only)") as raised:
             device.push(tmp_path / "file")
-        assert "/nonexistent/x, `folder` in the profile" in raised.value.failure.hint
+        assert "/nonexistent/x/edgekit-device; another place is `folder`" in raised.value.failure.hint

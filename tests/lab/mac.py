@@ -43,7 +43,7 @@ class MacLab(BoardLab):
     @property
     def root(self) -> str:
         """Where edgekit keeps what it has there."""
-        return f"{self.disk}/Library/Caches/edgekit"
+        return f"{self.disk}/Library/Caches/edgekit-device"
 
     def attach(self, *phones: dict[str, object]) -> None:
         """Be attached to these phones and no others."""
