@@ -91,11 +91,13 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
     from edgekit.devices.profile import load_profile
     from edgekit.devices.remote import DeviceWithPython
     from edgekit.errors import UsageError
+    from edgekit.pipeline.turns import timing
 
     with opened(load_profile(name, device_overrides)) as device:
         if not isinstance(device, DeviceWithPython):
             raise UsageError(f"{name} is neither a Linux board nor a Mac.", "Others need no setup.")
-        click.echo(device.setup().rstrip())
+        with timing(device, tell):
+            click.echo(device.setup().rstrip())
 
 
 @command.command()

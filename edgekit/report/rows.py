@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +35,16 @@ class Row:
     def name(self) -> str:
         """For people: recipe, variant and target; what a run's own failure does not have is left out."""
         return " ".join(part for part in (self.recipe, self.variant, self.target) if part)
+
+    @property
+    def emulated(self) -> bool | None:
+        """Whether it was measured on an emulated device; None where it was not measured."""
+        return bool(self.conditions.get("emulated")) if self.conditions else None
+
+    @property
+    def clock_rung(self) -> str | None:
+        """How the clocks were held while it was measured; None where it was not."""
+        return str(self.conditions["before"].get("clock_rung", "unknown")) if self.conditions else None
 
     @property
     def precision(self) -> str:
@@ -72,6 +83,18 @@ class Row:
         if self.failure:
             return FailureKind(self.failure.failure.kind).label
         return self.verdict or "compiled only"
+
+
+def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows apart whose latencies share no table: emulated ones, and those of clocks that were held otherwise.
+
+    Heading -> rows, without a heading where all may stand together. Sources: docs/architecture.md.
+    """
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        measured = "Emulated devices" if row.emulated else f"Clocks: {row.clock_rung}"
+        parts.setdefault("Not measured" if row.emulated is None else measured, []).append(row)
+    return parts if len(parts.keys() - {"Not measured"}) > 1 else {"": list(rows)}
 
 
 def rows_of(ledger: Ledger, run_id: str | None = None) -> list[Row]:

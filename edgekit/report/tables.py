@@ -17,7 +17,7 @@ from edgekit.backends.parity import agreement
 from edgekit.published import PHONES, Figure
 from edgekit.report.document import RatioEntry
 from edgekit.report.fitting import fill
-from edgekit.report.rows import Row
+from edgekit.report.rows import Row, comparable
 
 DASH = "–"  # noqa: RUF001  (an en dash: the sign for "not known" in printed tables)
 PUBLISHED_ACCURACY = ("accuracy_published_low", "accuracy_published_high", "accuracy_metric")
@@ -45,7 +45,15 @@ def csv(rows: Sequence[Row]) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Return the table as Markdown, with its footnotes."""
+    """Return the table as Markdown, with its footnotes; several tables where latencies are not to be compared."""
+    if not rows:
+        return "The ledger holds no result yet; `edgekit deploy recipes/v3_large.yaml --device host` makes one.\n"
+    parts = comparable(rows).items()
+    tables = [f"### {heading}\n\n{_markdown(own)}" if heading else _markdown(own) for heading, own in parts]
+    return "\n\n".join(tables) + "\n\n" + "".join(f"- {note}\n" for note in notes(rows))
+
+
+def _markdown(rows: Sequence[Row]) -> str:
     cells = [
         {
             "Recipe": f"{row.recipe} {row.variant}",
@@ -66,8 +74,6 @@ def markdown(rows: Sequence[Row]) -> str:
         }
         for row in rows
     ]
-    if not cells:
-        return "The ledger holds no result yet; `edgekit deploy recipes/v3_large.yaml --device host` makes one.\n"
     numeric = {
         "Params, M (counted)",
         "MAdds, M (counted)",
@@ -77,16 +83,28 @@ def markdown(rows: Sequence[Row]) -> str:
     import pandas as pd
 
     align = ["right" if key in numeric else "left" for key in cells[0]]
-    table = pd.DataFrame(cells).to_markdown(index=False, colalign=align, disable_numparse=True)
-    return f"{table}\n\n" + "".join(f"- {note}\n" for note in notes(rows))
+    return str(pd.DataFrame(cells).to_markdown(index=False, colalign=align, disable_numparse=True))
 
 
 def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str, width: int) -> RenderableType:
-    """Return the table and its footnotes for a terminal `width` columns wide.
+    """Return the table, or tables, and the footnotes for a terminal `width` columns wide.
 
     What does not fit is left out from the right and named; what was measured is never cut. What other sources print is in the
     Markdown only.
     """
+    tables, omitted = [], dict[str, None]()
+    for heading, own in comparable(rows).items():
+        table = Table(title=f"{title}: {heading}" if heading else title, title_justify="left", title_style="bold")
+        omitted |= dict.fromkeys(_fill(table, own, width))
+        tables.append(table)
+    below = [*notes(rows, elsewhere=False), *ratio_lines(ratios)]
+    if omitted:
+        below.append(f"No room here for: {', '.join(omitted)}; `edgekit report` has everything.")
+    return Group(*tables, *(Text(f"- {line}") for line in below))
+
+
+def _fill(table: Table, rows: Sequence[Row], width: int) -> list[str]:
+    """Fill a terminal's table and return what it has no room for."""
     several = len({(row.recipe, row.variant) for row in rows}) > 1
     columns = {
         **({"recipe": [Text(f"{row.recipe} {row.variant}") for row in rows]} if several else {}),
@@ -98,12 +116,7 @@ def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str, widt
         "size,\nMB": [Text(_megabytes(row), justify="right") for row in rows],
         **{f"{phone}, ms\npublished": [Text(_paper(row, phone), justify="right") for row in rows] for phone in PHONES},
     }
-    table = Table(title=title, title_justify="left", title_style="bold")
-    omitted = [heading.splitlines()[0].partition(",")[0] for heading in fill(table, columns, width, always=3 + several)]
-    below = [*notes(rows, elsewhere=False), *ratio_lines(ratios)]
-    if omitted:
-        below.append(f"No room here for: {', '.join(omitted)}; `edgekit report` has everything.")
-    return Group(table, *(Text(f"- {line}") for line in below))
+    return [heading.splitlines()[0].partition(",")[0] for heading in fill(table, columns, width, always=3 + several)]
 
 
 def _style(row: Row) -> str:
@@ -258,6 +271,8 @@ def _record(row: Row) -> dict[str, Any]:
         "target": row.target,
         "device": row.device,
         "protocol": row.protocol,
+        "emulated": row.emulated,
+        "clock_rung": row.clock_rung,
         "status": row.status,
         "result": row.result,
         "evidence": row.evidence,

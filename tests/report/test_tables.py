@@ -1,4 +1,5 @@
 import io
+import re
 
 import pandas as pd
 import pytest
@@ -124,6 +125,22 @@ def test_the_markdown_says_what_is_measured_derived_and_published(ledger, run):
         "a chip",
     ):
         assert note in text
+
+
+def test_what_is_not_to_be_compared_shares_no_table(ledger, run):
+    measure(ledger, run, "executorch/xnnpack/int8", 9.0, emulated=True)
+    measure(ledger, run, "executorch/xnnpack/fp32", 3.0, before={"clock_rung": "fixed-performance"})
+    rows = rows_of(ledger, run)
+    parts = re.split(r"^### (.*)$", markdown(rows), flags=re.MULTILINE)[1:]
+    tables = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert list(tables) == ["Not measured", "Clocks: fixed-performance", "Emulated devices", "Clocks: unknown"]
+    assert "9.10" in tables["Emulated devices"]
+    assert "9.10" not in "".join(text for heading, text in tables.items() if heading != "Emulated devices")
+    output = Console(file=io.StringIO(), width=170)
+    output.print(terminal(rows, [], "title", 170))
+    assert "title: Emulated devices" in output.file.getvalue()
+    table = pd.read_csv(io.StringIO(csv(rows))).set_index("target")
+    assert list(table.loc[["executorch/xnnpack/int8", "tflite/xnnpack/int8"], "emulated"]) == [True, False]
 
 
 def test_the_csv_has_plain_numbers(ledger, run):
