@@ -17,6 +17,7 @@ from edgekit.measure.protocol import PROTOCOLS
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, build_artifacts, start_run
 from edgekit.pipeline.plan import Sweep
+from edgekit.pipeline.turns import timing
 from edgekit.recipe import load_recipe
 from edgekit.runners import infer
 
@@ -274,3 +275,13 @@ def test_devices_check_goes_the_whole_way_and_names_the_first_thing_that_fails(
     done = edgekit("devices", "check", tmp_path / "lab.yaml")
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("FAIL  files: disk full: ")
+
+
+def test_a_setup_waits_for_whoever_is_timing_on_the_board(board, profile_of, tmp_path):
+    profile = profile_of(board)
+    (tmp_path / "lab.yaml").write_text(profile.model_dump_json(exclude_none=True))
+    with opened(profile) as device, timing(device, print):
+        command = [sys.executable, "-m", "edgekit", "devices", "setup", tmp_path / "lab.yaml"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waiting:
+            assert waiting.stderr.readline() == "Waiting for another edgekit that is at work on lab.\n"
+            waiting.kill()
