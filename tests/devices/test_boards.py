@@ -91,3 +91,23 @@ def test_a_board_of_other_algorithms_is_told(board, refused):
     failure = refused(board)
     assert failure.kind == FailureKind.unsupported_device
     assert "no algorithm in common" in failure.message
+
+
+def test_what_a_board_does_not_tell_is_unknown(board, profile_of):
+    board.path("/etc/os-release").unlink()
+    board.run("echo > /meminfo; for file in meminfo cpuinfo; do mount --bind /meminfo /proc/$file; done")
+    with opened(profile_of(board)) as device:
+        identity = device.identify()
+    assert identity.os_build.startswith("unknown, Linux ")
+    assert [identity.facts[key] for key in ("soc", "cpus", "memory_kb")] == ["unknown"] * 3
+
+
+@pytest.mark.parametrize("key", ["model", "serial"])
+def test_another_board_than_the_profiles_is_refused(board, profile_of, refused, key):
+    with opened(profile_of(board)) as device:
+        itself = getattr(device.identify(), key)
+    failure = refused(board, **{key: "another"})
+    assert failure.kind == FailureKind.unsupported_device
+    assert f"is for the {key} 'another', and what SSH (" in failure.message
+    assert itself in failure.message
+    open_device(profile_of(board, **{key: itself})).release()
