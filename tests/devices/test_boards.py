@@ -38,6 +38,15 @@ def test_what_login_files_print_is_no_answer(board, profile_of, file):
     assert file.with_name("back").read_text() == "content"
 
 
+def test_a_local_folder_that_is_missing_is_no_matter_of_the_link(board, profile_of, file):
+    with opened(profile_of(board)) as device:
+        there = device.push(file)
+        with pytest.raises(FileNotFoundError):
+            device.link.fetch(there, file.with_name("nowhere") / "back", 10)
+        with pytest.raises(FileNotFoundError):
+            device.link.send(file.with_name("nothing"), f"{device.root}/nothing", 10)
+
+
 def test_an_sftp_server_that_a_login_file_disturbs_is_told(board, refused, file):
     board.configure(SSHD.replace("internal-sftp", "/usr/lib/openssh/sftp-server"))
     board.write(f"{board.disk}/.bashrc", "echo Welcome\n", owner=USER_ID)
