@@ -120,3 +120,11 @@ def test_another_board_than_the_profiles_is_refused(board, profile_of, refused, 
     assert f"is for the {key} 'another', and what SSH (" in failure.message
     assert itself in failure.message
     open_device(profile_of(board, **{key: itself})).release()
+
+
+def test_a_setup_without_internet_says_that_it_lacks_it(board, refused):
+    board.write(f"{board.disk}/.config/pip/pip.conf", "[global]\nretries = 1\ntimeout = 2\n")
+    failure = refused(board, lambda device: device.setup())
+    assert "Temporary failure in name resolution" in failure.message
+    assert "No matching distribution found for ai-edge-litert" in failure.message
+    assert "pip needs internet on lab, or an index" in failure.hint

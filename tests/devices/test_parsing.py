@@ -49,6 +49,9 @@ def test_the_battery_is_read_and_unknown_where_it_is_silent():
 def test_of_a_failed_command_the_reason_is_kept():
     pip = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left\n" + 20 * "\nWARNING: retrying"
     assert reason(pip) == pip.splitlines()[0]
+    retried = "WARNING: Retrying (Retry(total={})) after connection broken by 'Temporary failure in name resolution'"
+    offline = "\n".join([retried.format(1), retried.format(0), "ERROR: No matching distribution found for x"])
+    assert reason(offline) == offline.partition("\n")[2]
     debian = "The virtual environment was not created successfully because ensurepip is not\navailable." + 300 * "."
     assert reason(debian) == debian
 
