@@ -128,11 +128,13 @@ def load_profile(name: str, overrides: tuple[str, ...] = ()) -> DeviceProfile:
     prefix = load_document(DeviceProfile, path).environment
     variables = [(key, prefix + key.upper()) for key in ADDRESS]
     given = [
-        Override(f"{key}={value if key == 'port' else _quoted(value)}", f"{variable}={value}")
+        Override(_as_text(f"{key}={value}"), f"{variable}={value}")
         for key, variable in variables
         if (value := os.environ.get(variable))
     ]
-    return load_document(DeviceProfile, path, given + [Override(one, f"--device-set {one}") for one in overrides])
+    return load_document(
+        DeviceProfile, path, given + [Override(_as_text(one), f"--device-set {one}") for one in overrides]
+    )
 
 
 def known_profiles() -> dict[str, Path]:
@@ -140,6 +142,10 @@ def known_profiles() -> dict[str, Path]:
     return known_documents("device_profiles", "EDGEKIT_PROFILES")
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
+def _as_text(override: str) -> str:
+    """Return ``key=value`` with the value of an address, but for the port, as YAML writes text: a serial may be all digits."""
+    key, _, value = override.partition("=")
+    if key not in ADDRESS or key == "port" or value in {"", "null"} or value[0] in "'\"":
+        return override
+    escaped = value.replace("'", "''")
+    return f"{key}='{escaped}'"
