@@ -85,7 +85,9 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
 def setup(name: str, device_overrides: tuple[str, ...]) -> None:
     """Make a device's own Python environment with the runtime that it can take.
 
-    Macs need one (coremltools), boards where their profile says `runner: python` (TFLite). Example: edgekit devices setup mac
+    Macs need one (coremltools), and boards whose profile says `runner: python` or has a tool `benchmark_litert_model` (TFLite).
+
+    Example: edgekit devices setup mac
     """
     from edgekit.devices.base import opened
     from edgekit.devices.profile import load_profile
