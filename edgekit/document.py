@@ -156,7 +156,10 @@ def _parse(path: Path) -> CommentedMap:
         content = YAML().load(text)
     except RecursionError as error:
         raise UsageError(f"{path} is nested too deeply.", kind=FailureKind.recipe) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        message = f"{path} is no recipe or device profile: it is not text in UTF-8 ({error.reason})."
+        raise UsageError(message, "Name another file, or write this one in UTF-8.", FailureKind.recipe) from error
+    except OSError as error:
         raise UsageError(f"{path} cannot be read: {error}.", kind=FailureKind.recipe) from error
     except (YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None

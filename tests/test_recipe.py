@@ -161,7 +161,7 @@ def test_recipes_are_looked_up_in_named_folders(write, tmp_path, monkeypatch):
 def test_a_file_that_is_no_text_is_an_error(tmp_path):
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="is no recipe or device profile: it is not text"):
         load_recipe(str(path))
 
 

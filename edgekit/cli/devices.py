@@ -62,7 +62,7 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
     Example: edgekit devices check pixel
     """
     from edgekit.devices.profile import load_profile
-    from edgekit.errors import EdgekitError, ExitCode
+    from edgekit.errors import EdgekitError, ExitCode, FailureKind
     from edgekit.pipeline.checking import check_device
 
     with closing(check_device(load_profile(name, device_overrides), tell)) as steps:
@@ -75,7 +75,7 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
                 told = f"{step.name}: {failure.kind.label}: {failure.message} {failure.hint}"
                 click.echo(f"{'skip' if skipped else 'FAIL'}  {told}".rstrip())
                 if not skipped:
-                    return ExitCode.failure
+                    return ExitCode.usage if failure.kind is FailureKind.usage else ExitCode.failure
     return ExitCode.done
 
 
@@ -85,7 +85,9 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
 def setup(name: str, device_overrides: tuple[str, ...]) -> None:
     """Make a device's own Python environment with the runtime that it can take.
 
-    Macs need one (coremltools), boards where their profile says `runner: python` (TFLite). Example: edgekit devices setup mac
+    Macs need one (coremltools), and boards whose profile says `runner: python` or has a tool `benchmark_litert_model` (TFLite).
+
+    Example: edgekit devices setup mac
     """
     from edgekit.devices.base import opened
     from edgekit.devices.profile import load_profile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,8 @@ def command(
             raise UsageError("These options are for profiling a recipe.", "Say on which device: --device NAME")
         document = read_profile(file)
     else:
+        if output is not None:
+            _check_output(output)
         with temporary_folder() as folder:
             dump = output or Path(folder) / "operators.etdp"
             _profile(str(file), overrides, target, device, device_overrides, dump)
@@ -69,6 +72,18 @@ def command(
     console().print(
         f"Mean of {runs} in {document.profiler}: {document.mean_ms:.3f} ms, profiler included: no latency of the model."
     )
+
+
+def _check_output(output: Path) -> None:
+    """UsageError for a file that cannot be written: told now, and not after the whole pass."""
+    from edgekit.errors import UsageError
+
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder.", "Name a file in it: --output FILE")
+    if not output.parent.is_dir():
+        raise UsageError(f"There is no folder {output.parent} to write {output.name} to.", "Make it, or name another.")
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise UsageError(f"{output} cannot be written: you may not.", "Name another file with --output.")
 
 
 def _profile(

@@ -83,21 +83,34 @@ class AdbLink:
         self.device = device
 
     def shell(self, command: str, timeout: float) -> Completed:
-        """Run a command by adb's exec service, which is no terminal; its two outputs are one, and a nonce tells its status."""
+        """Run a command by adb's exec service, which is no terminal; its two outputs are one, and a nonce tells its status.
+
+        EdgekitError (``timed_out``) for a command that is not over in time on a phone that answers others meanwhile.
+        """
+        from adb_shell import exceptions
+
         nonce = f"edgekit-{secrets.token_hex(8)}="
         with self._broken(), self._told():
-            assert self.device
-            said: bytes = self.device.exec_out(
-                f"( {command}\n) 2>&1; echo {nonce}$?",
-                transport_timeout_s=timeout,
-                read_timeout_s=timeout,
-                timeout_s=timeout,
-                decode=False,
-            )
+            try:
+                said = self._said(f"( {command}\n) 2>&1; echo {nonce}$?", timeout)
+            except (exceptions.TcpTimeoutException, exceptions.AdbTimeoutError, exceptions.UsbReadFailedError) as error:
+                self._said("true", CONNECT_SECONDS)  # else it is the link
+                raise self._hanging(command, timeout) from error
             output, found, status = said.decode(errors="replace").rpartition(nonce)
             if not found:
                 raise EOFError("it ended in the middle of an answer")
         return Completed(int(status), output, "")
+
+    def _said(self, command: str, timeout: float) -> bytes:
+        assert self.device
+        seconds = {"transport_timeout_s": timeout, "read_timeout_s": timeout, "timeout_s": timeout}
+        said: bytes = self.device.exec_out(command, **seconds, decode=False)
+        return said
+
+    def _hanging(self, command: str, timeout: float) -> EdgekitError:
+        message = f"{self.profile.name} was not done after {timeout:.0f} s with `{command.splitlines()[0][:80]}`."
+        hint = "It answers other commands, so this one hangs: restart the phone where that stays so."
+        return EdgekitError(FailureKind.timed_out, "device", message, hint, retriable=True)
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
         """Push a file."""
@@ -208,8 +221,22 @@ class AdbLink:
             if name == "USBErrorBusy":
                 hint = "Stop what holds it, mostly an adb server: adb kill-server"
                 raise self._failed(FailureKind.device_busy, "another program holds the USB device", hint) from error
+            if isinstance(error, exceptions.InvalidCommandError) and self.profile.host and self.device is None:
+                raise self._no_adbd(error) from error
             why = "its answer cannot be read" if isinstance(error, MISREAD) else str(error) or name
             raise self._failed(FailureKind.offline, why, hint) from error
+
+    def _no_adbd(self, error: Exception) -> EdgekitError:
+        """Return the error of a port whose first words are none of adb's that edgekit knows."""
+        if "STLS" not in str(error):
+            why, hint = "what listens there is no adbd", "Check host and port; a phone listens after: adb tcpip 5555"
+            return self._failed(FailureKind.offline, why, hint)
+        why = "this is the port of wireless debugging, whose encryption edgekit does not speak"
+        hint = (
+            f"Have the phone open one that it speaks: adb connect {self.profile.host}:{self.port} && adb tcpip 5555; "
+            "then give --device-set port=5555"
+        )
+        return self._failed(FailureKind.offline, why, hint)
 
     def _failed(self, kind: FailureKind, why: str, hint: str) -> EdgekitError:
         return link.unreachable(self.profile, self.where, kind, why, hint)

@@ -17,7 +17,7 @@ from edgekit.errors import EdgekitError, FailureKind
 ROOT = f"/data/local/tmp/{FOLDER}"
 PROPERTY = re.compile(r"^\[(?P<name>[^]]*)\]: \[(?P<value>[^]]*)\]$", re.MULTILINE)
 TEMPERATURE = re.compile(
-    r"Temperature\{mValue=(?P<celsius>[-\d.]+), mType=(?P<type>-?\d+), mName=(?P<name>[^,]*), mStatus=(?P<status>\d+)\}"
+    r"Temperature\{mValue=(?P<celsius>-?\d+(?:\.\d+)?), mType=(?P<type>-?\d+), mName=(?P<name>[^,]*), mStatus=(?P<status>\d+)\}"
 )
 CHARGING = {"2": "charging", "3": "discharging", "4": "not charging", "5": "full"}
 """BatteryManager's constants."""
@@ -129,7 +129,8 @@ def parse_thermal(text: str) -> Thermal:
     """Read ``dumpsys thermalservice``: what the sensors report now where the phone tells that, else what they reported last."""
     status = re.search(r"^Thermal Status: (\d+)$", text, re.MULTILINE)
     cached, _, current = text.partition("Current temperatures from HAL:")
-    values = [float(found["celsius"]) for found in TEMPERATURE.finditer(current or cached)]
+    found = list(TEMPERATURE.finditer(current)) or TEMPERATURE.finditer(cached)
+    values = [float(one["celsius"]) for one in found]
     return Thermal(int(status[1]) if status else None, max(values, default=None))
 
 
@@ -148,6 +149,6 @@ def parse_battery(text: str) -> dict[str, Any]:
 def _address(serial: str) -> dict[str, Any]:
     """Return what of a profile adb's name for a phone stands for."""
     found = re.fullmatch(r"\[?(?P<host>[^]]+)\]?:(?P<port>\d+)", serial)
-    if found and int(found["port"]) < 65536:
+    if found and 0 < int(found["port"]) < 65536:
         return {"host": found["host"], "port": int(found["port"])}
     return {"serial": serial}

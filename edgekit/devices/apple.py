@@ -12,29 +12,33 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from edgekit.devices.base import Identity
+from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
 from edgekit.devices.link import Link, closed_on_failure
 from edgekit.devices.local import LocalLink
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import FOLDER, DeviceWithPython
+from edgekit.devices.remote import COMMAND_SECONDS, FOLDER, DeviceWithPython, reason
 from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import COREML_RUNNER
 
 COREMLTOOLS = "'coremltools>=9,<10'"
 IDENTITY = """echo "model:$(sysctl -n hw.model)"; echo "soc:$(sysctl -n machdep.cpu.brand_string)"
-echo "cpus:$(sysctl -n hw.logicalcpu)"; echo "memory:$(sysctl -n hw.memsize)"
+echo "cpus:$(sysctl -n hw.logicalcpu)"; echo "memory_kb:$(expr "$(sysctl -n hw.memsize)" / 1024)"
 echo "system:$(sw_vers -productName) $(sw_vers -productVersion) ($(sw_vers -buildVersion))"
 echo "serial:$(ioreg -rd1 -c IOPlatformExpertDevice | sed -n 's/.*"IOPlatformSerialNumber" = "\\(.*\\)"/\\1/p')" """
-PHONES = """list=$(mktemp) && xcrun devicectl list devices -j "$list" > /dev/null && cat "$list"
+LIST_PHONES = "xcrun devicectl list devices"
+PHONES = f"""list=$(mktemp) && {LIST_PHONES} -j "$list" > /dev/null && cat "$list"
 status=$?; rm -f "$list"; exit $status"""
 
 Kind = TypeVar("Kind", bound="Mac")
 
 
 def connect_mac(profile: DeviceProfile) -> Mac:
-    """Reach the Mac: over SSH where the profile has a host, else this computer; EdgekitError (``needs_mac``) where it is none."""
-    return _connected(Mac, profile)
+    """Reach the Mac: over SSH where the profile has a host, else this computer.
+
+    EdgekitError: ``needs_mac`` where this computer is none, ``unsupported_device`` where the host is none, or another Mac.
+    """
+    return _connected(Mac, profile, "model", "serial")
 
 
 def connect_iphone(profile: DeviceProfile) -> IPhone:
@@ -48,15 +52,22 @@ def connect_iphone(profile: DeviceProfile) -> IPhone:
         )
         hint = "Remove `tools` from the profile, or time the Mac by a profile of its own."
         raise EdgekitError(FailureKind.usage, "reach", message, hint)
-    return _connected(IPhone, profile)
+    return _connected(IPhone, profile, "model")  # its serial has chosen it
 
 
-def _connected(kind: type[Kind], profile: DeviceProfile) -> Kind:
+def _connected(kind: type[Kind], profile: DeviceProfile, *keys: str) -> Kind:
+    """Reach the Mac, and compare the profile's `keys` with what the device calls itself."""
     link = _link(profile)
     link.connect()
     with closed_on_failure(link):
-        home = link.shell("echo $HOME", 15).stdout.strip()
-        return kind(profile, link, f"{home}/Library/Caches/{FOLDER}")
+        system, _, home = link.shell("uname -s; echo $HOME", 15).stdout.strip().partition("\n")
+        if system != "Darwin":
+            message = f"{profile.name} is for a Mac, and what {link.where} leads to runs {system}."
+            hint = "Correct `host` in the profile; the `kind` of a Linux board is `linux`."
+            raise EdgekitError(FailureKind.unsupported_device, "reach", message, hint)
+        device = kind(profile, link, f"{home}/Library/Caches/{FOLDER}")
+        check_identity(device, link.where, *keys)
+        return device
 
 
 def _link(profile: DeviceProfile) -> Link:
@@ -82,15 +93,15 @@ class Mac(DeviceWithPython):
 
     def identify(self) -> Identity:
         """Return serial number, model, macOS; processor and memory."""
-        told = dict(line.split(":", 1) for line in self.check(IDENTITY).splitlines())
+        told = told_facts(self.check(IDENTITY))
         facts = {
-            "soc": told["soc"] or "unknown",
-            "cpus": int(told["cpus"]),
+            "soc": told.get("soc", "unknown"),
+            "cpus": whole_number(told.get("cpus", "")),
             "machine": self.machine,
-            "memory_kb": int(told["memory"]) // 1024,
+            "memory_kb": whole_number(told.get("memory_kb", "")),
             "emulated": self.profile.emulated,
         }
-        return Identity(told["serial"] or "unknown", told["model"] or "unknown", told["system"], facts)
+        return Identity(told.get("serial", "unknown"), told.get("model", "unknown"), told["system"], facts)
 
     def timing_cpu(self) -> int | None:
         """Return None: macOS lets nobody choose."""
@@ -98,8 +109,9 @@ class Mac(DeviceWithPython):
 
     def state(self) -> dict[str, Any]:
         """Return load, the limit that heat sets to the processor's speed, and battery; temperatures are for root only."""
+        loads = re.findall(r"[\d.]+", self.check("sysctl -n vm.loadavg"))
         return {
-            "load_average": float(re.findall(r"[\d.]+", self.check("sysctl -n vm.loadavg"))[0]),
+            "load_average": float(loads[0]) if loads else "unknown",
             "temperature_c": "unknown",
             "clock_rung": "free-running",
             **parse_pmset(self.check("pmset -g therm; pmset -g batt")),
@@ -122,11 +134,29 @@ class IPhone(Mac):
 
     def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
         super().__init__(profile, link, root)
-        self.phone = _chosen(profile, parse_phones(self.check(PHONES)))
+        self.phone = _chosen(profile, self._phones())
+
+    def _phones(self) -> list[dict[str, Any]]:
+        """Return the iPhones that are connected; EdgekitError (``missing_extra``) where Xcode's devicectl does not tell them."""
+        done = self.link.shell(PHONES, COMMAND_SECONDS)
+        try:
+            if done.exit_status == 0:
+                return parse_phones(done.stdout)
+        except ValueError as error:
+            raise self._unlisted(f"what it tells cannot be read: {error}") from error
+        raise self._unlisted(reason(f"{done.stdout}\n{done.stderr}".strip()))
+
+    def _unlisted(self, why: str) -> EdgekitError:
+        message = f"The Mac of {self.profile.name} lists no phones: {why}"
+        hint = (
+            f"See on the Mac what `{LIST_PHONES}` says. devicectl is one of Xcode's command line tools, from Xcode 15 on: "
+            "install Xcode, open it once, and choose it (sudo xcode-select -s /Applications/Xcode.app)."
+        )
+        return EdgekitError(FailureKind.missing_extra, "reach", message, hint, retriable=True)
 
     def identify(self) -> Identity:
         """Return the phone's UDID, model and iOS, as Xcode's devicectl tells them."""
-        hardware, properties = self.phone["hardwareProperties"], self.phone["deviceProperties"]
+        hardware, properties = self.phone["hardwareProperties"], self.phone.get("deviceProperties", {})
         facts = {
             "soc": hardware.get("cpuType", {}).get("name", "unknown"),
             "machine": hardware.get("productType", "unknown"),
@@ -153,14 +183,22 @@ class IPhone(Mac):
 
 
 def parse_phones(text: str) -> list[dict[str, Any]]:
-    """Return the iPhones that are connected, from ``devicectl list devices -j``."""
-    devices = json.loads(text)["result"]["devices"]
-    return [
-        one
-        for one in devices
-        if one["hardwareProperties"].get("deviceType", "").lower() == "iphone"
-        and one["connectionProperties"].get("tunnelState") == "connected"
-    ]
+    """Return the iPhones that are connected, from ``devicectl list devices -j``; ValueError for what is no list of devices."""
+    try:
+        devices = json.loads(text)["result"]["devices"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(text.strip()[:300] or "it is empty") from error
+    return [one for one in devices if _is_connected_iphone(one)]
+
+
+def _is_connected_iphone(device: dict[str, Any]) -> bool:
+    """Say so; of devices that were paired once and are elsewhere devicectl may tell next to nothing."""
+    hardware = device.get("hardwareProperties", {})
+    return (
+        hardware.get("deviceType", "").lower() == "iphone"
+        and "udid" in hardware
+        and device.get("connectionProperties", {}).get("tunnelState") == "connected"
+    )
 
 
 def parse_pmset(text: str) -> dict[str, Any]:
@@ -179,10 +217,14 @@ def parse_pmset(text: str) -> dict[str, Any]:
 
 def _chosen(profile: DeviceProfile, phones: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the phone of the profile's `serial`, or the only one."""
-    wanted = [one for one in phones if profile.serial in {None, one["hardwareProperties"]["udid"], one["identifier"]}]
+    wanted = [
+        one for one in phones if profile.serial in {None, one["hardwareProperties"]["udid"], one.get("identifier")}
+    ]
     if len(wanted) == 1:
         return wanted[0]
-    named = ", ".join(f"{one['deviceProperties'].get('name')} ({one['hardwareProperties']['udid']})" for one in phones)
+    named = ", ".join(
+        f"{one.get('deviceProperties', {}).get('name')} ({one['hardwareProperties']['udid']})" for one in phones
+    )
     if wanted:
         message = f"{len(wanted)} iPhones are connected: {named}."
         hint = "Choose one: --device-set serial=UDID"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import UsageError
+from edgekit.errors import EdgekitError, FailureKind, UsageError
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,20 @@ class Identity:
     def hash(self) -> str:
         """What the ledger knows the device by: a hash of serial, model and OS build."""
         return hashlib.sha256(json.dumps([self.serial, self.model, self.os_build]).encode()).hexdigest()[:16]
+
+
+def told_facts(text: str) -> dict[str, str]:
+    """Return what a device tells in lines of ``key:value``: the first value of each key, and no key without one."""
+    facts: dict[str, str] = {}
+    for key, _, value in (line.partition(":") for line in text.splitlines()):
+        if value.strip():
+            facts.setdefault(key, value.strip())
+    return facts
+
+
+def whole_number(text: str) -> int | str:
+    """Return the number that a device tells, ``unknown`` where it tells another thing."""
+    return int(text) if text.isdecimal() else "unknown"
 
 
 class Device(Protocol):
@@ -105,6 +119,20 @@ def open_device(profile: DeviceProfile) -> Device:
     """
     device: Device = provider(profile).load()(profile)
     return device
+
+
+def check_identity(device: Device, where: str, *keys: str) -> None:
+    """Compare what a device calls itself with the profile's `keys` of it (``model``, ``serial``), where it has them.
+
+    EdgekitError (``unsupported_device``) where what `where` leads to is another.
+    """
+    wanted = {key: value for key in keys if (value := getattr(device.profile, key))}
+    identity = device.identify() if wanted else None
+    for key, value in wanted.items():
+        if (told := getattr(identity, key)) != value:
+            message = f"{device.profile.name} is for the {key} {value!r}, and what {where} leads to has {told!r}."
+            hint = f"Correct its address or `{key}` in the profile."
+            raise EdgekitError(FailureKind.unsupported_device, "reach", message, hint)
 
 
 @runtime_checkable

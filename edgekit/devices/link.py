@@ -19,7 +19,8 @@ class Link(Protocol):
     """A connection to a Unix system.
 
     Every method but `close` raises EdgekitError: ``link_lost`` where the connection breaks, where nothing moves for
-    STALL_SECONDS, or where it is not done after `timeout` seconds. The next method connects anew.
+    STALL_SECONDS, or where it is not done after `timeout` seconds; ``timed_out`` where the link can tell that only the command
+    hangs. The next method connects anew.
     """
 
     where: str

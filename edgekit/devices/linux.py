@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from edgekit.devices.base import Identity
+from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
 from edgekit.devices.link import closed_on_failure
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.remote import FOLDER, DeviceWithPython
@@ -17,9 +17,11 @@ from edgekit.runners import PYTHON_RUNNER
 IDENTITY = """tell() { key=$1; shift; for file; do [ -r $file ] && echo "$key:$(tr -d '\\0' < $file)"; done; }
 tell serial /proc/device-tree/serial-number /etc/machine-id
 tell model /proc/device-tree/model /sys/firmware/devicetree/base/model /sys/class/dmi/id/product_name
-. /etc/os-release 2> /dev/null; echo "system:${PRETTY_NAME:-unknown}, Linux $(uname -r)"; echo "name:$(uname -n)"
+name=$(. /etc/os-release 2> /dev/null; echo "$PRETTY_NAME")
+echo "system:${name:-unknown}, Linux $(uname -r)"; echo "name:$(uname -n)"
 echo "soc:$(grep -m 1 -E 'model name|Hardware' /proc/cpuinfo | cut -d : -f 2)"
-echo "cpus:$(grep -c ^processor /proc/cpuinfo)"; grep MemTotal /proc/meminfo"""
+echo "cpus:$(grep -c ^processor /proc/cpuinfo)"; echo "memory_kb:$(grep MemTotal /proc/meminfo | tr -cd 0-9)"
+"""
 JETSON = """command -v nvpmodel > /dev/null && nvpmodel -q 2> /dev/null | tr '\\n' ' '; echo
 command -v jetson_clocks > /dev/null && jetson_clocks --show 2> /dev/null; true"""
 PYTHON_AND_GLIBC = """python3 -c '
@@ -32,12 +34,14 @@ OLDEST_LITERT, LITERT_GLIBC = (3, 10), (2, 34)
 
 
 def connect(profile: DeviceProfile) -> LinuxBoard:
-    """Reach the board over SSH."""
+    """Reach the board over SSH; EdgekitError (``unsupported_device``) where it is not of the profile's model or serial."""
     link = SshLink(profile)
     link.connect()
     with closed_on_failure(link):
         home = link.shell("echo $HOME", 15).stdout.strip()
-        return LinuxBoard(profile, link, f"{home}/.cache/{FOLDER}")
+        board = LinuxBoard(profile, link, f"{home}/.cache/{FOLDER}")
+        check_identity(board, link.where, "model", "serial")
+        return board
 
 
 class LinuxBoard(DeviceWithPython):
@@ -45,20 +49,17 @@ class LinuxBoard(DeviceWithPython):
 
     def identify(self) -> Identity:
         """Return serial number, model, distribution and kernel; SoC, CPUs, memory, and a Jetson's power mode."""
-        told: dict[str, str] = {}
-        for line in self.check(IDENTITY).splitlines():
-            key, _, value = line.partition(":")
-            told.setdefault(key, value.strip() or "unknown")
+        told = told_facts(self.check(IDENTITY))
         facts = {
-            "soc": told["soc"],
-            "cpus": int(told["cpus"]),
+            "soc": told.get("soc", "unknown"),
+            "cpus": whole_number(told.get("cpus", "")) or "unknown",
             "machine": self.machine,
             "clusters": {str(cpu): speed for cpu, speed in self.speeds().items()} or "unknown",
-            "memory_kb": int(told["MemTotal"].split()[0]),
+            "memory_kb": whole_number(told.get("memory_kb", "")),
             "emulated": self.profile.emulated,
         }
         # A board without a serial number is known by its name in the network.
-        return Identity(told.get("serial", told["name"]), told.get("model", "unknown"), told["system"], facts)
+        return Identity(told.get("serial") or told["name"], told.get("model", "unknown"), told["system"], facts)
 
     def state(self) -> dict[str, Any]:
         """Return what every Linux tells, and on a Jetson its power mode and clocks as its own tools print them."""

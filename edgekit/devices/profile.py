@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edgekit.document import Name, Override, Strict, Written, load_document
-from edgekit.errors import did_you_mean
+from edgekit.errors import FailureKind, UsageError, did_you_mean
 from edgekit.measure.protocol import PROTOCOLS
 from edgekit.places import find_document, known_documents
 from edgekit.target import Target
@@ -30,6 +30,8 @@ def _known_backend(name: str) -> str:
 
 
 BackendName = Annotated[str, AfterValidator(_known_backend)]
+TOOLS = {"benchmark_model": "tflite", "benchmark_litert_model": "tflite", "executor_runner": "executorch"}
+"""Whose artifacts a kind of tool can load."""
 OnThisComputer = Annotated[str, Written("^[/~].*$", "a path that is absolute or begins with ~")]
 
 
@@ -49,7 +51,9 @@ class Tool(Strict):
     precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ()
 
     @model_validator(mode="after")
-    def _has_a_program(self) -> Self:
+    def _can_work(self) -> Self:
+        if self.backend != TOOLS[self.kind]:
+            raise ValueError(f"{self.kind} times artifacts of {TOOLS[self.kind]}, not of {self.backend}")
         if (self.program is None) != (self.kind == "benchmark_litert_model"):
             raise ValueError(f"{self.kind} needs {'a' if self.program is None else 'no'} program")
         return self
@@ -122,17 +126,23 @@ class DeviceProfile(Strict):
 def load_profile(name: str, overrides: tuple[str, ...] = ()) -> DeviceProfile:
     """Load the device profile at a path or of a known name; UsageError where it is missing or wrong.
 
-    `overrides` (``host=10.0.0.7``) win over the environment (``EDGEKIT_PIXEL_HOST``), and that over the file.
+    `overrides` (``host=10.0.0.7``) win over the environment (``EDGEKIT_PIXEL_HOST``), and that over the file. One that is found
+    by name has to have its file's name: its variables and all texts are of its own.
     """
     path = find_document("device profile", "device_profiles", "EDGEKIT_PROFILES", name)
-    prefix = load_document(DeviceProfile, path).environment
-    variables = [(key, prefix + key.upper()) for key in ADDRESS]
+    written = load_document(DeviceProfile, path)
+    if written.name != path.stem and path in known_profiles().values():
+        message = f"The profile {path} is found as {path.stem}, and its `name` is {written.name}."
+        raise UsageError(message, f"Call the file {written.name}.yaml, or write the file's name.", FailureKind.recipe)
+    variables = [(key, written.environment + key.upper()) for key in ADDRESS]
     given = [
-        Override(f"{key}={value if key == 'port' else _quoted(value)}", f"{variable}={value}")
+        Override(_as_text(f"{key}={value}"), f"{variable}={value}")
         for key, variable in variables
         if (value := os.environ.get(variable))
     ]
-    return load_document(DeviceProfile, path, given + [Override(one, f"--device-set {one}") for one in overrides])
+    return load_document(
+        DeviceProfile, path, given + [Override(_as_text(one), f"--device-set {one}") for one in overrides]
+    )
 
 
 def known_profiles() -> dict[str, Path]:
@@ -140,6 +150,10 @@ def known_profiles() -> dict[str, Path]:
     return known_documents("device_profiles", "EDGEKIT_PROFILES")
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'"
+def _as_text(override: str) -> str:
+    """Return ``key=value`` with the value of an address, but for the port, as YAML writes text: a serial may be all digits."""
+    key, _, value = override.partition("=")
+    if key not in ADDRESS or key == "port" or value in {"", "null"} or value[0] in "'\"":
+        return override
+    escaped = value.replace("'", "''")
+    return f"{key}='{escaped}'"

@@ -487,14 +487,31 @@ class DeviceWithPython(RemoteDevice):
         """Make the device's own virtual environment with a shell-quoted requirement; return packages that match `shown`."""
         self.check(f"mkdir -p {self.root} && rm -f {self._installed} && python3 -m venv {self.root}/venv", 120)
         install = f"{self.python} -m pip install --quiet --disable-pip-version-check {requirement}"
-        self.check(f"{install} && touch {self._installed}", 900)
+        try:
+            self.check(f"{install} && touch {self._installed}", 900)
+        except EdgekitError as error:
+            said = error.failure
+            if said.kind is not FailureKind.crashed:
+                raise
+            hint = (
+                f"pip needs internet on {self.profile.name}, or an index that it reaches (`index-url` in ~/.config/pip/pip.conf "
+                "there). A board does without all this where its profile says `runner: capsule`."
+            )
+            raise EdgekitError(said.kind, "setup", said.message, hint, said.retriable) from error
         return self.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")
 
 
 def reason(said: str) -> str:
-    """Return what of a failed command's words says why: its lines that begin with "error", else its end."""
-    errors = [line[:300] for line in said.splitlines() if line.lower().startswith("error")]
-    return "\n".join(errors[-3:]) or said[-600:]
+    """Return what of a failed command's words says why: its lines that begin with "error", else its end.
+
+    The last warning before them is kept as well: of a device without internet pip says in warnings only what went wrong.
+    """
+    lines = said.splitlines()
+    errors = [index for index, line in enumerate(lines) if line.lower().startswith("error")]
+    if not errors:
+        return said[-600:]
+    warnings = [line for line in lines[: errors[0]] if line.lower().startswith("warning")]
+    return "\n".join([line[:400] for line in warnings[-1:]] + [lines[index][:300] for index in errors[-3:]])
 
 
 def _program(arguments: Sequence[str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import secrets
 import shlex
 import threading
 import time
@@ -65,6 +67,7 @@ class SshLink:
 
     def _greet(self, client: SSHClient) -> None:
         import paramiko
+        from paramiko.ssh_exception import IncompatiblePeer
 
         profile = self.profile
         assert profile.host
@@ -81,13 +84,19 @@ class SshLink:
             )
         except paramiko.BadHostKeyException as error:
             raise self._another_host() from error
+        except IncompatiblePeer as error:
+            why = f"the board's SSH and edgekit's have no algorithm in common: {_words(error)}"
+            hint = (
+                "Update the board's sshd, or allow newer algorithms in its sshd_config (KexAlgorithms, Ciphers, MACs)."
+            )
+            raise self._failed(FailureKind.unsupported_device, why, hint) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             if "not found in known_hosts" in str(error):
                 hint = f"Connect once by hand and compare the fingerprint: ssh -p {self.port} {self.login}"
                 raise self._failed(FailureKind.untrusted_host, "its host key is not known", hint) from error
             transport = client.get_transport()
-            if transport is not None and transport.is_active() and transport.initial_kex_done:
-                raise self._refused() from error
+            if transport is not None and transport.initial_kex_done:
+                raise self._refused(ended=not transport.is_active()) from error
             why = _words(error)
             if transport is not None and not transport.remote_version:
                 why = f"what listens there does not answer as SSH does ({why})"
@@ -114,11 +123,18 @@ class SshLink:
         hint = f"Find out why. If the board was set up anew, remove its old key: ssh-keygen -R {host}{file}"
         return self._failed(FailureKind.untrusted_host, "its host key is not the one that is known", hint)
 
-    def _refused(self) -> EdgekitError:
-        """Return the error of a board that let nobody in; it names the key files that could not even be offered."""
+    def _refused(self, ended: bool) -> EdgekitError:
+        """Return the error of a board that let nobody in; it names the key files that could not even be offered.
+
+        `ended` says that the board ended the connection while keys were tried.
+        """
         login = self.login if self.profile.user else f"USER@{self.login}"
         copy = f"ssh-copy-id -p {self.port} {login}"
         named = self.profile.key
+        if ended and not named:
+            why = "it ended the connection while your keys were tried one by one, as it does after too many (MaxAuthTries)"
+            hint = f"Name the right one: `key` in the profile, or {self.profile.environment}KEY."
+            return self._failed(FailureKind.unauthorized, why, hint)
         for file in [Path(named).expanduser()] if named else [Path.home() / ".ssh" / name for name in DEFAULT_KEYS]:
             if (named or file.is_file()) and (reason := _unusable(file)):
                 why = f"it took none of your keys; {file} {reason[0]}"
@@ -128,25 +144,37 @@ class SshLink:
         )
 
     def shell(self, command: str, timeout: float) -> Completed:
-        """Run a command in a channel of its own."""
+        """Run a command in a channel of its own; a nonce tells its outputs from what the account's login files print.
+
+        EdgekitError (``no_permission``) for an account that gives no shell.
+        """
+        mark = f"edgekit-{secrets.token_hex(8)}\n"
+        marked = f"echo {mark.strip()}; echo {mark.strip()} >&2\n{command}"
         with self._broken() as client:
-            stdin, stdout, _ = client.exec_command(f"exec sh -c {shlex.quote(command)}", timeout=timeout)
+            stdin, stdout, _ = client.exec_command(f"exec sh -c {shlex.quote(marked)}", timeout=timeout)
             stdin.close()
-            said, complained = _both(stdout.channel, timeout)
+            said, complained = (output.decode(errors="replace") for output in _both(stdout.channel, timeout))
             status = stdout.channel.recv_exit_status()
             if status == -1:
                 raise EOFError("it ended without an exit status")
-        return Completed(status, said.decode(errors="replace"), complained.decode(errors="replace"))
+            if mark not in said:
+                raise self._no_shell(status, f"{said}\n{complained}".strip())
+        return Completed(status, said.partition(mark)[2], complained.partition(mark)[2])
+
+    def _no_shell(self, status: int, said: str) -> EdgekitError:
+        why = f"the account gives no shell, it ends with status {status} and says: {said[-300:] or 'nothing'}"
+        hint = "Give the account a shell (chsh -s /bin/sh), and have none of its login files, as ~/.bashrc, end it."
+        return self._failed(FailureKind.no_permission, why, hint)
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
         """Write a file over SFTP."""
-        with self._sftp(timeout) as sftp:
-            sftp.put(str(local), remote)
+        with local.open("rb") as file, self._sftp(timeout) as sftp:
+            sftp.putfo(file, remote)
 
     def fetch(self, remote: str, local: Path, timeout: float) -> None:
         """Read a file over SFTP."""
-        with self._sftp(timeout) as sftp:
-            sftp.get(remote, str(local))
+        with local.open("wb") as file, self._sftp(timeout) as sftp:
+            sftp.getfo(remote, file)
 
     def close(self) -> None:
         """End the connection."""
@@ -156,17 +184,40 @@ class SshLink:
 
     @contextmanager
     def _sftp(self, timeout: float) -> Iterator[SFTPClient]:
-        with self._broken() as client, client.open_sftp() as sftp:
-            channel = sftp.get_channel()
-            assert channel
-            channel.settimeout(link.STALL_SECONDS)
+        with self._broken() as client:
             # Much of a file may wait in buffers when paramiko is done with it, so its progress tells nothing of the time left.
             watchdog = threading.Timer(timeout, client.close)
             watchdog.start()
             try:
-                yield sftp
+                with self._open_sftp(client) as sftp:
+                    yield sftp
             finally:
                 watchdog.cancel()
+
+    def _open_sftp(self, client: SSHClient) -> SFTPClient:
+        """Start SFTP; EdgekitError (``unsupported_device``) for a board that has none."""
+        import paramiko
+
+        transport = client.get_transport()
+        assert transport
+        channel = transport.open_session()
+        channel.settimeout(link.STALL_SECONDS)
+        try:
+            channel.invoke_subsystem("sftp")
+            return paramiko.SFTPClient(channel)
+        except paramiko.SFTPError as error:
+            why = f"its SFTP cannot be understood ({_words(error)}), as where a login file prints"
+            hint = (
+                "Have ~/.bashrc and its like print in interactive shells only, or set `Subsystem sftp internal-sftp`."
+            )
+            raise self._failed(FailureKind.unsupported_device, why, hint) from error
+        except paramiko.SSHException as error:
+            if not transport.is_active():
+                raise
+            hint = "Install one there: apt install openssh-sftp-server, and see that sshd names it (Subsystem sftp)."
+            raise self._failed(
+                FailureKind.unsupported_device, "it has no SFTP server, which takes files", hint
+            ) from error
 
     @contextmanager
     def _broken(self) -> Iterator[SSHClient]:
@@ -214,8 +265,21 @@ def _unusable(key: Path) -> tuple[str, str] | None:
     except TypeError:  # which is how `cryptography` asks for one
         return "has a passphrase", f"Give it to the agent, which asks for it: ssh-add {key}"
     except (OSError, ValueError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType) as error:
-        return f"is no private key that edgekit can read: {_words(error)}", "Name another by `key` in the profile"
+        return f"is no private key that edgekit can read: {_unread(key, error)}", "Name another by `key` in the profile"
     return None
+
+
+def _unread(key: Path, error: Exception) -> str:
+    """Return in plain words why a file is no private key."""
+    if isinstance(error, OSError):
+        return _words(error)
+    content = key.read_bytes()
+    if not content.strip():
+        return "it is empty"
+    if re.match(rb"(ssh|ecdsa|sk)-|---- ?BEGIN SSH2 PUBLIC|-----BEGIN .*PUBLIC KEY", content):
+        return "it is a public key, and the private one is the file beside it without .pub"
+    # Where nothing in the file is like a key, `cryptography` sends people to its page about PEM files.
+    return "it is not in a format of keys" if "cryptography.io" in str(error) else _words(error)
 
 
 def _words(error: Exception) -> str:

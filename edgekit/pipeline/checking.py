@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence, Set
-from dataclasses import dataclass
+import shlex
+from collections.abc import Callable, Generator, Set
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from edgekit.backends.base import backends
 from edgekit.cache import temporary_folder
 from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
 from edgekit.measure.protocol import PROTOCOLS
 from edgekit.photos import photo_set
@@ -19,6 +20,7 @@ from edgekit.pipeline.plan import Plan, Sweep, Tell
 from edgekit.pipeline.runs import start_run
 from edgekit.pipeline.turns import timing
 from edgekit.recipe import load_recipe
+from edgekit.target import Target
 
 TINY = ("v1", ("model.width=0.25", "model.depth=0.1", "model.resolution=64", "weights={random: 0}"))
 PROBE = b"edgekit\n" * 1024
@@ -48,10 +50,28 @@ def check_device(profile: DeviceProfile, tell: Tell) -> Generator[Step]:
         yield Step("state", lambda: ", ".join(f"{key} {value}" for key, value in device.state().items()))
         yield Step("files", lambda: _files(device))
         yield Step("programs", lambda: _program(device))
-        runners: dict[str, str] = {}
+        runtimes = Runtimes()
         for backend in profile.runs:
-            yield Step(f"{backend} runner", partial(_runner, device, backend, runners), CANNOT)
-    yield Step("measure a tiny model", lambda: _measure(profile, list(runners), tell))
+            yield Step(f"{backend} runner", partial(runtimes.find, device, backend), CANNOT)
+    yield Step("measure a tiny model", lambda: _measure(profile, runtimes, tell))
+
+
+@dataclass
+class Runtimes:
+    """Which of a profile's backends have a runner on the device, and why the others have none."""
+
+    there: list[str] = field(default_factory=list)
+    refused: list[Failure] = field(default_factory=list)
+
+    def find(self, device: Device, backend: str) -> str:
+        """Return the command of the runner for a backend, and note that it is there; EdgekitError where it is not."""
+        try:
+            command = device.runner(backend)
+        except EdgekitError as error:
+            self.refused.append(error.failure)
+            raise
+        self.there.append(backend)
+        return shlex.join(command)
 
 
 def _reach(profile: DeviceProfile) -> str:
@@ -78,20 +98,12 @@ def _program(device: Device) -> str:
     return f"status and output come back; timing on CPU {'unknown' if cpu is None else cpu}"
 
 
-def _runner(device: Device, backend: str, runners: dict[str, str]) -> str:
-    """Return where the runner for a backend is, and note it among those that the device has."""
-    runners[backend] = device.runner(backend)[-1]
-    return runners[backend]
-
-
-def _measure(profile: DeviceProfile, runs: Sequence[str], tell: Tell) -> str:
-    recipe = load_recipe(*TINY)
-    known = backends()
-    targets = [str(known[name].targets[0]) for name in runs if name in known]
+def _measure(profile: DeviceProfile, runtimes: Runtimes, tell: Tell) -> str:
+    profile = profile.model_copy(update={"runs": tuple(runtimes.there)})
+    targets = _targets(profile)
     if not targets:
-        message = f"{profile.name} runs {', '.join(runs) or 'nothing'}, for which nothing is compiled here."
-        raise EdgekitError(FailureKind.unsupported_target, "check", message, f"Known: {', '.join(known)}.")
-    sweep = Sweep((Plan.of(recipe, targets, photo_set()),), (profile,), PROTOCOLS["emulated"], None)
+        raise _nothing_runs(profile, runtimes)
+    sweep = Sweep((Plan.of(load_recipe(*TINY), targets, photo_set()),), (profile,), PROTOCOLS["emulated"], None)
     with (
         temporary_folder() as folder,
         Ledger.open(f"sqlite:///{folder}/check.sqlite") as ledger,
@@ -102,3 +114,23 @@ def _measure(profile: DeviceProfile, runs: Sequence[str], tell: Tell) -> str:
             raise EdgekitError(failure.kind, failure.stage, failure.message, failure.hint)
         told = [f"{one.target} {one.summary['median']:.2f} ms" for one in ledger.measurements(run) if one.summary]
     return ", ".join(told) + " (a look, no measurement)"
+
+
+def _targets(profile: DeviceProfile) -> list[str]:
+    """Return the first target of each runner and of each tool of the device."""
+    first: dict[str, Target] = {}
+    for target in (target for backend in backends().values() for target in backend.targets):
+        for timed_as in profile.timings(target):
+            first.setdefault(timed_as.rpartition("/")[0], target)
+    return [str(target) for target in dict.fromkeys(first.values())]
+
+
+def _nothing_runs(profile: DeviceProfile, runtimes: Runtimes) -> EdgekitError:
+    if not runtimes.refused:
+        message = (
+            f"{profile.name} names neither a runtime (`runs`) nor a tool (`tools`) that times what is compiled here."
+        )
+        return EdgekitError(FailureKind.usage, "check", message, "Name what it can run in the profile.")
+    reason = runtimes.refused[0]
+    message = f"None of the runtimes that {profile.name} names runs on this device: {reason.message}"
+    return EdgekitError(FailureKind.unsupported_device, "check", message, reason.hint)

@@ -12,19 +12,22 @@ from adb_shell.auth.keygen import keygen
 
 from edgekit.devices.adb import AdbLink
 from edgekit.devices.android import connect
+from edgekit.devices.base import opened
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
 
 
 @pytest.fixture
-def chatty_port():
+def chatty_port(request):
     """A port where somebody speaks another protocol."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def speak():
         connection, _ = listening.accept()
         with connection:
-            connection.sendall(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n" * 4)
+            connection.sendall(request.param)
+            while connection.recv(1000):  # until the other side has enough
+                pass
 
     thread = threading.Thread(target=speak, daemon=True)
     thread.start()
@@ -45,12 +48,28 @@ def silent_port():
         connection.close()
 
 
-def test_a_port_that_speaks_something_else_is_offline(chatty_port, monkeypatch):
+@pytest.mark.parametrize(
+    ("chatty_port", "said", "hint"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what listens there is no adbd", "Check host and port"),
+        # As Android's adbd answers there: the command, its version, no data, and the command's complement.
+        (struct.pack("<4s5I", b"STLS", 0x01000000, 0, 0, 0, 0xACB3ABAC), "the port of wireless debugging", "port=5555"),
+    ],
+    indirect=["chatty_port"],
+)
+def test_a_port_that_speaks_something_else_is_offline(chatty_port, said, hint, monkeypatch):
     monkeypatch.setattr("edgekit.devices.adb.CONNECT_SECONDS", 0.5)
     profile = load_profile("pixel").model_copy(update={"host": "127.0.0.1", "port": chatty_port})
-    with pytest.raises(EdgekitError) as raised:
+    with pytest.raises(EdgekitError, match=said) as raised:
         connect(profile)
     assert raised.value.failure.kind == FailureKind.offline
+    assert hint in raised.value.failure.hint
+
+
+def test_a_port_that_speaks_ssh_is_no_adbd(board):
+    profile = load_profile("pixel").model_copy(update={"host": board.host, "port": board.port})
+    with pytest.raises(EdgekitError, match="what listens there is no adbd"):
+        connect(profile)
 
 
 def test_a_phone_that_is_not_there_is_offline_and_says_what_to_do():
@@ -93,6 +112,20 @@ def test_an_answer_that_adb_shell_misreads_is_a_lost_link(error, tmp_path):
     with pytest.raises(EdgekitError, match="its answer cannot be read") as raised:
         link.send(tmp_path / "file", "/remote", 1)
     assert raised.value.failure.kind == FailureKind.link_lost
+
+
+def test_a_command_that_hangs_is_told_and_the_next_one_runs(android, profile_of, impatient):
+    with opened(profile_of(android)) as device:
+        for command in ("dumpsys() { sleep 40; }; dumpsys thermalservice", "while true; do echo; sleep 0.2; done"):
+            with pytest.raises(EdgekitError, match=r"lab was not done after 1 s with `(dumpsys|while)") as raised:
+                device.check(command, 1)
+            assert raised.value.failure.kind == FailureKind.timed_out
+            assert device.check("echo next") == "next\n"
+        android.cut_link()
+        with pytest.raises(EdgekitError) as raised:
+            device.check("sleep 40", 1)
+        assert raised.value.failure.kind == FailureKind.link_lost
+        android.restore_link()
 
 
 def test_a_new_private_key_is_nobody_elses_to_read_at_any_time(tmp_path, monkeypatch):

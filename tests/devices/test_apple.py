@@ -5,7 +5,7 @@ import tiny
 from lab.mac import phone
 
 from edgekit.devices.apple import parse_phones, parse_pmset
-from edgekit.devices.base import open_device
+from edgekit.devices.base import open_device, opened
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.protocol import PROTOCOLS
@@ -86,6 +86,61 @@ def test_one_of_several_phones_is_chosen_by_its_serial(mac, mac_profile):
     device = open_device(mac_profile("iphone").model_copy(update={"serial": "2"}))
     assert device.identify().serial == "2"
     device.release()
+
+
+@pytest.mark.parametrize(
+    ("xcrun", "said"),
+    [
+        ('echo "xcrun: error: unable to find utility" >&2; exit 72', "phones: xcrun: error: unable to find utility"),
+        (":", "cannot be read: it is empty"),
+        ('[ "$1" ] && echo \'{"error": {"code": 9}}\' > "$5"', 'cannot be read: {"error": {"code": 9}}'),
+    ],
+)
+def test_what_devicectl_says_instead_of_phones_is_told_and_where_it_comes_from(mac, mac_profile, xcrun, said):
+    mac.write("/usr/local/bin/xcrun", f"#!/bin/sh\n{xcrun}\n", mode=0o755)
+    with pytest.raises(EdgekitError) as raised:
+        open_device(mac_profile("iphone"))
+    failure = raised.value.failure
+    assert failure.kind == FailureKind.missing_extra
+    assert failure.message.endswith(said)
+    assert "Xcode's command line tools" in failure.hint
+
+
+def test_of_devices_that_devicectl_knows_little_about_nothing_is_asked(mac, mac_profile):
+    mac.attach({"identifier": "old", "connectionProperties": {"tunnelState": "connected"}}, phone("1"))
+    with opened(mac_profile("iphone")) as device:
+        assert device.identify().serial == "1"
+
+
+@pytest.mark.parametrize("kind", ["mac", "iphone"])
+def test_a_host_that_is_no_mac_is_refused(board, profile_of, kind):
+    profile = profile_of(board).model_copy(update={"kind": kind, "runs": ("coreml",)})
+    with pytest.raises(EdgekitError, match=r"lab is for a Mac, and what SSH \(.*\) leads to runs Linux") as raised:
+        open_device(profile)
+    assert raised.value.failure.kind == FailureKind.unsupported_device
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "said"),
+    [
+        ("mac", {"serial": "LABMAC0002"}, "is for the serial 'LABMAC0002', and what .* leads to has 'LABMAC0001'"),
+        ("mac", {"model": "Mac14,2"}, "is for the model 'Mac14,2', and what .* leads to has 'MacBookPro18,3'"),
+        ("iphone", {"model": "iPhone 16"}, "is for the model 'iPhone 16', and what .* leads to has 'iPhone 15 Pro'"),
+    ],
+)
+def test_another_mac_and_another_phone_than_the_profiles_are_refused(mac, mac_profile, kind, more, said):
+    mac.attach(phone("1"))
+    with pytest.raises(EdgekitError, match=said) as raised:
+        open_device(mac_profile(kind, **more))
+    assert raised.value.failure.kind == FailureKind.unsupported_device
+
+
+def test_what_a_silent_mac_does_not_tell_is_unknown(mac, mac_profile):
+    mac.write("/usr/local/bin/sysctl", "#!/bin/sh\n", mode=0o755)
+    with opened(mac_profile("mac")) as device:
+        identity = device.identify()
+        assert (identity.model, identity.facts["cpus"], identity.facts["memory_kb"]) == ("unknown",) * 3
+        assert device.state()["load_average"] == "unknown"
 
 
 def test_a_tool_would_run_on_the_mac_and_is_refused(mac, mac_profile):

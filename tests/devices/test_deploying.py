@@ -229,6 +229,9 @@ def test_the_environment_names_a_phone_where_the_profile_does_not(android, profi
         open_device(anywhere)
     monkeypatch.setenv("ANDROID_SERIAL", f"{android.host}:{android.port}")
     open_device(anywhere).release()
+    monkeypatch.setenv("ANDROID_SERIAL", "127.0.0.1:0")
+    with pytest.raises(EdgekitError, match=r"USB \(127.0.0.1:0\)"):
+        open_device(anywhere)
     with pytest.raises(EdgekitError, match=r"USB \(its-own\)"):
         open_device(anywhere.model_copy(update={"serial": "its-own"}))
 

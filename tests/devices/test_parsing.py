@@ -36,6 +36,9 @@ def test_the_thermal_service_is_read_as_it_is_now():
     assert (found.status, found.hottest) == (1, 44.25)
     cached = parse_thermal(THERMAL.partition("Current temperatures")[0])
     assert (cached.status, cached.hottest) == (1, 29.9)
+    empty = parse_thermal(f"{THERMAL.partition(' Temperature{mValue=44')[0]}Current cooling devices from HAL:\n")
+    assert empty.hottest == 29.9
+    assert parse_thermal(THERMAL.replace("44.25", "-")).hottest == 37.1
     silent = parse_thermal("Can't find service: thermalservice\n")
     assert (silent.status, silent.hottest) == (None, None)
 
@@ -49,6 +52,9 @@ def test_the_battery_is_read_and_unknown_where_it_is_silent():
 def test_of_a_failed_command_the_reason_is_kept():
     pip = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left\n" + 20 * "\nWARNING: retrying"
     assert reason(pip) == pip.splitlines()[0]
+    retried = "WARNING: Retrying (Retry(total={})) after connection broken by 'Temporary failure in name resolution'"
+    offline = "\n".join([retried.format(1), retried.format(0), "ERROR: No matching distribution found for x"])
+    assert reason(offline) == offline.partition("\n")[2]
     debian = "The virtual environment was not created successfully because ensurepip is not\navailable." + 300 * "."
     assert reason(debian) == debian
 
@@ -80,6 +86,9 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(monke
     assert (load_profile("jetson-nano").host, load_profile("jetson-nano").port) == ("10.0.0.7", 2222)
     assert load_profile("jetson-nano", ("host=10.0.0.8",)).host == "10.0.0.8"
     assert load_profile("raspberry-pi-5").host is None
+    assert load_profile("pixel", ("serial=0123456",)).serial == "0123456"
+    assert load_profile("pixel", ("serial='0123456'",)).serial == "0123456"
+    assert load_profile("jetson-nano", ("host=null",)).host is None
     monkeypatch.setenv("EDGEKIT_JETSON_NANO_PORT", "none")
     with pytest.raises(UsageError, match="port"):
         load_profile("jetson-nano")

@@ -48,6 +48,17 @@ def test_what_the_user_gave_elsewhere_is_told_as_it_was_given(write, monkeypatch
     assert load_profile(write(PROFILE), ("port=22",)).port == 22
 
 
+def test_a_profile_that_is_found_by_name_has_its_files_name(write, monkeypatch, tmp_path):
+    file = write(PROFILE.replace("mine", "theirs"))
+    assert load_profile(file).name == "theirs"
+    monkeypatch.setenv("EDGEKIT_PROFILES", str(tmp_path))
+    with pytest.raises(UsageError, match=r"mine\.yaml is found as mine, and its `name` is theirs") as raised:
+        load_profile("mine")
+    assert "Call the file theirs.yaml" in raised.value.failure.hint
+    write(PROFILE)
+    assert load_profile("mine").name == "mine"
+
+
 @pytest.mark.parametrize("name", known_profiles())
 def test_every_device_that_may_heat_up_has_a_limit(name):
     profile = load_profile(name)

@@ -463,10 +463,13 @@ def test_an_ssh_key_with_a_passphrase_and_a_file_that_is_no_key_are_named(board,
     key.parent.mkdir()
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True)
     (tmp_path / "empty").write_text("")
+    (tmp_path / "words").write_text("no key\n")
     for named, told, hint in (
         (str(key), "id_ed25519 has a passphrase", f"ssh-add {key}"),
         (None, "id_ed25519 has a passphrase", f"ssh-add {key}"),
-        (str(tmp_path / "empty"), "empty is no private key", "`key` in the profile"),
+        (str(tmp_path / "empty"), "empty is no private key that edgekit can read: it is empty", "`key` in the profile"),
+        (str(tmp_path / "words"), "it is not in a format of keys", "`key` in the profile"),
+        (f"{board.key}.pub", "it is a public key, and the private one is the file beside it", "`key` in the profile"),
         (str(tmp_path), "there is no file", "`key` in the profile"),
     ):
         with pytest.raises(EdgekitError, match=told) as raised:

@@ -84,6 +84,12 @@ class BoardLab(Machine):
         self.link.drop()
         self.restart()
 
+    def configure(self, config: str) -> None:
+        """Start the daemon anew with another configuration than `SSHD`."""
+        self.write(CONFIG, config)
+        self.link.drop()
+        self.restart()
+
     def heat(self, celsius: float) -> None:
         """Bring the board's processor to a temperature."""
         self.celsius = celsius

@@ -219,7 +219,9 @@ def test_a_tool_times_the_artifacts_of_its_backend_and_precisions(tmp_path):
         ("gpu", {"program": "benchmark_model"}, "key tools.gpu.program"),
         ("gpu", {"argument": []}, "unknown key tools.gpu.argument. Did you mean arguments"),
         ("gpu", {"kind": "benchmark_litert_model"}, "benchmark_litert_model needs no program"),
-        ("gpu", {"kind": "executor_runner", "program": None}, "executor_runner needs a program"),
+        ("gpu", {"program": None}, "benchmark_model needs a program"),
+        ("gpu", {"backend": "executorch"}, "benchmark_model times artifacts of tflite, not of executorch"),
+        ("gpu", {"kind": "executor_runner"}, "executor_runner times artifacts of executorch, not of tflite"),
         ("xnnpack", {}, "xnnpack is what edgekit's own runner times"),
     ],
 )
@@ -320,7 +322,7 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
                 "program": executor_runner(tmp_path / "executor_runner"),
             },
             "litert": {"kind": "benchmark_litert_model", "backend": "tflite"},
-            "broken": {"kind": "executor_runner", "backend": "tflite", "program": benchmark},
+            "broken": {"kind": "executor_runner", "backend": "executorch", "program": benchmark},
         },
     )
     plan = Plan.of(load_recipe(*tiny.TINY), ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32"), photo_set())
@@ -328,7 +330,7 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
     run = start_run("deploy", Sweep((plan,), (found,), PROTOCOLS["emulated"], None), ledger, lines.append, seed=0)
     measured = {one.target: one for one in ledger.measurements(run)}
     (failure,) = ledger.failures(run)
-    assert (failure.target, failure.failure.kind) == ("tflite/broken/fp32", FailureKind.crashed)
+    assert (failure.target, failure.failure.kind) == ("executorch/broken/fp32", FailureKind.crashed)
     assert set(measured) == {
         "tflite/xnnpack/fp32",
         "tflite/gpu/fp32",

@@ -122,14 +122,19 @@ def test_the_command_line_profiles_a_recipe_on_a_device(capsule, edgekit, tmp_pa
 
 
 def test_what_cannot_be_profiled_is_said(edgekit, tmp_path):
+    dump = tmp_path / "kept.etdp"
+    dump.write_bytes(b"\xff\0\0\0\0\0\0\0ED00")
     for arguments, code, said in (
         (("v1", "--device", "host", "--target", "tflite/xnnpack/fp32"), 2, "none of tflite/xnnpack/fp32"),
         (("nowhere.etdp",), 2, "There is no file at nowhere.etdp"),
         (("nowhere.etdp", "--output", "x"), 2, "Say on which device"),
+        (("v1", "--device", "host", "--output", tmp_path), 2, "is a folder"),
+        (("v1", "--device", "host", "--output", tmp_path / "no/x.etdp"), 2, "There is no folder"),
+        ((dump, "--device", "host"), 2, "is no recipe or device profile: it is not text"),
     ):
         done = edgekit("operators", *arguments)
         assert done.returncode == code
-        assert said in done.stderr
+        assert said in " ".join(done.stderr.split())
     without = {"EDGEKIT_CACHE": str(tmp_path)}  # and so without a capsule
     done = edgekit("operators", *tiny.OPTIONS, "--device", "host", env=without)
     assert done.returncode == 1
