@@ -31,7 +31,7 @@ def file(tmp_path):
 def test_what_login_files_print_is_no_answer(board, profile_of, file):
     board.write(f"{board.disk}/.bashrc", "echo Welcome\necho Careful >&2\n", owner=USER_ID)
     with opened(profile_of(board)) as device:
-        assert device.root == f"{board.disk}/.cache/edgekit"
+        assert device.root == f"{board.disk}/.cache/edgekit-device"
         done = device.link.shell("echo out; echo err >&2; exit 3", 10)
         assert (done.exit_status, done.stdout, done.stderr) == (3, "out\n", "err\n")
         device.pull(device.push(file), file.with_name("back"))
