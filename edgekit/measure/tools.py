@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import struct
 from collections.abc import Sequence
@@ -68,6 +69,9 @@ def tool_program(device: Device, tool: Tool) -> Program:
         facts["runner_version"] = _litert_of(device, python)
     else:
         program = _here(device, tool.program)
+        if not os.access(program, os.X_OK):  # as after a download
+            message = f"The tool {program} of {device.profile.name} may not be executed."
+            raise EdgekitError(FailureKind.usage, "push", message, f"Allow it: chmod +x {program}")
         command = (device.push(program),)
         facts |= {"runner": program.name, "runner_sha256": file_sha256(program)}
     return KINDS[tool.kind]((*environment, *command), tool.arguments, facts)

@@ -267,6 +267,10 @@ def test_a_tool_that_is_not_there_is_told_before_anything_runs(tmp_path):
     tool = Tool(kind="benchmark_model", backend="tflite", program=str(tmp_path / "missing"))
     with pytest.raises(EdgekitError, match="missing of host is not on this computer"):
         tool_program(device, tool)
+    (tmp_path / "missing").write_text("a download")
+    with pytest.raises(EdgekitError, match="may not be executed") as raised:
+        tool_program(device, tool)
+    assert raised.value.failure.hint == f"Allow it: chmod +x {tmp_path}/missing"
 
 
 def test_a_python_without_the_tool_is_told_before_anything_runs(tmp_path, monkeypatch):
