@@ -62,7 +62,8 @@ class Tool(Strict):
 class DeviceProfile(Strict):
     """One device, or a family of them. `runs` are the backends whose artifacts it can time; others are compiled only.
 
-    `model` is what the device must call itself, `published` the device of published latencies that it is compared with.
+    `model` and `serial` are what the device must call itself, `published` is the device of published latencies that it is
+    compared with.
     `folder` is where edgekit makes its own folder on the device.
     `port` is 5555 for adb and 22 for SSH where it is not given. `emulated` says that it is no real hardware: a condition.
     `max_temperature_c` holds measuring until the hottest sensor is below. `runner` is what times artifacts: edgekit's own
