@@ -43,7 +43,8 @@ FULL_BYTES = 1_000_000
 FOLDER = "edgekit-device"
 """What edgekit's folder on a device is called; not as programs, clones and caches of people who use edgekit there."""
 LOGGER = logging.getLogger(__name__)
-LOST = {FailureKind.link_lost, FailureKind.offline}
+LOST = {FailureKind.link_lost, FailureKind.offline, FailureKind.timed_out}
+"""How a command of ours may fail that can be tried again: timed_out tells a device that answers, but late."""
 
 FULL = "No space left on the device"
 # A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
