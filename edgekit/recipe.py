@@ -141,13 +141,19 @@ class Weights(Strict):
             raise ValueError("mirrors are those of a url; a file has none")
         for url in self.urls:
             if urlsplit(url).scheme not in {"http", "https"}:
-                raise ValueError(f"url is {url!r}; write the whole address, beginning with https://")
+                raise ValueError(f"url is {told_url(url)!r}; write the whole address, beginning with https://")
         return self
 
     @property
     def urls(self) -> tuple[str, ...]:
         """Where the checkpoint is to be had, in the order to ask; nothing for random weights."""
         return (self.url, *self.mirrors) if self.url else ()
+
+
+def told_url(url: str) -> str:
+    """Return an address as people are told it: without the name and the password that it may hold."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 class Grid(Strict):
@@ -398,9 +404,9 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
         with_classes = written.model.model_copy(update={"classes": recipe.model.classes})
         fits = (written.architecture, written.model if recipe.weights.new_head is None else with_classes)
         if fits != (recipe.architecture, recipe.model):
+            which = told_url(recipe.weights.url or "") or recipe.weights.file
             raise UsageError(
-                f"{recipe.name} has real weights ({recipe.weights.url or recipe.weights.file}), "
-                "which fit only the model as the recipe states it.",
+                f"{recipe.name} has real weights ({which}), which fit only the model as the recipe states it.",
                 "Ask for random ones as well: --set 'weights={random: 0}'; or, for another number of classes only, "
                 "for a new last layer: --set weights.new_head=0.",
                 FailureKind.recipe,
