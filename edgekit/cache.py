@@ -6,9 +6,11 @@ of the key are enough, so that what a killed process left is recognised: its loc
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,8 +62,21 @@ class Cleaned:
 @contextmanager
 def in_use() -> Iterator[None]:
     """Hold the cache as it is: `clean` removes no entry meanwhile, not even of another process."""
-    with _cleaning_lock().read_lock():
+    with ExitStack() as held:
+        with usable(cache_folder()):
+            held.enter_context(_cleaning_lock().read_lock())
         yield
+
+
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Say what SQLite refuses of a lock in `folder` as the system would: OSError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+        code = errno.ENOSPC if full else errno.EIO
+        raise OSError(code, f"a lock there cannot be taken: {error}", str(folder)) from error
 
 
 def cached_folder(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:

@@ -190,6 +190,13 @@ def test_while_the_cache_is_in_use_every_entry_stays_and_leftovers_go(artifacts)
     assert len(clean(older_than_days=0).entries) == 2
 
 
+def test_a_lock_that_sqlite_cannot_open_is_told_as_the_systems_refusal(artifacts):
+    (artifacts.parent / "locks").mkdir()
+    (artifacts.parent / "locks" / "cache.db").write_text("no database" * 1000)
+    with pytest.raises(OSError, match="a lock there cannot be taken: file is not a database"), in_use():
+        pass
+
+
 def test_what_a_process_is_making_stays_until_it_is_killed(tmp_path, monkeypatch):
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
     program = (

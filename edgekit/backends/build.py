@@ -17,7 +17,7 @@ import numpy as np
 from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of, by_name
 from edgekit.backends.parity import compare, explain
 from edgekit.cache import cached_folder, content_sha256, content_size
-from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.errors import EdgekitError, Failure, FailureKind, failure_of
 from edgekit.models.prepare import Prepared, load_prepared, source_hash
 from edgekit.models.weights import Resolved
 from edgekit.places import cache_folder
@@ -98,8 +98,8 @@ def build_target(
             published=recipe.published.model_dump() if recipe.published else None,
             **facts,
         )
-    except EdgekitError as error:
-        return Built(target, None, error.failure)
+    except Exception as error:  # noqa: BLE001  (whatever befalls a target, the others are built)
+        return Built(target, None, failure_of(error, "compile"))
     return _judge(Built(target, Artifact(folder, manifest), None, cached))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -101,5 +102,6 @@ def console() -> Console:
 
 
 def tell(line: str) -> None:
-    """Print one line of progress to standard error."""
-    click.echo(line, err=True)
+    """Print one line of progress to standard error; where nobody reads it any more, or its disk is full, the work goes on."""
+    with suppress(OSError):
+        click.echo(line, err=True)

@@ -79,10 +79,11 @@ def open_database(url: str | None, must_exist: bool = False) -> Engine:
         message = f"Another process has been setting up the ledger {place(address)} for {LOCK_TIMEOUT_S} s."
         raise EdgekitError(FailureKind.ledger, "ledger", message, "End it, then try again.", True) from error
     except OSError as error:
-        kind = FailureKind.disk_full if error.errno == errno.ENOSPC else FailureKind.ledger
+        full = error.errno == errno.ENOSPC
+        kind = FailureKind.disk_full if full else FailureKind.ledger
         hint = "Check that its folder may be written, or name another ledger with --ledger or EDGEKIT_LEDGER."
         message = f"The ledger {place(address)} cannot be opened: {error.strerror}: {error.filename}."
-        raise EdgekitError(kind, "ledger", message, hint) from error
+        raise EdgekitError(kind, "ledger", message, hint, retriable=full) from error
     except SQLAlchemyError as error:
         raise refusal(place(address), error) from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.cache import in_use
-from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.errors import Failure, failure_of
 from edgekit.ledger import Ledger
 from edgekit.pipeline.plan import Plan, Tell
 from edgekit.places import cache_folder
@@ -92,11 +92,7 @@ def ending(run: Run, command: str) -> Iterator[None]:
         raise
     except Exception as error:
         # Cells that fail are recorded where they do; what arrives here ends the run: the ledger itself, or a bug.
-        failure = Failure(
-            FailureKind.internal, command, f"{type(error).__name__}: {error}", "Report it: this is a bug."
-        )
-        failure = error.failure if isinstance(error, EdgekitError) else failure
-        run.ledger.record_failure(run.id, failure, recipe="all", variant="")
+        run.ledger.record_failure(run.id, failure_of(error, command), recipe="all", variant="")
         run.ledger.finish_run(run.id, "failed")
         raise
     run.ledger.finish_run(run.id, "failed" if run.ledger.failures(run.id, latest=True) else "done")

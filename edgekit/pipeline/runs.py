@@ -8,7 +8,7 @@ from itertools import product
 
 from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.errors import EdgekitError, UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
 from edgekit.measure.protocol import Protocol
@@ -111,13 +111,17 @@ def _time(
     try:
         with opened(profile) as device, timing(device, run.tell):
             measure(run, device, timings, protocol, remaining)
-    except EdgekitError as error:
-        if error.failure.kind is FailureKind.ledger:
+    except Exception as error:
+        failure = failure_of(error, "measure")
+        if failure.stage == "ledger":
             raise
         remaining.give_up(protocol.sessions * len(timings))
+        done = {(m.recipe, m.variant, m.target, m.device_name) for m in run.ledger.measurements(run.id)}
         for one in timings:
-            run.fail(error.failure, one.ready.plan, one.target, profile.name, one.ready.artifact.manifest.sha256)
-        run.tell(told(profile.name, error.failure))
+            recipe, manifest = one.ready.plan.recipe, one.ready.artifact.manifest
+            if (recipe.name, recipe.model.variant, one.target, profile.name) not in done:
+                run.fail(failure, one.ready.plan, one.target, profile.name, manifest.sha256)
+        run.tell(told(profile.name, failure))
 
 
 def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:

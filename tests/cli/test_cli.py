@@ -164,6 +164,13 @@ def test_a_full_disk_is_told(tmp_path):
     assert "bug" not in done.stderr
 
 
+def test_progress_that_cannot_be_written_ends_nothing(tmp_path):
+    scale = f"{sys.executable} -m edgekit scale efficientnet_b0 --phi 1 --output {tmp_path}"
+    done = subprocess.run(f"{scale} 2> /dev/full", shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "240" in done.stdout
+
+
 @pytest.mark.parametrize("room", ["2300k", "3300k"])  # full at the log, at the artifact
 def test_a_disk_that_fills_up_while_compiling_is_a_failure_and_leaves_nothing_half(missing, tmp_path, room):
     disk = tmp_path / "disk"
