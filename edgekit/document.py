@@ -145,14 +145,8 @@ def _parse(path: Path) -> CommentedMap:
                 f"{path} has {size:,} bytes; no recipe or profile has over {LARGEST:,}.", kind=FailureKind.recipe
             )
         text = path.read_text(encoding="utf-8")
-        for event in YAML().parse(text):
-            if isinstance(event, AliasEvent):
-                line = event.start_mark.line + 1
-                raise UsageError(
-                    f"{path}, line {line}: aliases (*{event.anchor}) are not allowed.",
-                    "Write the value out.",
-                    FailureKind.recipe,
-                )
+        if alias := _alias(text):
+            raise _no_aliases(f"{path}, line {alias.start_mark.line + 1}", alias)
         content = YAML().load(text)
     except RecursionError as error:
         raise UsageError(f"{path} is nested too deeply.", kind=FailureKind.recipe) from error
@@ -167,6 +161,16 @@ def _parse(path: Path) -> CommentedMap:
     return content
 
 
+def _alias(text: str) -> AliasEvent | None:
+    return next((event for event in YAML().parse(text) if isinstance(event, AliasEvent)), None)
+
+
+def _no_aliases(where: str, alias: AliasEvent) -> UsageError:
+    return UsageError(
+        f"{where}: aliases (*{alias.anchor}) are not allowed.", "Write the value out.", FailureKind.recipe
+    )
+
+
 def _override(content: CommentedMap, override: Override) -> None:
     *parents, last = override.keys
     place: Any = content
@@ -175,6 +179,8 @@ def _override(content: CommentedMap, override: Override) -> None:
         if not isinstance(place, dict):
             raise UsageError(f"{override.said}: {parent} is a value and has no keys of its own.")
     try:
+        if alias := _alias(override.value):
+            raise _no_aliases(override.said, alias)
         place[last] = YAML(typ="safe").load(override.value)
     except (YAMLError, ValueError, RecursionError) as error:
         problem = f"{override.said}: the value is not YAML: {_yaml_problem(error)}."

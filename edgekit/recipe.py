@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from edgekit.document import Name, Override, Strict, UnfittingError, Written, load_document
 from edgekit.errors import Failure, FailureKind, UsageError, did_you_mean
@@ -282,7 +283,7 @@ class Recipe(Strict):
     def _variants(cls, expect: dict[str, Expectation]) -> dict[str, Expectation]:
         for variant in expect:
             if not VARIANT.fullmatch(variant):
-                raise ValueError(f"{variant!r} is no variant; write width/resolution, for example 1.0/224")
+                raise UnfittingError(f"{variant!r} is no variant; write width/resolution, for example 1.0/224", variant)
         canonical = {_canonical_variant(variant): expectation for variant, expectation in expect.items()}
         if len(canonical) < len(expect):
             raise ValueError("a variant stands there twice: " + ", ".join(expect))
@@ -370,9 +371,12 @@ def _canonical_variant(variant: str) -> str:
     """Write ``1/224`` and ``1.0/224x224/1000`` as ``1.0/224``, and options as :attr:`ModelArguments.variant` does."""
     width, resolution, *rest = variant.split("/")
     height, _, input_width = resolution.partition("x")
-    options = {
-        name: YAML(typ="safe").load(value.lower()) for name, value in (one.split("=") for one in rest if "=" in one)
-    }
+    try:
+        options = {
+            name: YAML(typ="safe").load(value.lower()) for name, value in (one.split("=") for one in rest if "=" in one)
+        }
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
+        raise UnfittingError(f"{variant!r} is no variant: the value of an option is not YAML", variant) from error
     classes = next((part for part in rest if part.isdigit()), 1000)
     sides = {"resolution": height, "input_width": input_width or None}
     any_ = {"padding": "torch", "batch_norm_epsilon": 1e-5}
@@ -380,7 +384,8 @@ def _canonical_variant(variant: str) -> str:
         return ModelArguments.model_validate({"width": width, **sides, "classes": classes, **any_, **options}).variant
     except ValidationError as error:
         problem = error.errors()[0]
-        raise ValueError(f"{variant!r} is no variant: {problem['loc'][0]}: {problem['msg']}") from error
+        told = f"{variant!r} is no variant: {problem['loc'][0]}: {problem['msg']}"
+        raise UnfittingError(told, variant) from error
 
 
 def _canonical_hash(content: dict[str, Any]) -> str:

@@ -121,7 +121,7 @@ def test_an_error_of_the_file_is_not_blamed_on_an_override(write):
     assert "--set" not in failure.message
 
 
-@pytest.mark.parametrize("override", ["model.width=[", "name=a: b: c", "name=2024-13-45", "name=*x"])
+@pytest.mark.parametrize("override", ["model.width=[", "name=a: b: c", "name=2024-13-45"])
 def test_an_override_that_is_not_yaml_says_so_and_not_of_the_file(write, override):
     failure = failure_of(write(RECIPE), override)
     assert failure.message.startswith(f"--set {override}: the value is not YAML: ")
@@ -139,6 +139,11 @@ def test_an_override_that_is_not_yaml_says_so_and_not_of_the_file(write, overrid
         ),
         ("expect: {parameters: {layers: 1}}", "line 13: unknown key expect.parameters.layers. Known: multiply_adds"),
         ("expect:\n  1.0/96: {parameters: 0, multiply_adds: 1}", "line 14, key expect.1.0/96.parameters: Input should"),
+        (
+            "expect:\n  1.0/96: {parameters: 1, multiply_adds: 1}\n  '1/96/depth=[1': {parameters: 1, multiply_adds: 1}",
+            "line 15, key expect.1/96/depth=[1: '1/96/depth=[1' is no variant: the value of an option is not YAML.",
+        ),
+        ("expect:\n  1/96/depth=*a: {parameters: 1, multiply_adds: 1}", "line 14, key expect.1/96/depth=*a: "),
         ("parity: {int8: {min_snr_db: 3, min_top1_agreement: 25}}", "key parity.int8.min_top1_agreement: Input should"),
         (
             "parity: {fp32: {max_absolute: .nan, max_relative: 1}}",
@@ -228,6 +233,11 @@ def test_a_bomb_without_aliases_is_refused_at_once(tmp_path, text, said):
     (tmp_path / "bomb.yaml").write_text(text)
     with pytest.raises(UsageError, match=said):
         load_recipe(str(tmp_path / "bomb.yaml"))
+
+
+@pytest.mark.parametrize("override", ["weights=&a {x: *a}", "name=*x"])
+def test_an_alias_in_an_override_is_refused_as_in_a_file(write, override):
+    assert f"--set {override}: aliases (*" in failure_of(write(RECIPE), override).message
 
 
 def test_a_deeply_nested_override_is_refused():

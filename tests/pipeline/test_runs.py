@@ -9,7 +9,7 @@ from filelock import Timeout
 
 from edgekit.backends.build import build_target
 from edgekit.devices.profile import load_profile
-from edgekit.errors import FailureKind
+from edgekit.errors import FailureKind, UsageError
 from edgekit.measure.protocol import PROTOCOLS
 from edgekit.models.prepare import Prepared
 from edgekit.models.weights import resolve
@@ -62,6 +62,11 @@ def test_what_the_system_refuses_while_compiling_is_the_targets_failure(tmp_path
     assert (built.failure.kind, built.failure.stage) == (FailureKind.no_permission, "compile")
     assert str(tmp_path) in built.failure.message
     assert "EDGEKIT_CACHE" in built.failure.hint
+
+
+def test_recipes_that_the_ledger_could_not_tell_apart_are_refused():
+    with pytest.raises(UsageError, match=f"2 of the recipes are named one and are of the variant {tiny.VARIANT}"):
+        Sweep.of((*RECIPES, RECIPES[0].changed({"depth": 0.2}), RECIPES[0]), [TARGET], (), None, photo_set(), None)
 
 
 @pytest.fixture
