@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from edgekit.document import Name, Override, Strict, UnfittingError, Written, load_document
-from edgekit.errors import Failure, FailureKind, UsageError, did_you_mean
+from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError, did_you_mean
 from edgekit.key_maps import key_maps
 from edgekit.models import ARCHITECTURES
 from edgekit.places import find_document, known_documents
@@ -363,7 +363,7 @@ def _ask_backends(target: Target) -> None:
 
     try:
         backend_of(target)
-    except UsageError as error:
+    except EdgekitError as error:
         raise ValueError(f"{error.failure.message} {error.failure.hint}") from error
 
 
@@ -425,7 +425,7 @@ def load_known(overrides: tuple[str, ...] = ()) -> tuple[list[Recipe], dict[str,
     for name, path in sorted(known_recipes().items()):
         try:
             recipes.append(load_recipe(str(path), overrides))
-        except UsageError as error:
+        except EdgekitError as error:
             failures[name] = error.failure
     return recipes, failures
 
