@@ -61,6 +61,15 @@ strict_option = click.option("--strict", is_flag=True, help="Exit with 3 unless 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of a table.")
 
 
+resume_option = click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN]",
+    help="Go on with a run; default: the newest. A RUN that another machine left unfinished is taken over.",
+)
+
+
 def build_options(command: Decorated) -> Decorated:
     """Add the options of what builds one recipe."""
     for option in (json_option, ledger_option, photos_option, targets_option, set_option, recipe_argument):

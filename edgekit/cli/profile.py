@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import json_option, ledger_option, parts, photos_option, seed_option, strict_option, tell
+from edgekit.cli.options import (
+    json_option,
+    ledger_option,
+    parts,
+    photos_option,
+    resume_option,
+    seed_option,
+    strict_option,
+    tell,
+)
 from edgekit.cli.printing import print_run
 
 if TYPE_CHECKING:
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: 1t-big.")
 @seed_option
-@click.option("--resume", is_flag=False, flag_value="", metavar="[RUN]", help="Go on with a run; default: the newest.")
+@resume_option
 @strict_option
 @photos_option
 @ledger_option

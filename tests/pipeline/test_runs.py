@@ -1,6 +1,10 @@
 """A run waits for its turn, and one failed cell never ends it, whatever was raised."""
 
 import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +18,7 @@ from edgekit.measure.protocol import PROTOCOLS
 from edgekit.models.prepare import Prepared
 from edgekit.models.weights import resolve
 from edgekit.photos import photo_set
-from edgekit.pipeline import Plan, Sweep, building, runs, start_run, turns
+from edgekit.pipeline import Plan, Sweep, building, resume_run, run, runs, start_run, turns
 from edgekit.recipe import load_recipe
 from edgekit.target import Target
 
@@ -39,16 +43,16 @@ def test_a_model_is_prepared_while_no_edgekit_may_time(ledger, monkeypatch):
             pass
         raise FULL
 
-    run = compile_with(ledger, prepare, monkeypatch)
-    assert {kind for _, kind, _ in failures_of(ledger, run)} == {FailureKind.disk_full}
+    found = failures_of(ledger, compile_with(ledger, prepare, monkeypatch))
+    assert {kind for _, kind, _ in found} == {FailureKind.disk_full}
 
 
 def test_whatever_befalls_one_model_the_others_are_gone_on_with(ledger, monkeypatch):
     def prepare(recipe, resolved, photos, logs):
         raise FULL if recipe.name == "one" else ValueError("nobody expected that")
 
-    run = compile_with(ledger, prepare, monkeypatch)
-    assert failures_of(ledger, run) == {("one", FailureKind.disk_full, True), ("two", FailureKind.internal, False)}
+    found = failures_of(ledger, compile_with(ledger, prepare, monkeypatch))
+    assert found == {("one", FailureKind.disk_full, True), ("two", FailureKind.internal, False)}
     assert [one.status for one in ledger.runs()] == ["failed"]
 
 
@@ -67,6 +71,51 @@ def test_what_the_system_refuses_while_compiling_is_the_targets_failure(tmp_path
 def test_recipes_that_the_ledger_could_not_tell_apart_are_refused():
     with pytest.raises(UsageError, match=f"2 of the recipes are named one and are of the variant {tiny.VARIANT}"):
         Sweep.of((*RECIPES, RECIPES[0].changed({"depth": 0.2}), RECIPES[0]), [TARGET], (), None, photo_set(), None)
+
+
+def dead_process():
+    """Return what a run's plan holds of a process that is gone: it began and ended here."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        known = {**run.this_process(), "pid": process.pid, "started": run._started(process.pid)}
+        assert known["started"]
+    return known
+
+
+@pytest.mark.parametrize("proc", ["/proc", "/nowhere"])
+def test_a_run_whose_process_is_gone_is_interrupted_also_where_there_is_no_proc(ledger, monkeypatch, proc):
+    monkeypatch.setattr(run, "PROC", Path(proc))
+    alive = ledger.begin_run("profile", 0, {}, {"process": run.this_process()})
+    dead = ledger.begin_run("profile", 0, {}, {"process": dead_process()})
+    run.mark_dead_runs(ledger, lambda line: None)
+    assert {one.id: one.status for one in ledger.runs()} == {alive: "running", dead: "interrupted"}
+
+
+def test_a_run_of_another_machine_is_named_and_taken_over_where_it_is_asked_for(ledger):
+    sweep = Sweep((), (), None, None)
+    written = {**sweep.written(), "photos": {"folder": None, "sha256": photo_set().sha256}}
+    process = {"host": "laptop", "pid": 16003, "started": "1"}
+    id = ledger.begin_run("compile", 0, {}, {**written, "process": process})
+    with pytest.raises(UsageError, match=f"Run {id} is under way in process 16003 of laptop") as raised:
+        resume_run("compile", ledger, print, None)
+    assert f"`edgekit compile --resume {id}` takes it over" in raised.value.failure.hint
+    assert resume_run("compile", ledger, print, id) == id
+    assert [one.status for one in ledger.runs()] == ["done"]
+
+
+def test_of_two_who_go_on_with_a_run_the_second_is_refused(ledger, monkeypatch):
+    sweep = Sweep((), (), None, None)
+    written = {**sweep.written(), "photos": {"folder": None, "sha256": photo_set().sha256}}
+    id = ledger.begin_run("compile", 0, {}, written)
+    ledger.finish_run(id, "interrupted")
+
+    def read(plan):
+        """The other one is faster."""
+        ledger.restart_run(id, {**plan, "process": run.this_process()})
+        return sweep
+
+    monkeypatch.setattr(Sweep, "read", read)
+    with pytest.raises(UsageError, match=f"Run {id} is under way in process {os.getpid()}"):
+        resume_run("compile", ledger, print, id)
 
 
 @pytest.fixture
@@ -91,7 +140,7 @@ def test_an_unexpected_error_of_a_device_is_a_failure_of_its_cells_only(ledger, 
     monkeypatch.setattr(runs, "measure", measure)
     plans = tuple(Plan.of(recipe, [TARGET], photo_set()) for recipe in RECIPES)
     sweep = Sweep(plans, (load_profile("host"),), PROTOCOLS["emulated"], None)
-    run = start_run("profile", sweep, ledger, lambda line: None)
+    id = start_run("profile", sweep, ledger, lambda line: None)
     assert measured == ["one", "two"]
-    assert failures_of(ledger, run) == {(name, FailureKind.internal, False) for name in measured}
-    assert {(one.target, one.device) for one in ledger.failures(run)} == {(TARGET, "host")}
+    assert failures_of(ledger, id) == {(name, FailureKind.internal, False) for name in measured}
+    assert {(one.target, one.device) for one in ledger.failures(id)} == {(TARGET, "host")}
