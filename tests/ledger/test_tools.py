@@ -74,11 +74,10 @@ def test_vacuum_of_a_ledger_that_is_being_written_is_refused(filled):
     assert raised.value.failure.retriable
 
 
-@pytest.mark.parametrize("url", ["sqlite:///file:x?uri=true", "elsewhere://person:secret@server/ledger"])
-def test_vacuum_of_anything_but_a_sqlite_file_is_refused_in_a_sentence(url):
+def test_vacuum_of_anything_but_a_sqlite_file_is_refused_in_a_sentence():
     registry.impls["elsewhere"] = lambda: Elsewhere
     with pytest.raises(EdgekitError, match="is no SQLite file") as raised:
-        vacuum(url)
+        vacuum("elsewhere://person:secret@server/ledger")
     assert raised.value.failure.kind == FailureKind.ledger
     assert "secret" not in raised.value.failure.message
 
