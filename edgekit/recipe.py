@@ -205,22 +205,36 @@ class FloatLimits(Strict):
     max_relative: Annotated[float, Field(gt=0)]
 
 
+class Fp32Limits(FloatLimits):
+    """The same with the defaults of fp32."""
+
+    max_absolute: Annotated[float, Field(gt=0)] = 1e-3
+    max_relative: Annotated[float, Field(gt=0)] = 1e-4
+
+
+class Fp16Limits(FloatLimits):
+    """The same with the defaults of fp16."""
+
+    max_absolute: Annotated[float, Field(gt=0)] = 0.5
+    max_relative: Annotated[float, Field(gt=0)] = 0.1
+
+
 class QuantizedLimits(Strict):
     """How far an int8 artifact may be from PyTorch: signal-to-noise ratio of the logits, share of equal top-1.
 
     The latter is judged for trained weights only.
     """
 
-    min_snr_db: float
-    min_top1_agreement: Annotated[float, Field(ge=0, le=1)]
+    min_snr_db: float = 3.0
+    min_top1_agreement: Annotated[float, Field(ge=0, le=1)] = 0.25
 
 
 class ParityLimits(Strict):
-    """Limits by precision. The defaults are explained in docs/architecture.md."""
+    """Limits by precision; what is not given keeps its default. The defaults are explained in docs/architecture.md."""
 
-    fp32: FloatLimits = FloatLimits(max_absolute=1e-3, max_relative=1e-4)
-    fp16: FloatLimits = FloatLimits(max_absolute=0.5, max_relative=0.1)
-    int8: QuantizedLimits = QuantizedLimits(min_snr_db=3.0, min_top1_agreement=0.25)
+    fp32: Fp32Limits = Fp32Limits()
+    fp16: Fp16Limits = Fp16Limits()
+    int8: QuantizedLimits = QuantizedLimits()
 
 
 class Published(Strict):

@@ -59,6 +59,9 @@ def failure_of(path, *overrides):
         ("published.model=MobilenetV1", "there are no published figures of MobilenetV1. Did you mean MobileNetV1?"),
         ("targets=[coreml/-/fp16, coreml/-/fp16]", "key targets: a target stands there twice: coreml/-/fp16"),
         ("model={width: 1}", " with --set model={width: 1}, key model.resolution: Field required."),
+        ("null=3", " with --set null=3: unknown key null. "),
+        ("published.variant=x", " with --set published.variant=x, key published.model: Field required."),
+        ('expect."1.0/96".parameters=3', ".parameters=3, key expect.1.0/96.multiply_adds: Field required."),
         ("targets=[tflite/xnnpack/int4]", "key targets: No backend compiles tflite/xnnpack/int4; the nearest"),
     ],
 )
@@ -101,6 +104,20 @@ def test_a_wrong_sweep_is_one_error_in_the_words_of_yaml(write, grids):
     message = failure_of(write(RECIPE), f"sweep={{grids: {grids}}}").message
     assert len(message.splitlines()) == 1
     assert "Tuple" not in message
+
+
+def test_one_limit_of_parity_is_set_alone(write):
+    recipe = load_recipe(write(RECIPE), ("parity.fp32.max_absolute=0.1", "parity.int8.min_snr_db=1"))
+    assert recipe.parity.model_dump() == {
+        "fp32": {"max_absolute": 0.1, "max_relative": 1e-4},
+        "fp16": {"max_absolute": 0.5, "max_relative": 0.1},
+        "int8": {"min_snr_db": 1.0, "min_top1_agreement": 0.25},
+    }
+
+
+def test_of_two_overrides_of_one_key_the_last_is_named(write):
+    message = failure_of(write(RECIPE), "model.width=0.5", "model.width=abc").message
+    assert " with --set model.width=abc, key model.width: " in message
 
 
 def test_a_key_with_dots_is_set_in_quotes(write):
@@ -155,6 +172,10 @@ def test_an_override_that_is_not_yaml_says_so_and_not_of_the_file(write, overrid
             "line 13, key targets: No backend compiles tflite/xnnpack/int4; the nearest",
         ),
         ("targets: [tflt/xnnpack/int8]", "the nearest target is tflite/xnnpack/int8. Known targets: "),
+        ("7: seven", "line 13: unknown key 7. "),
+        ("null: 3", "line 13: unknown key null. "),
+        ("true: 3", "line 13: unknown key true. "),
+        ("published:\n  variant: x", "line 13, key published.model: Field required."),
         ("parity: 3", "line 13, key parity: write keys and values here, not one value."),
         ("name: again", 'line 13: this is not YAML: found duplicate key "name"'),
         ("published: {model: 2024-13-45}", "this is not YAML: month must be in 1..12."),
