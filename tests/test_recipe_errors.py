@@ -267,9 +267,32 @@ def test_a_deeply_nested_override_is_refused():
 
 
 @pytest.mark.parametrize(
-    "arguments", [("profile", "--recipes", "", "--devices", "host"), ("compile", "v1", "--targets", " , ")]
+    "arguments",
+    [
+        ("profile", "--recipes", "", "--devices", "host"),
+        ("compile", "v1", "--targets", " , "),
+        ("compile", "v1", "--photos", ""),
+        ("compile", "v1", "--ledger", ""),
+        ("deploy", "v1", "--device", ""),
+        ("deploy", "v1", "--device", "host", "--protocol", ""),
+        ("scale", "efficientnet_b0", "--phi", "1", "--output", ""),
+    ],
 )
 def test_an_empty_list_is_not_everything(arguments):
     done = CliRunner().invoke(cli, arguments)
     assert isinstance(done.exception, UsageError)
     assert "is empty" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compile", "v1", "--targets", "coreml/-/fp16", "--targets", "tflite/xnnpack/fp32"),
+        ("deploy", "v1", "--device", "host", "--device", "pixel"),
+        ("profile", "--recipes", "v1", "--devices", "host", "--device", "pixel"),
+    ],
+)
+def test_an_option_that_stands_twice_does_not_lose_its_first_value(arguments):
+    done = CliRunner().invoke(cli, arguments)
+    assert isinstance(done.exception, UsageError)
+    assert "stands there 2 times" in str(done.exception)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli.options import (
+    Once,
     json_option,
     ledger_option,
     parts,
@@ -15,6 +16,7 @@ from edgekit.cli.options import (
     resume_option,
     seed_option,
     strict_option,
+    targets_option,
     tell,
 )
 from edgekit.cli.printing import print_run
@@ -26,15 +28,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--all", "every", is_flag=True, help="Every recipe x target x reachable device.")
-@click.option("--recipes", metavar="R,R", help="Only these recipes.")
-@click.option("--targets", metavar="T,T", help="Only these targets.")
+@click.option("--recipes", cls=Once, metavar="R,R", help="Only these recipes.")
+@targets_option
 @click.option(
-    "--devices", "--device", metavar="D,D", help="Only these devices; one that is unreachable is then a failure."
+    "--devices",
+    "--device",
+    cls=Once,
+    metavar="D,D",
+    help="Only these devices; one that is unreachable is then a failure.",
 )
 @click.option(
     "--sweep", "swept", is_flag=True, help="Every variant of the `sweep` that a recipe has, not only its own."
 )
-@click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: 1t-big.")
+@click.option("--protocol", cls=Once, metavar="NAME", help="1t-big, quick or emulated; default: 1t-big.")
 @seed_option
 @resume_option
 @strict_option
