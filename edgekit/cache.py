@@ -146,8 +146,8 @@ def entries(kind: str) -> list[Entry]:
     now = time.time()
     found = []
     for path in _children(kind):
-        if not path.name.startswith(".") and path.suffix != ".lock":
-            found.append(Entry(kind, path, content_size(path), max(0.0, now - path.stat().st_mtime)))
+        if not path.name.startswith(".") and not _is_lock(path):
+            found.append(Entry(kind, path, content_size(path), max(0.0, now - path.lstat().st_mtime)))
     return sorted(found, key=lambda entry: entry.age_seconds)
 
 
@@ -168,13 +168,14 @@ def clean(kinds: Sequence[str] = KINDS, older_than_days: float | None = None) ->
     _clean_temporary(done)
     for kind in kinds:
         for path in unfinished(kind):
-            with _locked(path.parent.glob(f"{path.name[1:].rpartition('-')[0]}*.lock")) as held:
+            locks = path.parent.glob(f"{path.name[1:].rpartition('-')[0]}*.lock")
+            with _locked(filter(_is_lock, locks)) as held:
                 if held:
                     done.size_bytes += content_size(path)
                     _remove(path)
                     done.unfinished.append(path)
         needed = {entry.key for entry in entries(kind)}
-        for lock in [path for path in _children(kind) if path.suffix == ".lock" and path.stem not in needed]:
+        for lock in [path for path in _children(kind) if _is_lock(path) and path.stem not in needed]:
             with _locked([lock]) as held:
                 if held:
                     lock.unlink()
@@ -226,8 +227,12 @@ def _children(kind: str) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
+def _is_lock(path: Path) -> bool:
+    return path.suffix == ".lock" and not path.is_dir()
+
+
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()

@@ -165,6 +165,18 @@ def test_cleaning_removes_temporary_folders_of_yesterday(artifacts):
         assert os.path.exists(young)
 
 
+@pytest.mark.parametrize("name", ["x", "x.lock"])
+def test_a_dangling_link_and_a_folder_that_is_called_a_lock_are_entries_that_can_be_removed(artifacts, name):
+    if name == "x":
+        (artifacts / name).symlink_to("nowhere")
+    else:
+        (artifacts / name).mkdir()
+    assert [one.path.name for one in entries("artifacts")] == [KEY, name, OTHER] or entries("artifacts")[0].key == name
+    clean()
+    assert name in {one.key for one in clean(older_than_days=0).entries}
+    assert list(artifacts.iterdir()) == []
+
+
 def test_cleaning_one_kind_leaves_the_others(artifacts):
     (artifacts.parent / "logs" / "run").mkdir(parents=True)
     assert [entry.kind for entry in clean(["logs"], 0).entries] == ["logs"]

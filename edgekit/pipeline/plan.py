@@ -125,7 +125,11 @@ class Sweep:
     @staticmethod
     def _read(written: dict[str, Any]) -> Sweep:
         folder = Path(written["photos"]["folder"]) if written["photos"]["folder"] else None
-        photos = photo_set(folder)
+        try:
+            photos = photo_set(folder)
+        except UsageError as error:
+            message = f"That run's photos for parity and calibration are gone: {error.failure.message}"
+            raise UsageError(message, "Bring them back, or start a new run.") from error
         if photos.sha256 != written["photos"]["sha256"]:
             raise UsageError("The photos for parity and calibration have changed since that run.", "Start a new run.")
         return Sweep(

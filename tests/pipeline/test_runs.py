@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import tiny
 from filelock import Timeout
 
+from edgekit.backends import build
 from edgekit.backends.build import build_target
+from edgekit.backends.parity import compare
 from edgekit.devices.profile import load_profile
 from edgekit.errors import FailureKind, UsageError
 from edgekit.measure.protocol import PROTOCOLS
@@ -19,7 +22,7 @@ from edgekit.models.prepare import Prepared
 from edgekit.models.weights import resolve
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, Sweep, building, resume_run, run, runs, start_run, turns
-from edgekit.recipe import load_recipe
+from edgekit.recipe import ParityLimits, load_recipe
 from edgekit.target import Target
 
 TARGET = "tflite/xnnpack/fp32"
@@ -66,6 +69,31 @@ def test_what_the_system_refuses_while_compiling_is_the_targets_failure(tmp_path
     assert (built.failure.kind, built.failure.stage) == (FailureKind.no_permission, "compile")
     assert str(tmp_path) in built.failure.message
     assert "EDGEKIT_CACHE" in built.failure.hint
+
+
+@pytest.mark.parametrize(
+    ("target", "found", "said"),
+    [
+        ("tflite/xnnpack/fp32", 1.0, "only if you know why it differs."),
+        ("tflite/xnnpack/int8", 1.0, "only if you know why it differs. More calibration photos"),
+        ("tflite/xnnpack/fp32", np.nan, "Its outputs are not finite"),
+    ],
+)
+def test_the_hint_of_a_failed_parity_is_of_its_kind(target, found, said):
+    reference = np.array([[1.0, 2.0, 3.0]], np.float32)
+    artifact = {"logits": np.array([[9.0, -5.0, found]], np.float32)}
+    target = Target.parse(target)
+    result = compare({"logits": reference}, artifact, target.precision, ParityLimits(), kind="measured", trained=True)
+    built = build._judge(build.Built(target, SimpleNamespace(manifest=SimpleNamespace(parity=result)), None))
+    assert said in built.failure.hint
+    assert ("calibration" in built.failure.hint) == (target.precision == "int8")
+
+
+def test_photos_that_are_gone_are_told_of_without_an_option_that_resume_refuses(tmp_path):
+    written = {**Sweep((), (), None, None).written(), "photos": {"folder": str(tmp_path / "gone"), "sha256": "0"}}
+    with pytest.raises(UsageError, match="That run's photos for parity and calibration are gone") as raised:
+        Sweep.read(written)
+    assert "--photos" not in raised.value.failure.hint
 
 
 def test_recipes_that_the_ledger_could_not_tell_apart_are_refused():
