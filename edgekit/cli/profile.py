@@ -107,7 +107,7 @@ def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
     """
     from edgekit.devices.base import opened
     from edgekit.devices.profile import known_profiles, load_profile
-    from edgekit.errors import EdgekitError, UsageError
+    from edgekit.errors import EdgekitError, UsageError, failure_of
 
     if named:
         return tuple(load_profile(name) for name in named)
@@ -122,8 +122,9 @@ def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
         try:
             with opened(profile) as device:
                 kept = reachable.setdefault(device.identify().hash, profile)
-        except EdgekitError as error:
-            tell(f"{profile.name}: skipped: {error.failure.kind.label}: {error.failure.message}")
+        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
+            failure = failure_of(error, "reach")
+            tell(f"{profile.name}: skipped: {failure.kind.label}: {failure.message}")
         else:
             if kept is not profile:
                 tell(f"{profile.name}: skipped: it is the device of {kept.name}")

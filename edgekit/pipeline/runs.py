@@ -8,7 +8,7 @@ from itertools import product
 
 from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import EdgekitError, UsageError, failure_of
+from edgekit.errors import UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
 from edgekit.measure.protocol import Protocol
@@ -100,8 +100,8 @@ def _look_for(profiles: Sequence[DeviceProfile], tell: Tell) -> None:
         try:
             with opened(profile):
                 pass
-        except EdgekitError as error:
-            tell(f"warning: {told(profile.name, error.failure)} It is tried again when all is compiled.")
+        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
+            tell(f"warning: {told(profile.name, failure_of(error, 'reach'))} It is tried again when all is compiled.")
 
 
 def _time(

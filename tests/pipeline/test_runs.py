@@ -12,9 +12,11 @@ import pytest
 import tiny
 from filelock import Timeout
 
+from edgekit.accuracy import classify
 from edgekit.backends import build
 from edgekit.backends.build import build_target
 from edgekit.backends.parity import compare
+from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
 from edgekit.errors import FailureKind, UsageError
 from edgekit.measure.protocol import PROTOCOLS
@@ -48,6 +50,18 @@ def test_a_model_is_prepared_while_no_edgekit_may_time(ledger, monkeypatch):
 
     found = failures_of(ledger, compile_with(ledger, prepare, monkeypatch))
     assert {kind for _, kind, _ in found} == {FailureKind.disk_full}
+
+
+def test_a_photo_is_classified_while_no_edgekit_may_time(monkeypatch):
+    def predict(*arguments):
+        with pytest.raises(Timeout), turns._lock(turns.THIS_MACHINE).write_lock(0):
+            pass
+        return np.eye(1, 1000, 7)
+
+    monkeypatch.setattr(classify, "build_artifacts", lambda *arguments: (None, []))
+    monkeypatch.setattr(classify, "_predict", predict)
+    plan = Plan.of(RECIPES[0], [], photo_set())
+    assert [one.index for one in classify.classify(plan, plan.photos.paths[0], print, 1)] == [7]
 
 
 def test_whatever_befalls_one_model_the_others_are_gone_on_with(ledger, monkeypatch):
@@ -159,7 +173,7 @@ def ready(monkeypatch, tmp_path):
 
 
 def test_an_unexpected_error_of_a_device_is_a_failure_of_its_cells_only(ledger, ready, monkeypatch):
-    measured = []
+    measured, told = [], []
 
     def measure(run, device, timings, protocol, remaining):
         measured.append(timings[0].ready.plan.recipe.name)
@@ -168,7 +182,9 @@ def test_an_unexpected_error_of_a_device_is_a_failure_of_its_cells_only(ledger, 
     monkeypatch.setattr(runs, "measure", measure)
     plans = tuple(Plan.of(recipe, [TARGET], photo_set()) for recipe in RECIPES)
     sweep = Sweep(plans, (load_profile("host"),), PROTOCOLS["emulated"], None)
-    id = start_run("profile", sweep, ledger, lambda line: None)
+    monkeypatch.setattr(Host, "release", lambda self: 1 / 0)
+    id = start_run("profile", sweep, ledger, told.append)
+    assert "host: internal error: ZeroDivisionError: division by zero" in told[0]
     assert measured == ["one", "two"]
     assert failures_of(ledger, id) == {(name, FailureKind.internal, False) for name in measured}
     assert {(one.target, one.device) for one in ledger.failures(id)} == {(TARGET, "host")}
