@@ -238,9 +238,7 @@ class Ledger:
             query = query.where(ArtifactRow.run_id == run_id)
         with self._session(self._reader) as session:
             found = [ArtifactRecord(**row) for row in session.execute(query).mappings()]
-        for one in found:
-            if missing := [field for field in ARTIFACT_FIELDS if field not in one.manifest]:
-                raise damaged(self._place, f"the manifest of artifact {one.id} has no {missing[0]}")
+        self._check_manifests(found)
         return _first_of_each(found, lambda a: (a.recipe, a.variant, a.target)) if latest else found
 
     def measurements(self, run_id: str | None = None, latest: bool = False) -> list[MeasurementRecord]:
@@ -280,6 +278,7 @@ class Ledger:
             query = query.where(ArtifactRow.run_id == run_id)
         with self._session(self._reader) as session:
             found = [MeasurementRecord(**row) for row in session.execute(query).mappings()]
+        self._check_manifests(found)
         if not latest:
             return found
         return _first_of_each(found, lambda m: (m.recipe, m.variant, m.target, m.device_id, m.protocol.get("name")))
@@ -309,6 +308,11 @@ class Ledger:
         later += self.artifacts(run_id, latest=True)
         newest = _first_of_each(found, lambda f: (f.recipe, f.variant, f.target, f.device))
         return [failure for failure in newest if not any(map(failure.settled_by, later))]
+
+    def _check_manifests(self, found: Iterable[ArtifactRecord | MeasurementRecord]) -> None:
+        for one in found:
+            if missing := [field for field in ARTIFACT_FIELDS if field not in one.manifest]:
+                raise damaged(self._place, f"the manifest of {one.recipe} {one.target} has no {missing[0]}")
 
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:

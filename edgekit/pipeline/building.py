@@ -51,7 +51,7 @@ def build_artifact(plan: Plan, tell: Tell, logs: Path) -> tuple[Prepared, Artifa
     """Prepare the model and build the plan's one target; EdgekitError where either cannot be had."""
     prepared, (built,) = build_artifacts(plan, tell, logs)
     if built.failure:
-        raise EdgekitError(built.failure.kind, built.failure.stage, built.failure.message, built.failure.hint)
+        raise EdgekitError(**vars(built.failure))
     assert built.artifact
     return prepared, built.artifact
 

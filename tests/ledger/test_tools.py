@@ -39,6 +39,14 @@ def test_info_counts_rows_and_runs(filled, ledger):
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(found.revision,)]
 
 
+def test_info_of_a_ledger_with_a_bad_date_says_that_it_is_damaged(filled):
+    with sqlite3.connect(filled) as connection:
+        connection.execute("UPDATE runs SET started_at = 'yesterday'")
+    connection.close()
+    with pytest.raises(EdgekitError, match=r"is damaged: .*'yesterday'"):
+        info()
+
+
 def test_info_of_an_empty_ledger(tmp_path):
     url = f"sqlite:///{tmp_path}/empty.sqlite"
     Ledger.open(url).close()
