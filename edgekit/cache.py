@@ -6,9 +6,11 @@ of the key are enough, so that what a killed process left is recognised: its loc
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,8 +62,21 @@ class Cleaned:
 @contextmanager
 def in_use() -> Iterator[None]:
     """Hold the cache as it is: `clean` removes no entry meanwhile, not even of another process."""
-    with _cleaning_lock().read_lock():
+    with ExitStack() as held:
+        with usable(cache_folder()):
+            held.enter_context(_cleaning_lock().read_lock())
         yield
+
+
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Say what SQLite refuses of a lock in `folder` as the system would: OSError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+        code = errno.ENOSPC if full else errno.EIO
+        raise OSError(code, f"a lock there cannot be taken: {error}", str(folder)) from error
 
 
 def cached_folder(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
@@ -131,8 +146,8 @@ def entries(kind: str) -> list[Entry]:
     now = time.time()
     found = []
     for path in _children(kind):
-        if not path.name.startswith(".") and path.suffix != ".lock":
-            found.append(Entry(kind, path, content_size(path), max(0.0, now - path.stat().st_mtime)))
+        if not path.name.startswith(".") and not _is_lock(path):
+            found.append(Entry(kind, path, content_size(path), max(0.0, now - path.lstat().st_mtime)))
     return sorted(found, key=lambda entry: entry.age_seconds)
 
 
@@ -153,13 +168,14 @@ def clean(kinds: Sequence[str] = KINDS, older_than_days: float | None = None) ->
     _clean_temporary(done)
     for kind in kinds:
         for path in unfinished(kind):
-            with _locked(path.parent.glob(f"{path.name[1:].rpartition('-')[0]}*.lock")) as held:
+            locks = path.parent.glob(f"{path.name[1:].rpartition('-')[0]}*.lock")
+            with _locked(filter(_is_lock, locks)) as held:
                 if held:
                     done.size_bytes += content_size(path)
                     _remove(path)
                     done.unfinished.append(path)
         needed = {entry.key for entry in entries(kind)}
-        for lock in [path for path in _children(kind) if path.suffix == ".lock" and path.stem not in needed]:
+        for lock in [path for path in _children(kind) if _is_lock(path) and path.stem not in needed]:
             with _locked([lock]) as held:
                 if held:
                     lock.unlink()
@@ -211,8 +227,12 @@ def _children(kind: str) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
+def _is_lock(path: Path) -> bool:
+    return path.suffix == ".lock" and not path.is_dir()
+
+
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink()

@@ -145,14 +145,8 @@ def _parse(path: Path) -> CommentedMap:
                 f"{path} has {size:,} bytes; no recipe or profile has over {LARGEST:,}.", kind=FailureKind.recipe
             )
         text = path.read_text(encoding="utf-8")
-        for event in YAML().parse(text):
-            if isinstance(event, AliasEvent):
-                line = event.start_mark.line + 1
-                raise UsageError(
-                    f"{path}, line {line}: aliases (*{event.anchor}) are not allowed.",
-                    "Write the value out.",
-                    FailureKind.recipe,
-                )
+        if alias := _alias(text):
+            raise _no_aliases(f"{path}, line {alias.start_mark.line + 1}", alias)
         content = YAML().load(text)
     except RecursionError as error:
         raise UsageError(f"{path} is nested too deeply.", kind=FailureKind.recipe) from error
@@ -170,6 +164,16 @@ def _parse(path: Path) -> CommentedMap:
     return content
 
 
+def _alias(text: str) -> AliasEvent | None:
+    return next((event for event in YAML().parse(text) if isinstance(event, AliasEvent)), None)
+
+
+def _no_aliases(where: str, alias: AliasEvent) -> UsageError:
+    return UsageError(
+        f"{where}: aliases (*{alias.anchor}) are not allowed.", "Write the value out.", FailureKind.recipe
+    )
+
+
 def _override(content: CommentedMap, override: Override) -> None:
     *parents, last = override.keys
     place: Any = content
@@ -178,6 +182,8 @@ def _override(content: CommentedMap, override: Override) -> None:
         if not isinstance(place, dict):
             raise UsageError(f"{override.said}: {parent} is a value and has no keys of its own.")
     try:
+        if alias := _alias(override.value):
+            raise _no_aliases(override.said, alias)
         place[last] = YAML(typ="safe").load(override.value)
     except (YAMLError, ValueError, RecursionError) as error:
         problem = f"{override.said}: the value is not YAML: {_yaml_problem(error)}."
@@ -190,20 +196,23 @@ def _yaml_problem(error: Exception) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
 
 
 def _explain(
-    schema: type[BaseModel], content: CommentedMap, path: Path, overrides: Iterable[Override], problem: Any
+    schema: type[BaseModel], content: CommentedMap, path: Path, overrides: Sequence[Override], problem: Any
 ) -> str:
     """Turn one pydantic error into: file, line (or override), key, what is wrong, nearest valid name."""
     unfitting = problem.get("ctx", {}).get("error")
     location = [*problem["loc"], *(unfitting.at if isinstance(unfitting, UnfittingError) else ())]
-    override = next((one for one in overrides if _concerns(one, location)), None)
-    where = f"{path} with {override.said}" if override else f"{path}, line {_line(content, location)}"
+    lines, part = _lines(content, location), location[:-1]
+    # What a part lacks that the file does not have is lacking in the override that gives the part.
+    place = part if problem["type"] == "missing" and len(lines) < len(part) else location
+    override = next((one for one in reversed(overrides) if _concerns(one, place)), None)
+    where = f"{path} with {override.said}" if override else f"{path}, line {[1, *lines][-1]}"
     key = ".".join(map(str, location)) or "(top)"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key {key}. {did_you_mean(str(location[-1]), _keys(schema, location[:-1]))}"
@@ -218,14 +227,23 @@ def _concerns(override: Override, location: list[str | int]) -> bool:
     return shorter > 0 and key[:shorter] == place[:shorter]
 
 
-def _line(content: CommentedMap, location: list[str | int]) -> int:
-    """Return the line of the innermost key on the way to `location` that the file has."""
-    line, place = 1, content
+def _lines(content: CommentedMap, location: Iterable[str | int]) -> list[int]:
+    """Return the lines of the keys on the way to `location`, the outermost first, as far as the file has them."""
+    lines: list[int] = []
+    place: Any = content
     for part in location:
-        if not isinstance(place, CommentedMap | CommentedSeq) or part not in place.lc.data:
+        written = place.lc.data if isinstance(place, CommentedMap | CommentedSeq) else {}
+        found = [key for key in written if _key(key) == str(part)]
+        if not found:
             break
-        line, place = place.lc.data[part][0] + 1, place[part]
-    return line
+        lines.append(written[found[0]][0] + 1)
+        place = place[found[0]]
+    return lines
+
+
+def _key(key: object) -> str:
+    """Return a key as text, as YAML writes it: ``7``, ``null``, ``true``."""
+    return json.dumps(key) if key is None or isinstance(key, bool) else str(key)
 
 
 def _keys(schema: type[BaseModel], location: list[str | int]) -> Iterable[str]:

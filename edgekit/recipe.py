@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from edgekit.document import Name, Override, Strict, UnfittingError, Written, load_document
-from edgekit.errors import Failure, FailureKind, UsageError, did_you_mean
+from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError, did_you_mean
 from edgekit.key_maps import key_maps
 from edgekit.models import ARCHITECTURES
 from edgekit.places import find_document, known_documents
@@ -141,13 +142,19 @@ class Weights(Strict):
             raise ValueError("mirrors are those of a url; a file has none")
         for url in self.urls:
             if urlsplit(url).scheme not in {"http", "https"}:
-                raise ValueError(f"url is {url!r}; write the whole address, beginning with https://")
+                raise ValueError(f"url is {told_url(url)!r}; write the whole address, beginning with https://")
         return self
 
     @property
     def urls(self) -> tuple[str, ...]:
         """Where the checkpoint is to be had, in the order to ask; nothing for random weights."""
         return (self.url, *self.mirrors) if self.url else ()
+
+
+def told_url(url: str) -> str:
+    """Return an address as people are told it: without the name and the password that it may hold."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 class Grid(Strict):
@@ -198,22 +205,36 @@ class FloatLimits(Strict):
     max_relative: Annotated[float, Field(gt=0)]
 
 
+class Fp32Limits(FloatLimits):
+    """The same with the defaults of fp32."""
+
+    max_absolute: Annotated[float, Field(gt=0)] = 1e-3
+    max_relative: Annotated[float, Field(gt=0)] = 1e-4
+
+
+class Fp16Limits(FloatLimits):
+    """The same with the defaults of fp16."""
+
+    max_absolute: Annotated[float, Field(gt=0)] = 0.5
+    max_relative: Annotated[float, Field(gt=0)] = 0.1
+
+
 class QuantizedLimits(Strict):
     """How far an int8 artifact may be from PyTorch: signal-to-noise ratio of the logits, share of equal top-1.
 
     The latter is judged for trained weights only.
     """
 
-    min_snr_db: float
-    min_top1_agreement: Annotated[float, Field(ge=0, le=1)]
+    min_snr_db: float = 3.0
+    min_top1_agreement: Annotated[float, Field(ge=0, le=1)] = 0.25
 
 
 class ParityLimits(Strict):
-    """Limits by precision. The defaults are explained in docs/architecture.md."""
+    """Limits by precision; what is not given keeps its default. The defaults are explained in docs/architecture.md."""
 
-    fp32: FloatLimits = FloatLimits(max_absolute=1e-3, max_relative=1e-4)
-    fp16: FloatLimits = FloatLimits(max_absolute=0.5, max_relative=0.1)
-    int8: QuantizedLimits = QuantizedLimits(min_snr_db=3.0, min_top1_agreement=0.25)
+    fp32: Fp32Limits = Fp32Limits()
+    fp16: Fp16Limits = Fp16Limits()
+    int8: QuantizedLimits = QuantizedLimits()
 
 
 class Published(Strict):
@@ -276,7 +297,7 @@ class Recipe(Strict):
     def _variants(cls, expect: dict[str, Expectation]) -> dict[str, Expectation]:
         for variant in expect:
             if not VARIANT.fullmatch(variant):
-                raise ValueError(f"{variant!r} is no variant; write width/resolution, for example 1.0/224")
+                raise UnfittingError(f"{variant!r} is no variant; write width/resolution, for example 1.0/224", variant)
         canonical = {_canonical_variant(variant): expectation for variant, expectation in expect.items()}
         if len(canonical) < len(expect):
             raise ValueError("a variant stands there twice: " + ", ".join(expect))
@@ -356,7 +377,7 @@ def _ask_backends(target: Target) -> None:
 
     try:
         backend_of(target)
-    except UsageError as error:
+    except EdgekitError as error:
         raise ValueError(f"{error.failure.message} {error.failure.hint}") from error
 
 
@@ -364,9 +385,12 @@ def _canonical_variant(variant: str) -> str:
     """Write ``1/224`` and ``1.0/224x224/1000`` as ``1.0/224``, and options as :attr:`ModelArguments.variant` does."""
     width, resolution, *rest = variant.split("/")
     height, _, input_width = resolution.partition("x")
-    options = {
-        name: YAML(typ="safe").load(value.lower()) for name, value in (one.split("=") for one in rest if "=" in one)
-    }
+    try:
+        options = {
+            name: YAML(typ="safe").load(value.lower()) for name, value in (one.split("=") for one in rest if "=" in one)
+        }
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
+        raise UnfittingError(f"{variant!r} is no variant: the value of an option is not YAML", variant) from error
     classes = next((part for part in rest if part.isdigit()), 1000)
     sides = {"resolution": height, "input_width": input_width or None}
     any_ = {"padding": "torch", "batch_norm_epsilon": 1e-5}
@@ -374,7 +398,8 @@ def _canonical_variant(variant: str) -> str:
         return ModelArguments.model_validate({"width": width, **sides, "classes": classes, **any_, **options}).variant
     except ValidationError as error:
         problem = error.errors()[0]
-        raise ValueError(f"{variant!r} is no variant: {problem['loc'][0]}: {problem['msg']}") from error
+        told = f"{variant!r} is no variant: {problem['loc'][0]}: {problem['msg']}"
+        raise UnfittingError(told, variant) from error
 
 
 def _canonical_hash(content: dict[str, Any]) -> str:
@@ -398,9 +423,9 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
         with_classes = written.model.model_copy(update={"classes": recipe.model.classes})
         fits = (written.architecture, written.model if recipe.weights.new_head is None else with_classes)
         if fits != (recipe.architecture, recipe.model):
+            which = told_url(recipe.weights.url or "") or recipe.weights.file
             raise UsageError(
-                f"{recipe.name} has real weights ({recipe.weights.url or recipe.weights.file}), "
-                "which fit only the model as the recipe states it.",
+                f"{recipe.name} has real weights ({which}), which fit only the model as the recipe states it.",
                 "Ask for random ones as well: --set 'weights={random: 0}'; or, for another number of classes only, "
                 "for a new last layer: --set weights.new_head=0.",
                 FailureKind.recipe,
@@ -414,7 +439,7 @@ def load_known(overrides: tuple[str, ...] = ()) -> tuple[list[Recipe], dict[str,
     for name, path in sorted(known_recipes().items()):
         try:
             recipes.append(load_recipe(str(path), overrides))
-        except UsageError as error:
+        except EdgekitError as error:
             failures[name] = error.failure
     return recipes, failures
 

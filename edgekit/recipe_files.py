@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from edgekit.document import NAME
-from edgekit.errors import FailureKind, UsageError, did_you_mean, printable
+from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean, printable
 from edgekit.models import ARCHITECTURES, Task
 from edgekit.printed import Printed
 from edgekit.recipe import ModelArguments, Recipe, Weights, known_recipes, load_recipe
@@ -126,7 +126,8 @@ def _write(text: str, path: Path) -> None:
 def _line(name: str, path: Path) -> RecipeLine:
     try:
         recipe = load_recipe(str(path))
-    except UsageError as error:
+    except EdgekitError as error:
+        # Whatever is wrong, here it is a recipe that cannot be used.
         return RecipeLine(
             name=name, file=printable(str(path)), problem=f"{FailureKind.recipe.label}: {error.failure.message}"
         )

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Self
 
 from edgekit.cache import temporary_folder
-from edgekit.errors import EdgekitError, FailureKind, missing_converters
+from edgekit.errors import FREE_SPACE, EdgekitError, FailureKind, missing_converters
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 SOME_ROOM = 64 * 1024
@@ -242,8 +242,9 @@ def _crash(status: int, stage: str, log: Path) -> EdgekitError:
     # A full disk ends some converters on the spot, and then there may be no room for their last words either.
     if any(NO_SPACE in line for line in last) or (not last and shutil.disk_usage(log.parent).free < SOME_ROOM):
         kind, how = FailureKind.disk_full, f"{how} because the disk that holds {log.parent} is full"
+    hint = FREE_SPACE if kind is FailureKind.disk_full else f"Log: {log}"
     said = f": {' | '.join(last)}" if last else "."
-    return EdgekitError(kind, stage, f"The process ended with {how}{said}", f"Log: {log}", retriable=True)
+    return EdgekitError(kind, stage, f"The process ended with {how}{said}", hint, retriable=True)
 
 
 def _end_with_edgekit(pipe: int) -> None:
@@ -319,13 +320,11 @@ def _run(function: str, question: str, answer: str) -> None:
     except Exception as error:  # noqa: BLE001  (whatever a converter raises is a result here; the traceback is in the log)
         traceback.print_exc()
         # Libraries written in other languages tell of a full disk in words only.
-        kind = (
-            FailureKind.disk_full
-            if getattr(error, "errno", None) == errno.ENOSPC or NO_SPACE in str(error)
-            else FailureKind(job.get("failure_kind", "internal"))
-        )
+        full = getattr(error, "errno", None) == errno.ENOSPC or NO_SPACE in str(error)
+        kind = FailureKind.disk_full if full else FailureKind(job.get("failure_kind", "internal"))
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
-        result = {"failure": asdict(EdgekitError(kind, job.get("stage", "work"), message).failure)}
+        stage, hint = job.get("stage", "work"), FREE_SPACE if full else ""
+        result = {"failure": asdict(EdgekitError(kind, stage, message, hint, retriable=full).failure)}
     Path(answer).write_text(json.dumps(result), encoding="utf-8")
 
 

@@ -165,6 +165,18 @@ def test_cleaning_removes_temporary_folders_of_yesterday(artifacts):
         assert os.path.exists(young)
 
 
+@pytest.mark.parametrize("name", ["x", "x.lock"])
+def test_a_dangling_link_and_a_folder_that_is_called_a_lock_are_entries_that_can_be_removed(artifacts, name):
+    if name == "x":
+        (artifacts / name).symlink_to("nowhere")
+    else:
+        (artifacts / name).mkdir()
+    assert [one.path.name for one in entries("artifacts")] == [KEY, name, OTHER] or entries("artifacts")[0].key == name
+    clean()
+    assert name in {one.key for one in clean(older_than_days=0).entries}
+    assert list(artifacts.iterdir()) == []
+
+
 def test_cleaning_one_kind_leaves_the_others(artifacts):
     (artifacts.parent / "logs" / "run").mkdir(parents=True)
     assert [entry.kind for entry in clean(["logs"], 0).entries] == ["logs"]
@@ -188,6 +200,13 @@ def test_while_the_cache_is_in_use_every_entry_stays_and_leftovers_go(artifacts)
     assert {entry.key for entry in done.in_use} == {KEY, OTHER}
     assert (done.entries, done.unfinished) == ([], [leftover])
     assert len(clean(older_than_days=0).entries) == 2
+
+
+def test_a_lock_that_sqlite_cannot_open_is_told_as_the_systems_refusal(artifacts):
+    (artifacts.parent / "locks").mkdir()
+    (artifacts.parent / "locks" / "cache.db").write_text("no database" * 1000)
+    with pytest.raises(OSError, match="a lock there cannot be taken: file is not a database"), in_use():
+        pass
 
 
 def test_what_a_process_is_making_stays_until_it_is_killed(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ def test_the_hash_of_a_set_sees_contents_and_not_names(tmp_path):
     assert np.array_equal(first, renamed)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no photo"])
+@pytest.mark.parametrize("content", [None, b"", b"no photo", b"P6 " + b"1" * 99])
 def test_what_is_no_photo_is_said(tmp_path, content):
     path = tmp_path / "cat.jpg"
     if content is not None:

@@ -41,6 +41,58 @@ def test_a_plugged_device_is_listed_and_measured_on(edgekit, environment):
     assert "torchscript/-/fp32: compiled only; next-door runs tflite" in done.stderr
 
 
+@pytest.fixture
+def broken(tmp_path):
+    """The environment in which a package is installed whose backend, device and architecture do not work."""
+    (tmp_path / "broken_things.py").write_text("import nowhere_to_be_found\n")
+    (tmp_path / "broken_device.py").write_text("def connect(profile):\n    raise ZeroDivisionError('somebody erred')\n")
+    information = tmp_path / "broken_things-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-things\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(
+        "[edgekit.backends]\nbroken = broken_things:Backend\n[edgekit.devices]\nbroken = broken_device:connect\n"
+        "[edgekit.architectures]\nbroken_net = broken_things:net\n"
+    )
+    for folder in ("profiles", "recipes"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "profiles" / "odd.yaml").write_text("name: odd\nkind: broken\nruns: [tflite]\n")
+    recipe = (Path(__file__).parents[1] / "recipes" / "v1.yaml").read_text()
+    (tmp_path / "recipes" / "odd.yaml").write_text(
+        recipe.replace("mobilenet_v1", "broken_net").replace("width: 1.0", "width: 0.5")
+    )
+    places = {f"EDGEKIT_{kind.upper()}": str(tmp_path / kind) for kind in ("profiles", "recipes")}
+    return {"PYTHONPATH": str(tmp_path), **places, "PATH": os.environ["PATH"]}
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            ("compile", "v1", "--targets", "broken/-/fp32"),
+            "(edgekit.backends) of the package broken-things does not work",
+        ),
+        (("deploy", "v1", "--device", "odd"), "ZeroDivisionError: somebody erred"),
+        (("inspect", "odd"), "The plug-in broken_net (edgekit.architectures) of the package broken-things"),
+    ],
+)
+def test_a_plug_in_that_does_not_work_is_named_with_its_package(edgekit, broken, command, said):
+    done = edgekit(*command, *(tiny.OPTIONS[1:] if command[0] == "deploy" else ()), env=broken)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "pip uninstall broken-things" in done.stderr
+    assert "edgekit[convert]" not in done.stderr
+
+
+def test_a_plug_in_that_does_not_work_hides_nothing_else(edgekit, broken):
+    listed = edgekit("recipes", env=broken)
+    assert listed.returncode == 0, listed.stderr
+    assert "mobilenet_v2" in edgekit("recipes", "--json", env=broken).stdout
+    assert "odd: recipe error: The plug-in broken_net" in listed.stdout
+    assert "reachable" in edgekit("devices", env=broken).stdout
+    done = edgekit("compile", *tiny.OPTIONS, "--targets", "tflite/xnnpack/fp32", env=broken)
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_the_plug_in_its_names_are_unknown_and_the_known_ones_are_named(edgekit, environment):
     done = edgekit("compile", *tiny.OPTIONS, "--targets", "torchscript/-/fp32")
     assert done.returncode == 2

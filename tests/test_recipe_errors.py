@@ -59,6 +59,9 @@ def failure_of(path, *overrides):
         ("published.model=MobilenetV1", "there are no published figures of MobilenetV1. Did you mean MobileNetV1?"),
         ("targets=[coreml/-/fp16, coreml/-/fp16]", "key targets: a target stands there twice: coreml/-/fp16"),
         ("model={width: 1}", " with --set model={width: 1}, key model.resolution: Field required."),
+        ("null=3", " with --set null=3: unknown key null. "),
+        ("published.variant=x", " with --set published.variant=x, key published.model: Field required."),
+        ('expect."1.0/96".parameters=3', ".parameters=3, key expect.1.0/96.multiply_adds: Field required."),
         ("targets=[tflite/xnnpack/int4]", "key targets: No backend compiles tflite/xnnpack/int4; the nearest"),
     ],
 )
@@ -103,6 +106,20 @@ def test_a_wrong_sweep_is_one_error_in_the_words_of_yaml(write, grids):
     assert "Tuple" not in message
 
 
+def test_one_limit_of_parity_is_set_alone(write):
+    recipe = load_recipe(write(RECIPE), ("parity.fp32.max_absolute=0.1", "parity.int8.min_snr_db=1"))
+    assert recipe.parity.model_dump() == {
+        "fp32": {"max_absolute": 0.1, "max_relative": 1e-4},
+        "fp16": {"max_absolute": 0.5, "max_relative": 0.1},
+        "int8": {"min_snr_db": 1.0, "min_top1_agreement": 0.25},
+    }
+
+
+def test_of_two_overrides_of_one_key_the_last_is_named(write):
+    message = failure_of(write(RECIPE), "model.width=0.5", "model.width=abc").message
+    assert " with --set model.width=abc, key model.width: " in message
+
+
 def test_a_key_with_dots_is_set_in_quotes(write):
     recipe = load_recipe(
         write(RECIPE), ('expect."1.0/96"={parameters: 1, multiply_adds: 2}', 'expect."1.0/96".parameters=3')
@@ -121,7 +138,7 @@ def test_an_error_of_the_file_is_not_blamed_on_an_override(write):
     assert "--set" not in failure.message
 
 
-@pytest.mark.parametrize("override", ["model.width=[", "name=a: b: c", "name=2024-13-45", "name=*x"])
+@pytest.mark.parametrize("override", ["model.width=[", "name=a: b: c", "name=2024-13-45"])
 def test_an_override_that_is_not_yaml_says_so_and_not_of_the_file(write, override):
     failure = failure_of(write(RECIPE), override)
     assert failure.message.startswith(f"--set {override}: the value is not YAML: ")
@@ -139,6 +156,11 @@ def test_an_override_that_is_not_yaml_says_so_and_not_of_the_file(write, overrid
         ),
         ("expect: {parameters: {layers: 1}}", "line 13: unknown key expect.parameters.layers. Known: multiply_adds"),
         ("expect:\n  1.0/96: {parameters: 0, multiply_adds: 1}", "line 14, key expect.1.0/96.parameters: Input should"),
+        (
+            "expect:\n  1.0/96: {parameters: 1, multiply_adds: 1}\n  '1/96/depth=[1': {parameters: 1, multiply_adds: 1}",
+            "line 15, key expect.1/96/depth=[1: '1/96/depth=[1' is no variant: the value of an option is not YAML.",
+        ),
+        ("expect:\n  1/96/depth=*a: {parameters: 1, multiply_adds: 1}", "line 14, key expect.1/96/depth=*a: "),
         ("parity: {int8: {min_snr_db: 3, min_top1_agreement: 25}}", "key parity.int8.min_top1_agreement: Input should"),
         (
             "parity: {fp32: {max_absolute: .nan, max_relative: 1}}",
@@ -150,6 +172,10 @@ def test_an_override_that_is_not_yaml_says_so_and_not_of_the_file(write, overrid
             "line 13, key targets: No backend compiles tflite/xnnpack/int4; the nearest",
         ),
         ("targets: [tflt/xnnpack/int8]", "the nearest target is tflite/xnnpack/int8. Known targets: "),
+        ("7: seven", "line 13: unknown key 7. "),
+        ("null: 3", "line 13: unknown key null. "),
+        ("true: 3", "line 13: unknown key true. "),
+        ("published:\n  variant: x", "line 13, key published.model: Field required."),
         ("parity: 3", "line 13, key parity: write keys and values here, not one value."),
         ("name: again", 'line 13: this is not YAML: found duplicate key "name"'),
         ("published: {model: 2024-13-45}", "this is not YAML: month must be in 1..12."),
@@ -230,15 +256,43 @@ def test_a_bomb_without_aliases_is_refused_at_once(tmp_path, text, said):
         load_recipe(str(tmp_path / "bomb.yaml"))
 
 
+@pytest.mark.parametrize("override", ["weights=&a {x: *a}", "name=*x"])
+def test_an_alias_in_an_override_is_refused_as_in_a_file(write, override):
+    assert f"--set {override}: aliases (*" in failure_of(write(RECIPE), override).message
+
+
 def test_a_deeply_nested_override_is_refused():
     with pytest.raises(UsageError, match="the value is not YAML"):
         load_recipe("v1", ("model=" + "[" * 3000 + "]" * 3000,))
 
 
 @pytest.mark.parametrize(
-    "arguments", [("profile", "--recipes", "", "--devices", "host"), ("compile", "v1", "--targets", " , ")]
+    "arguments",
+    [
+        ("profile", "--recipes", "", "--devices", "host"),
+        ("compile", "v1", "--targets", " , "),
+        ("compile", "v1", "--photos", ""),
+        ("compile", "v1", "--ledger", ""),
+        ("deploy", "v1", "--device", ""),
+        ("deploy", "v1", "--device", "host", "--protocol", ""),
+        ("scale", "efficientnet_b0", "--phi", "1", "--output", ""),
+    ],
 )
 def test_an_empty_list_is_not_everything(arguments):
     done = CliRunner().invoke(cli, arguments)
     assert isinstance(done.exception, UsageError)
     assert "is empty" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compile", "v1", "--targets", "coreml/-/fp16", "--targets", "tflite/xnnpack/fp32"),
+        ("deploy", "v1", "--device", "host", "--device", "pixel"),
+        ("profile", "--recipes", "v1", "--devices", "host", "--device", "pixel"),
+    ],
+)
+def test_an_option_that_stands_twice_does_not_lose_its_first_value(arguments):
+    done = CliRunner().invoke(cli, arguments)
+    assert isinstance(done.exception, UsageError)
+    assert "stands there 2 times" in str(done.exception)

@@ -124,6 +124,8 @@ def test_a_crash_has_its_kind(log, function, job, kind):
     with pytest.raises(EdgekitError) as raised:
         call(f"test_worker:{function}", job, log)
     assert raised.value.failure.kind == kind
+    assert raised.value.failure.retriable
+    assert ("Free some space" in raised.value.failure.hint) == (kind == FailureKind.disk_full)
 
 
 def test_a_job_that_hangs_is_stopped(log):

@@ -16,6 +16,7 @@ from edgekit.models import ARCHITECTURES
 from edgekit.models.prepare import Prepared
 from edgekit.photos import open_photo, preprocess
 from edgekit.pipeline import Plan, Tell, build_artifact, build_artifacts
+from edgekit.pipeline.turns import compiling
 from edgekit.places import cache_folder
 from edgekit.recipe import Recipe
 from edgekit.worker import Workers
@@ -53,7 +54,8 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
             prepared, artifact = build_artifact(plan, tell, logs)
         else:
             prepared, _ = build_artifacts(plan, tell, logs)
-        probabilities = softmax(_predict(recipe, prepared, artifact, image, logs)[0].astype(np.float64))
+        with compiling(tell):
+            probabilities = softmax(_predict(recipe, prepared, artifact, image, logs)[0].astype(np.float64))
     names = ["background"] * background + class_names()
     best = np.argsort(-probabilities)[:count].tolist()
     return [Rank(index, names[index], float(probabilities[index])) for index in best]

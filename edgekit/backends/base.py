@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from contextlib import suppress
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -23,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from edgekit.errors import FailureKind, UsageError
+from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.plugins import using
 from edgekit.target import Target
 
 if TYPE_CHECKING:
@@ -171,13 +173,29 @@ def by_name(specs: Sequence[TensorSpec], outputs: Outputs) -> dict[str, NDArray[
 
 
 def backends() -> dict[str, Backend]:
-    """Return the installed backends by name (entry points ``edgekit.backends``). Loads no converter."""
-    return {entry.name: entry.load()() for entry in entry_points(group="edgekit.backends")}
+    """Return the installed backends that work, by name (entry points ``edgekit.backends``). Loads no converter."""
+    found = {}
+    for entry in entry_points(group="edgekit.backends"):
+        with suppress(EdgekitError):  # told by :func:`backend_of`, to who asks for it
+            found[entry.name] = _backend(entry)
+    return found
+
+
+def _backend(entry: EntryPoint) -> Backend:
+    with using(entry):
+        backend: Backend = entry.load()()
+    return backend
 
 
 def backend_of(target: Target) -> Backend:
-    """Return the backend that compiles `target`; UsageError (``unsupported_target``) names the known ones."""
+    """Return the backend that compiles `target`; UsageError (``unsupported_target``) names the known ones.
+
+    EdgekitError names the package where it is a plug-in that does not work.
+    """
     known = backends()
+    if target.backend not in known:
+        for entry in entry_points(group="edgekit.backends", name=target.backend):
+            _backend(entry)
     backend = known.get(target.backend)
     if backend is None or target not in backend.targets:
         targets = [str(target) for backend in known.values() for target in backend.targets]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of, by_name
-from edgekit.backends.parity import compare, explain
+from edgekit.backends.parity import MAX_FLOAT, compare, explain
 from edgekit.cache import cached_folder, content_sha256, content_size
-from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.errors import EdgekitError, Failure, FailureKind, failure_of
 from edgekit.models.prepare import Prepared, load_prepared, source_hash
 from edgekit.models.weights import Resolved
 from edgekit.places import cache_folder
@@ -98,8 +98,8 @@ def build_target(
             published=recipe.published.model_dump() if recipe.published else None,
             **facts,
         )
-    except EdgekitError as error:
-        return Built(target, None, error.failure)
+    except Exception as error:  # noqa: BLE001  (whatever befalls a target, the others are built)
+        return Built(target, None, failure_of(error, "compile"))
     return _judge(Built(target, Artifact(folder, manifest), None, cached))
 
 
@@ -124,7 +124,11 @@ def _judge(built: Built) -> Built:
         return built
     limits = ", ".join(f"{name} {value:g}" for name, value in parity.limits.items())
     message = f"{built.target} does not compute what PyTorch computes: {explain(parity)}; limits: {limits}."
-    hint = "Set the limits under `parity` in the recipe only if you know why it differs; more calibration photos: --photos DIR."
+    hint = "Set the limits under `parity` in the recipe only if you know why it differs."
+    if parity.max_absolute == MAX_FLOAT:
+        hint = "Its outputs are not finite, or PyTorch's are all zero: look at the weights (`edgekit classify` runs PyTorch)."
+    elif built.target.precision == "int8":
+        hint += " More calibration photos: --photos DIR."
     return replace(built, failure=Failure(FailureKind.parity, "parity", message, hint))
 
 

@@ -6,14 +6,23 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import json_option, ledger_option, parts, photos_option, set_option, targets_option, tell
+from edgekit.cli.options import (
+    json_option,
+    ledger_option,
+    parts,
+    photos_option,
+    resume_option,
+    set_option,
+    targets_option,
+    tell,
+)
 from edgekit.cli.printing import print_run
 
 
 @click.command()
 @click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
 @click.option("--all", "every", is_flag=True, help="Every recipe that is found by name.")
-@click.option("--resume", is_flag=False, flag_value="", metavar="[RUN]", help="Go on with a run; default: the newest.")
+@resume_option
 @set_option
 @targets_option
 @photos_option

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import build_options, device_set_option, plan_of, seed_option, strict_option, tell
+from edgekit.cli.options import Once, build_options, device_set_option, plan_of, seed_option, strict_option, tell
 from edgekit.cli.printing import print_run
 
 
 @click.command()
 @build_options
-@click.option("--device", required=True, metavar="NAME", help="Device profile, e.g. host.")
+@click.option("--device", cls=Once, required=True, metavar="NAME", help="Device profile, e.g. host.")
 @device_set_option
-@click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: the device profile's.")
+@click.option("--protocol", cls=Once, metavar="NAME", help="1t-big, quick or emulated; default: the device profile's.")
 @seed_option
 @strict_option
 def command(

@@ -7,7 +7,7 @@ import traceback
 
 import click
 
-from edgekit.errors import EdgekitError, ExitCode, UsageError, missing_converters
+from edgekit.errors import EdgekitError, ExitCode, UsageError, missing_converters, refused
 
 
 def guarded(command: click.Command) -> int:
@@ -22,7 +22,7 @@ def guarded(command: click.Command) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return ExitCode.interrupted
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click and rich make the second of the first
         sys.stderr.close()  # whoever read has gone; nothing more can be said
         return ExitCode.done
     except Exception as error:  # noqa: BLE001  (the last line of defence: a sentence, not a traceback)
@@ -37,11 +37,9 @@ def _sentence(error: Exception) -> tuple[str, str]:
     """Return what happened and what to do."""
     if isinstance(error, ImportError):
         error = missing_converters(error)
+    if isinstance(error, OSError):
+        error = refused(error, "edgekit")
     if isinstance(error, EdgekitError):
         return error.failure.message, error.failure.hint
-    if isinstance(error, OSError):
-        place = f" {error.filename}" if error.filename else ""
-        hint = "Check the disk, the permissions, and EDGEKIT_CACHE and EDGEKIT_LEDGER."
-        return f"the system refused{place}: {error.strerror or error}.", hint
     message = f"this is a bug in edgekit: {type(error).__name__}: {error}"
     return message, "Run again with `edgekit --debug ...` and report the traceback."

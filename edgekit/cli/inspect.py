@@ -69,7 +69,10 @@ def command(
     settings = [word for word in given if "=" in word]
     names = [word for word in given if "=" not in word]
     if len(names) != (0 if every else 1):
-        raise UsageError("Name one recipe, or say --all.", "For example: edgekit inspect recipes/v1.yaml")
+        message = "--all shows every recipe, so name none." if every else "Name one recipe, or say --all."
+        raise UsageError(message, "For example: edgekit inspect recipes/v1.yaml")
+    if as_json and format_ == "markdown":
+        raise UsageError("--json and --format markdown are two formats.", "Leave one of them out.")
     if settings and not swept:
         raise UsageError(f"{settings[0]} says what to vary: write --sweep before it.")
     if machine and (every or swept):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,32 @@ class Finite(click.FloatRange):
         return number
 
 
+class Once(click.Option):
+    """An option with one value, which may neither stand twice, where click takes the last silently, nor be empty.
+
+    An unset variable of a script gives an empty text, which means nothing less than what goes without the option.
+    """
+
+    def __init__(self, declarations: Sequence[str], **attributes: Any) -> None:
+        super().__init__(declarations, **{**attributes, "multiple": True, "callback": self._only})
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the values; UsageError where one is empty."""
+        from edgekit.errors import UsageError
+
+        if value and "" in value:
+            raise UsageError(f"{self.opts[0]} is empty.", "Give it a value, or leave the option out.")
+        return super().type_cast_value(ctx, value)
+
+    def _only(self, ctx: click.Context, option: click.Parameter, values: Sequence[Any]) -> Any:
+        from edgekit.errors import UsageError
+
+        if len(values) > 1:
+            hint = "Say it once; a list has commas between its parts."
+            raise UsageError(f"{self.opts[0]} stands there {len(values)} times.", hint)
+        return values[0] if values else None
+
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 recipe_argument = click.argument("recipe")
@@ -36,15 +63,21 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Override a key of the recipe, e.g. model.width=0.75.",
 )
-targets_option = click.option("--targets", metavar="T,T", help="Only these targets, e.g. tflite/xnnpack/int8.")
+targets_option = click.option(
+    "--targets", cls=Once, metavar="T,T", help="Only these targets, e.g. tflite/xnnpack/int8."
+)
 photos_option = click.option(
     "--photos",
+    cls=Once,
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Photos for parity and calibration; default: scikit-learn's two.",
 )
 ledger_option = click.option(
-    "--ledger", metavar="URL", help="Database; default: EDGEKIT_LEDGER, else a SQLite file in your data folder."
+    "--ledger",
+    cls=Once,
+    metavar="URL",
+    help="Database; default: EDGEKIT_LEDGER, else a SQLite file in your data folder.",
 )
 device_set_option = click.option(
     "--device-set",
@@ -58,6 +91,15 @@ seed_option = click.option(
 )
 strict_option = click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of a table.")
+
+
+resume_option = click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN]",
+    help="Go on with a run; default: the newest. A RUN that another machine left unfinished is taken over.",
+)
 
 
 def build_options(command: Decorated) -> Decorated:
@@ -101,5 +143,6 @@ def console() -> Console:
 
 
 def tell(line: str) -> None:
-    """Print one line of progress to standard error."""
-    click.echo(line, err=True)
+    """Print one line of progress to standard error; where nobody reads it any more, or its disk is full, the work goes on."""
+    with suppress(OSError):
+        click.echo(line, err=True)

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import json_option, ledger_option, parts, photos_option, seed_option, strict_option, tell
+from edgekit.cli.options import (
+    Once,
+    json_option,
+    ledger_option,
+    parts,
+    photos_option,
+    resume_option,
+    seed_option,
+    strict_option,
+    targets_option,
+    tell,
+)
 from edgekit.cli.printing import print_run
 
 if TYPE_CHECKING:
@@ -17,17 +28,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--all", "every", is_flag=True, help="Every recipe x target x reachable device.")
-@click.option("--recipes", metavar="R,R", help="Only these recipes.")
-@click.option("--targets", metavar="T,T", help="Only these targets.")
+@click.option("--recipes", cls=Once, metavar="R,R", help="Only these recipes.")
+@targets_option
 @click.option(
-    "--devices", "--device", metavar="D,D", help="Only these devices; one that is unreachable is then a failure."
+    "--devices",
+    "--device",
+    cls=Once,
+    metavar="D,D",
+    help="Only these devices; one that is unreachable is then a failure.",
 )
 @click.option(
     "--sweep", "swept", is_flag=True, help="Every variant of the `sweep` that a recipe has, not only its own."
 )
-@click.option("--protocol", metavar="NAME", help="1t-big, quick or emulated; default: 1t-big.")
+@click.option("--protocol", cls=Once, metavar="NAME", help="1t-big, quick or emulated; default: 1t-big.")
 @seed_option
-@click.option("--resume", is_flag=False, flag_value="", metavar="[RUN]", help="Go on with a run; default: the newest.")
+@resume_option
 @strict_option
 @photos_option
 @ledger_option
@@ -92,7 +107,7 @@ def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
     """
     from edgekit.devices.base import opened
     from edgekit.devices.profile import known_profiles, load_profile
-    from edgekit.errors import EdgekitError, UsageError
+    from edgekit.errors import EdgekitError, UsageError, failure_of
 
     if named:
         return tuple(load_profile(name) for name in named)
@@ -107,8 +122,9 @@ def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
         try:
             with opened(profile) as device:
                 kept = reachable.setdefault(device.identify().hash, profile)
-        except EdgekitError as error:
-            tell(f"{profile.name}: skipped: {error.failure.kind.label}: {error.failure.message}")
+        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
+            failure = failure_of(error, "reach")
+            tell(f"{profile.name}: skipped: {failure.kind.label}: {failure.message}")
         else:
             if kept is not profile:
                 tell(f"{profile.name}: skipped: it is the device of {kept.name}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from edgekit.cli.options import Once
+
 
 @click.group()
 def command() -> None:
@@ -19,7 +21,11 @@ def command() -> None:
 @click.argument("name")
 @click.option("--architecture", default="mobilenet_v3_large", show_default=True, metavar="A", help="What to build.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), metavar="FILE", help="Where to; default: recipes/NAME.yaml, from here."
+    "--output",
+    cls=Once,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to; default: recipes/NAME.yaml, from here.",
 )
 def new(name: str, architecture: str, output: Path | None) -> None:
     """Write a commented recipe to start from; a file that exists is left alone.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Finite, console, json_option, set_option, tell
+from edgekit.cli.options import Finite, Once, console, json_option, set_option, tell
 
 if TYPE_CHECKING:
     from edgekit.search.compound_scaling import Candidate, Coefficients, Scaled
@@ -28,6 +28,7 @@ LARGEST_PHI = 30
 )
 @click.option(
     "--output",
+    cls=Once,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Write a recipe for each model there.",

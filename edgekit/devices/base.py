@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.plugins import using
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ def open_device(profile: DeviceProfile) -> Device:
 
     EdgekitError (``offline``, ``unsupported_device``, ...) says what to do; UsageError for a kind that nothing provides.
     """
-    device: Device = provider(profile).load()(profile)
+    entry = provider(profile)
+    with using(entry):
+        device: Device = entry.load()(profile)
     return device
 
 

@@ -66,7 +66,7 @@ def open_database(url: str | None, must_exist: bool = False) -> Engine:
     """
     address = address_of(url)
     path = sqlite_path(address)
-    if must_exist and path and not (path.is_file() and path.stat().st_size):
+    if must_exist and path and not path.is_dir() and not (path.is_file() and path.stat().st_size):
         hint = (
             "`edgekit deploy recipes/v3_large.yaml --device host` makes one; --ledger or EDGEKIT_LEDGER names another."
         )
@@ -79,12 +79,19 @@ def open_database(url: str | None, must_exist: bool = False) -> Engine:
         message = f"Another process has been setting up the ledger {place(address)} for {LOCK_TIMEOUT_S} s."
         raise EdgekitError(FailureKind.ledger, "ledger", message, "End it, then try again.", True) from error
     except OSError as error:
-        kind = FailureKind.disk_full if error.errno == errno.ENOSPC else FailureKind.ledger
+        full = error.errno == errno.ENOSPC
+        kind = FailureKind.disk_full if full else FailureKind.ledger
         hint = "Check that its folder may be written, or name another ledger with --ledger or EDGEKIT_LEDGER."
         message = f"The ledger {place(address)} cannot be opened: {error.strerror}: {error.filename}."
-        raise EdgekitError(kind, "ledger", message, hint) from error
+        raise EdgekitError(kind, "ledger", message, hint, retriable=full) from error
     except SQLAlchemyError as error:
         raise refusal(place(address), error) from error
+
+
+def damaged(place: str, problem: object) -> EdgekitError:
+    """Return the error for a ledger at `place` that holds what no edgekit wrote."""
+    kind, sentence, hint, retriable = _REFUSALS[sqlite3.SQLITE_CORRUPT]
+    return EdgekitError(kind, "ledger", f"The ledger {place} {sentence}: {problem}.", hint, retriable)
 
 
 def place(url: URL) -> str:
@@ -113,6 +120,7 @@ def address_of(url: str | None) -> URL:
     try:
         address = make_url(text)
         address.get_dialect().import_dbapi()
+        _check_options(address)
     except (ArgumentError, ValueError) as error:
         shown = text.rpartition("@")[2]
         raise UsageError(f"{shown!r} is not the address of a ledger.", URL_HINT, FailureKind.ledger) from error
@@ -125,9 +133,21 @@ def address_of(url: str | None) -> URL:
     return address
 
 
+def _check_options(address: URL) -> None:
+    """ValueError for options that its driver cannot read, UsageError for SQLite's own ``file:`` form of an address.
+
+    That may be a database in memory, and says otherwise than the rest of an address where the file is.
+    """
+    if address.get_backend_name() == "sqlite":
+        if (address.database or "").startswith("file:") or {"uri", "mode"} & set(address.query):
+            message = f"The ledger {address.database} is written in SQLite's own form, `file:` with `uri` and `mode`."
+            raise UsageError(message, URL_HINT, FailureKind.ledger)
+        address.get_dialect()().create_connect_args(address)
+
+
 def sqlite_path(url: URL) -> Path | None:
-    """Return the file of an SQLite address; None for a server, a database in memory, or SQLite's own `file:` form."""
-    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
+    """Return the file of an SQLite address; None for a server."""
+    if url.get_backend_name() != "sqlite" or not url.database:
         return None
     return Path(url.database).absolute()
 
@@ -162,11 +182,15 @@ def _revision(url: URL, known: list[str]) -> str | None:
     `known` is newest first. The connection is a plain one, because switching to WAL would change the file.
     """
     from alembic.migration import MigrationContext
+    from alembic.util import CommandError
 
     with create_engine(url, poolclass=NullPool).connect() as connection:
         # In this order: another process may create the tables in between.
         tables = inspect(connection).get_table_names()
-        revision = MigrationContext.configure(connection).get_current_revision()
+        try:
+            revision = MigrationContext.configure(connection).get_current_revision()
+        except CommandError as error:
+            raise damaged(place(url), "its tables have several revisions") from error
     if revision is None and tables:
         message = f"{place(url)} is a database, but not a ledger: it holds {', '.join(sorted(tables)[:3])}."
         raise EdgekitError(FailureKind.ledger, "ledger", message, OTHER_HINT)

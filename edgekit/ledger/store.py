@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from edgekit import __version__
 from edgekit.errors import EdgekitError, Failure, FailureKind
-from edgekit.ledger.database import open_database, place, refusal
+from edgekit.ledger.database import damaged, open_database, place, refusal
 from edgekit.ledger.records import ArtifactRecord, FailureRecord, MeasurementRecord, RunRecord, SessionRecord
 from edgekit.ledger.schema import (
     ArtifactRow,
@@ -102,11 +102,17 @@ class Ledger:
             run.finished_at = utc_now()
             run.status = status
 
-    def restart_run(self, run_id: str, plan: Mapping[str, Any]) -> None:
-        """Record that a run goes on, by `plan`, which may name another process than before."""
+    def restart_run(self, run_id: str, plan: Mapping[str, Any], gone: Mapping[str, Any] | None = None) -> bool:
+        """Record that a run goes on, by `plan`, which may name another process than before.
+
+        False, and nothing is recorded, where it is under way in a process that is not the `gone` one of its plan.
+        """
         with self._session(self._writer) as session:
             run = self._get(session, RunRow, run_id)
+            if run.status == "running" and run.plan.get("process") != gone:
+                return False
             run.finished_at, run.status, run.plan = None, "running", dict(plan)
+        return True
 
     def record_artifact(self, run_id: str, manifest: Mapping[str, Any]) -> int:
         """Record what a run built by its manifest, which has at least ARTIFACT_FIELDS, and return its id.
@@ -232,6 +238,7 @@ class Ledger:
             query = query.where(ArtifactRow.run_id == run_id)
         with self._session(self._reader) as session:
             found = [ArtifactRecord(**row) for row in session.execute(query).mappings()]
+        self._check_manifests(found)
         return _first_of_each(found, lambda a: (a.recipe, a.variant, a.target)) if latest else found
 
     def measurements(self, run_id: str | None = None, latest: bool = False) -> list[MeasurementRecord]:
@@ -271,6 +278,7 @@ class Ledger:
             query = query.where(ArtifactRow.run_id == run_id)
         with self._session(self._reader) as session:
             found = [MeasurementRecord(**row) for row in session.execute(query).mappings()]
+        self._check_manifests(found)
         if not latest:
             return found
         return _first_of_each(found, lambda m: (m.recipe, m.variant, m.target, m.device_id, m.protocol.get("name")))
@@ -301,6 +309,11 @@ class Ledger:
         newest = _first_of_each(found, lambda f: (f.recipe, f.variant, f.target, f.device))
         return [failure for failure in newest if not any(map(failure.settled_by, later))]
 
+    def _check_manifests(self, found: Iterable[ArtifactRecord | MeasurementRecord]) -> None:
+        for one in found:
+            if missing := [field for field in ARTIFACT_FIELDS if field not in one.manifest]:
+                raise damaged(self._place, f"the manifest of {one.recipe} {one.target} has no {missing[0]}")
+
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:
         try:
@@ -309,6 +322,10 @@ class Ledger:
                 yield session
         except SQLAlchemyError as error:
             raise refusal(self._place, error) from error
+        except (ValueError, TypeError) as error:
+            if engine is self._writer:
+                raise
+            raise damaged(self._place, error) from error  # no JSON, or no date
 
     def _add(self, row: Base) -> None:
         with self._session(self._writer) as session:

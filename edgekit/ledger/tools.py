@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from edgekit.errors import EdgekitError, FailureKind, printable
-from edgekit.ledger.database import address_of, open_database, place, refusal, sqlite_path
+from edgekit.ledger.database import address_of, damaged, open_database, place, refusal, sqlite_path
 from edgekit.ledger.schema import Base, RunRow
 from edgekit.printed import Printed
 
@@ -38,6 +38,8 @@ def info(url: str | None = None) -> LedgerInfo:
         return _info(engine)
     except SQLAlchemyError as error:
         raise refusal(place(engine.url), error) from error
+    except (ValueError, TypeError) as error:
+        raise damaged(place(engine.url), error) from error  # no date
     finally:
         engine.dispose()
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
 from typing import TYPE_CHECKING, Literal
 
 from edgekit.errors import UsageError
+from edgekit.plugins import using
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,7 +45,7 @@ class Architecture:
     `module` holds the function that builds it, `function` is that function's name where it is not the architecture's own, and
     `fixed` are the arguments that the name stands for. `options` are the arguments of the function, beyond those of
     :data:`EVERY`, that a recipe may set; None asks its signature. `smallest` is the smallest side of an input, in pixels,
-    `resolution` the one that it is published at where that is not its task's usual one.
+    `resolution` the one that it is published at where that is not its task's usual one. `entry` is that of a plug-in.
     """
 
     module: str
@@ -53,6 +55,7 @@ class Architecture:
     smallest: int = 32
     resolution: int | None = None
     task: Task = "classification"
+    entry: EntryPoint | None = None
 
     def problem(self, size: Size) -> str:
         """Say why an input of `size` is not taken; empty where it is taken."""
@@ -67,8 +70,12 @@ class Architecture:
         return tuple(name for name in signature(self.load(self.function)).parameters if name not in EVERY)
 
     def load(self, name: str) -> Callable[..., nn.Module]:
-        """Return the function that builds the architecture called `name`; imports torch."""
-        function: Callable[..., nn.Module] = getattr(import_module(self.module), self.function or name)
+        """Return the function that builds the architecture called `name`; imports torch.
+
+        EdgekitError names the package of a plug-in that does not work.
+        """
+        with using(self.entry) if self.entry else nullcontext():
+            function: Callable[..., nn.Module] = getattr(import_module(self.module), self.function or name)
         return function
 
 
@@ -143,7 +150,7 @@ for _entry in entry_points(group="edgekit.architectures"):
             f"The package of {_entry.value} provides an architecture named {_entry.name}, which edgekit has itself.",
             "Uninstall that package, or have it renamed.",
         )
-    ARCHITECTURES[_entry.name] = Architecture(_entry.module, _entry.attr, options=None)
+    ARCHITECTURES[_entry.name] = Architecture(_entry.module, _entry.attr, options=None, entry=_entry)
 
 
 def build(architecture: str, **arguments: object) -> nn.Module:

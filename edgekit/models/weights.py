@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,7 +22,7 @@ from edgekit.cache import file_sha256
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.key_maps import read_key_map
 from edgekit.places import cache_folder
-from edgekit.recipe import Weights
+from edgekit.recipe import Weights, told_url
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,6 +31,8 @@ Progress = Callable[[int, int | None], None]
 """Told while a file is downloaded: the bytes that are here, and those of the whole file where the server says."""
 
 TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; an offline machine shall say so soon
+OLD_TORCH = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
+"""What torch.save wrote first of all before torch 1.6."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def weights_folder() -> Path:
 
 
 def cached_checkpoints() -> list[Checkpoint]:
-    """Return the checkpoints in the cache, by name."""
+    """Return the checkpoints in the cache, by name; that their bytes still have the hash in it only :func:`resolve` looks."""
     found = [
         Checkpoint(path, path.name.partition("-")[0]) for path in weights_folder().glob("*-*") if len(path.name) > 65
     ]
@@ -98,9 +102,9 @@ def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
         raise UsageError(f"There is no file at {file}.")
     found = file_sha256(file)
     _check_hash(file.name, found, sha256)
-    if not _begins_as_checkpoint(file):
+    if problem := _problem(file):
         hint = "TensorFlow graphs and TFLite files become one by: edgekit weights convert"
-        raise UsageError(f"{file} is no checkpoint: neither .safetensors nor what torch.save writes.", hint)
+        raise UsageError(f"{file} is no checkpoint: {problem}.", hint)
     target = weights_folder() / f"{found}-{file.name}"
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.with_name(f"{found}.lock"))
@@ -110,41 +114,46 @@ def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
 
 
 def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
-    """Find or download what a recipe asks for, from its mirrors where the first address fails.
+    """Find or download what a recipe asks for, from its mirrors where the first address fails or has another file.
 
-    EdgekitError (``weights_missing``, ``hash_mismatch``) where the file cannot be had and the recipe names no fallback. A file
-    with the wrong hash is an error even where there is a fallback: it says that something is wrong, not that it is missing.
+    What is in the cache is hashed before it is used; a damaged copy counts as none. EdgekitError (``weights_missing``,
+    ``hash_mismatch``) where the file cannot be had and the recipe names no fallback. A wrong hash, of a copy or a download, is
+    an error even where there is a fallback: it says that something is wrong, not that it is missing.
     """
     if weights.random is not None:
         return Resolved(None, weights.random)
     assert weights.sha256  # the schema's promise
-    if found := _cached(weights.sha256):
-        return Resolved(found, weights.new_head)
     name = weights.file or PurePosixPath(urlsplit(weights.url or "").path).name or "checkpoint"
-    reasons = []
+    copies = _copies(weights.sha256, name)
+    if found := _whole(copies):
+        return Resolved(found, weights.new_head)
+    reasons, wrong = [], [f"{one.path} is damaged" for one in copies]
     for url in weights.urls:
         try:
             return Resolved(_download(url, name, weights.sha256, progress), weights.new_head)
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            ImportError,
-        ) as error:  # ImportError: a SOCKS proxy without its package
-            reasons.append(f"{urlsplit(url).netloc}: {_reason(error)}")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reasons.append(f"{_host(url)}: {_reason(error)}")
+        except EdgekitError as error:
+            if error.failure.kind is not FailureKind.hash_mismatch:
+                raise
+            wrong.append(f"{_host(url)}: {error.failure.message.removesuffix('.')}")
+    hint = f"Bring the file here and run: edgekit weights import {name} (in a checkout, for some: `make weights`)."
+    if weights.file:
+        hint = "The recipe's comment says what it is converted from; in a checkout: `make weights`."
+    if wrong:
+        message = f"The weights {name} (SHA-256 {weights.sha256}) are not as asked for: {'; '.join(wrong + reasons)}."
+        raise EdgekitError(FailureKind.hash_mismatch, "weights", message, hint, retriable=bool(reasons))
     missing = f"The weights {name} (SHA-256 {weights.sha256}) are not in {weights_folder()}" + (
         f" and could not be downloaded ({'; '.join(reasons)})." if reasons else " and have no address."
     )
     if weights.fallback is None:
-        hint = f"Bring the file here and run: edgekit weights import {name} (in a checkout, for some: `make weights`)."
-        if weights.file:
-            hint = "The recipe's comment says what it is converted from; in a checkout: `make weights`."
         raise EdgekitError(FailureKind.weights_missing, "weights", missing, hint, retriable=True)
     seed = weights.fallback.random
     return Resolved(None, seed, f"{missing} Random weights (seed {seed}) stand in: latencies hold, accuracy does not.")
 
 
 def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None, new_head: bool = False) -> None:
-    """Load a cached checkpoint, .safetensors or what torch.save wrote, strictly and tensors only.
+    """Load a cached checkpoint, safetensors or what torch.save wrote, strictly and tensors only.
 
     Old checkpoints have no ``num_batches_tracked``, which only training reads; that may be missing. With `new_head` the
     classifier's last layer stays as it is in `model`, whatever the checkpoint holds for it. EdgekitError
@@ -202,17 +211,47 @@ def rename_keys(key_map: str, keys: Iterable[str]) -> dict[str, str]:
     return {key: renamed(key) for key in keys}
 
 
-def _begins_as_checkpoint(file: Path) -> bool:
-    """Say whether a file may be a checkpoint, without torch, which a lab's computer need not have."""
+def _problem(file: Path) -> str:
+    """Say why a file is no whole checkpoint, empty where it may be one; without torch, which a lab's computer need not have."""
+    if _is_safetensors(file):
+        return "" if _is_whole_safetensors(file) else "the .safetensors file is damaged or cut off"
     with file.open("rb") as opened:
-        begin = opened.read(9)
-    if file.suffix == ".safetensors":
-        return begin[8:] == b"{"  # the header's length, then the header, in JSON
-    return begin.startswith((b"PK\x03\x04", b"\x80"))  # a ZIP file, or a pickle as before torch 1.6
+        begin = opened.read(32)
+    if begin.startswith(b"PK"):
+        return "" if zipfile.is_zipfile(file) else "what torch.save wrote is damaged or cut off"
+    return "" if OLD_TORCH in begin else "neither .safetensors nor what torch.save writes"
 
 
-def _cached(sha256: str) -> Checkpoint | None:
-    return next((one for one in cached_checkpoints() if one.sha256.startswith(sha256)), None)
+def _is_safetensors(file: Path) -> bool:
+    """Say whether a file begins as safetensors do, whatever its name: the header's length, then the header, in JSON."""
+    with file.open("rb") as opened:
+        return opened.read(9)[8:] == b"{"
+
+
+def _is_whole_safetensors(file: Path) -> bool:
+    """Say whether the header can be read and tells of as many bytes as the file has."""
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if length > size - 8:
+            return False
+        try:
+            header = json.loads(opened.read(length))
+            ends = [one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"]
+            return max(ends, default=0) == size - 8 - length
+        except (ValueError, KeyError, IndexError, TypeError):  # it is not JSON, or not of this shape
+            return False
+
+
+def _copies(sha256: str, name: str) -> list[Checkpoint]:
+    """Return what the cache has under a hash that begins with `sha256`, first what is called `name`."""
+    found = [one for one in cached_checkpoints() if one.sha256.startswith(sha256)]
+    return sorted(found, key=lambda one: one.name != name)
+
+
+def _whole(copies: Iterable[Checkpoint]) -> Checkpoint | None:
+    """Return the first whose bytes have the hash that it is called by: a disk or somebody may have changed them since."""
+    return next((one for one in copies if file_sha256(one.path) == one.sha256), None)
 
 
 def _name(path: Path) -> str:
@@ -225,7 +264,7 @@ def _read_tensors(checkpoint: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        if checkpoint.suffix == ".safetensors":
+        if _is_safetensors(checkpoint):
             return load_file(checkpoint)
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
@@ -245,7 +284,7 @@ def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Ch
     key = hashlib.sha256(url.encode()).hexdigest()
     part, version = folder / f".{key}-.part", folder / f".{key}-.version"
     with FileLock(folder / f"{key}.lock"):
-        if found := _cached(sha256):
+        if found := _whole(_copies(sha256, name)):
             return found
         _receive(url, part, version, progress)
         digest = file_sha256(part)
@@ -264,7 +303,7 @@ def _receive(url: str, part: Path, version: Path, progress: Progress | None) -> 
     headers = {"Accept-Encoding": "identity"}  # bytes are counted as they lie in the file
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": version.read_text(encoding="ascii")}
-    with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
+    with _client() as client, client.stream("GET", url, headers=headers) as response:
         if start and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # nothing is missing, or the file is another one: its hash tells
         response.raise_for_status()
@@ -278,6 +317,14 @@ def _receive(url: str, part: Path, version: Path, progress: Progress | None) -> 
                 target.write(chunk)
                 if progress:
                     progress(target.tell(), total)
+
+
+def _client() -> httpx.Client:
+    try:
+        return httpx.Client(timeout=TIMEOUT, follow_redirects=True)
+    except (OSError, ValueError, ImportError) as error:  # ImportError: a SOCKS proxy without its package
+        message = f"the environment's proxy or certificates (ALL_PROXY, SSL_CERT_FILE, ...) cannot be used: {error}"
+        raise httpx.ConnectError(message) from error
 
 
 def _keep_version(headers: httpx.Headers, version: Path) -> None:
@@ -298,6 +345,10 @@ def _check_hash(name: str, found: str, wanted: str) -> None:
             f"{name} has SHA-256 {found}, not {wanted} as asked for.",
             "The file is damaged or another one; get it again.",
         )
+
+
+def _host(url: str) -> str:
+    return urlsplit(told_url(url)).netloc
 
 
 def _reason(error: Exception) -> str:

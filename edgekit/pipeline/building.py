@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.backends.base import Artifact
 from edgekit.backends.build import Built, build_targets
 from edgekit.backends.parity import explain
-from edgekit.errors import EdgekitError, Failure
+from edgekit.errors import EdgekitError, Failure, failure_of
 from edgekit.models.prepare import Prepared, prepare_cached
 from edgekit.models.weights import Resolved, resolve
 from edgekit.pipeline.plan import Plan, Tell
@@ -33,7 +33,8 @@ def prepare_model(plan: Plan, tell: Tell, logs: Path) -> tuple[Resolved, Prepare
     resolved = resolve(plan.recipe.weights)
     if resolved.warning:
         tell(f"warning: {resolved.warning}")
-    prepared = prepare_cached(plan.recipe, resolved, plan.photos, logs)
+    with compiling(tell):
+        prepared = prepare_cached(plan.recipe, resolved, plan.photos, logs)
     counted = f"{prepared.parameters:,} parameters, {prepared.multiply_adds:,} multiply-adds"
     contract = "as its recipe expects" if prepared.contract == "met" else "no contract for this variant"
     tell(f"{plan.recipe.name} {plan.recipe.model.variant}: {counted} ({contract}); weights {resolved.label}")
@@ -50,7 +51,7 @@ def build_artifact(plan: Plan, tell: Tell, logs: Path) -> tuple[Prepared, Artifa
     """Prepare the model and build the plan's one target; EdgekitError where either cannot be had."""
     prepared, (built,) = build_artifacts(plan, tell, logs)
     if built.failure:
-        raise EdgekitError(built.failure.kind, built.failure.stage, built.failure.message, built.failure.hint)
+        raise EdgekitError(**vars(built.failure))
     assert built.artifact
     return prepared, built.artifact
 
@@ -62,10 +63,11 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
         return ready
     try:
         resolved, prepared = prepare_model(plan, run.tell, run.logs)
-    except EdgekitError as error:
+    except Exception as error:  # noqa: BLE001  (one failed recipe never ends a sweep)
+        failure = failure_of(error, "model")
         remaining.give_up(len(plan.targets))
-        run.fail(error.failure, plan)
-        run.tell(told(plan.recipe.name, error.failure))
+        run.fail(failure, plan)
+        run.tell(told(plan.recipe.name, failure))
         return []
     for one in _build(plan, resolved, prepared, run.tell, run.logs, remaining):
         manifest = one.artifact.manifest if one.artifact else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,8 +63,17 @@ class Sweep:
     unreadable: Mapping[str, Failure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_names()
         for profile in self.profiles:
             provider(profile)  # a kind of device that nobody knows is told before hours of compilations
+
+    def _check_names(self) -> None:
+        """UsageError where the ledger could not tell the results of two recipes apart."""
+        named = Counter((plan.recipe.name, plan.recipe.model.variant) for plan in self.plans)
+        for (name, variant), count in named.items():
+            if count > 1:
+                message = f"{count} of the recipes are named {name} and are of the variant {variant}."
+                raise UsageError(message, "Give each a `name:` of its own: results are kept by name and variant.")
 
     @staticmethod
     def of(
@@ -115,7 +125,11 @@ class Sweep:
     @staticmethod
     def _read(written: dict[str, Any]) -> Sweep:
         folder = Path(written["photos"]["folder"]) if written["photos"]["folder"] else None
-        photos = photo_set(folder)
+        try:
+            photos = photo_set(folder)
+        except UsageError as error:
+            message = f"That run's photos for parity and calibration are gone: {error.failure.message}"
+            raise UsageError(message, "Bring them back, or start a new run.") from error
         if photos.sha256 != written["photos"]["sha256"]:
             raise UsageError("The photos for parity and calibration have changed since that run.", "Start a new run.")
         return Sweep(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.cache import in_use
-from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.errors import Failure, UsageError, failure_of
 from edgekit.ledger import Ledger
+from edgekit.ledger.records import RunRecord
 from edgekit.pipeline.plan import Plan, Tell
 from edgekit.places import cache_folder
+
+PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,24 @@ class Run:
         )
 
 
+def under_way(run: RunRecord) -> UsageError:
+    """Return the error for a run that somebody else is going on with."""
+    process = run.plan.get("process") or {"pid": "unknown", "host": "unknown"}
+    message = f"Run {run.id} is under way in process {process['pid']} of {process['host']}."
+    if is_elsewhere(run):
+        hint = (
+            f"Wait for it, or end it. If that machine is gone: `edgekit {run.command} --resume {run.id}` takes it over."
+        )
+        return UsageError(message, hint)
+    return UsageError(message, "Wait for it, or end it.")
+
+
+def is_elsewhere(run: RunRecord) -> bool:
+    """Say whether a run is that of another machine, so that nobody here can see whether its process lives."""
+    process = run.plan.get("process")
+    return process is not None and process["host"] != platform.node()
+
+
 def this_process() -> dict[str, Any]:
     """Return what tells later whether the process that made a run still lives."""
     return {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid())}
@@ -60,7 +82,7 @@ def mark_dead_runs(ledger: Ledger, tell: Tell) -> None:
     """Tell of runs of this machine whose process is gone without a word, and record that they were interrupted."""
     for run in ledger.runs():
         process = run.plan.get("process")
-        if run.status != "running" or not process or process["host"] != platform.node():
+        if run.status != "running" or not process or is_elsewhere(run):
             continue
         if _started(process["pid"]) != process["started"]:
             ledger.finish_run(run.id, "interrupted")
@@ -92,19 +114,20 @@ def ending(run: Run, command: str) -> Iterator[None]:
         raise
     except Exception as error:
         # Cells that fail are recorded where they do; what arrives here ends the run: the ledger itself, or a bug.
-        failure = Failure(
-            FailureKind.internal, command, f"{type(error).__name__}: {error}", "Report it: this is a bug."
-        )
-        failure = error.failure if isinstance(error, EdgekitError) else failure
-        run.ledger.record_failure(run.id, failure, recipe="all", variant="")
+        run.ledger.record_failure(run.id, failure_of(error, command), recipe="all", variant="")
         run.ledger.finish_run(run.id, "failed")
         raise
     run.ledger.finish_run(run.id, "failed" if run.ledger.failures(run.id, latest=True) else "done")
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process started, in the kernel's clock; None where there is none of that number."""
+    """Return when a process started, in the kernel's clock or, without /proc (macOS), as `ps` says; None where there is none."""
+    if not PROC.is_dir():
+        command = ["ps", "-o", "lstart=", "-p", str(pid)]
+        alike = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+        done = subprocess.run(command, capture_output=True, text=True, env=alike, check=False)
+        return done.stdout.strip() or None
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
         return None

@@ -8,7 +8,7 @@ from itertools import product
 
 from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.errors import UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
 from edgekit.measure.protocol import Protocol
@@ -16,7 +16,7 @@ from edgekit.pipeline.building import build, told
 from edgekit.pipeline.measuring import Timing, measure
 from edgekit.pipeline.plan import Plan, Sweep, Tell
 from edgekit.pipeline.remaining import Remaining
-from edgekit.pipeline.run import Run, begun, ending, mark_dead_runs, this_process
+from edgekit.pipeline.run import Run, begun, ending, is_elsewhere, mark_dead_runs, this_process, under_way
 from edgekit.pipeline.turns import timing
 from edgekit.target import Target
 
@@ -40,8 +40,8 @@ def start_run(command: str, sweep: Sweep, ledger: Ledger, tell: Tell, seed: int 
 def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
     """Go on with a run of `command`, ``profile`` or ``compile`` (the newest where `id` is None).
 
-    Only what is missing or failed in a retriable way is done. UsageError for a run that is not there, is of another command, or
-    is still under way elsewhere.
+    Only what is missing or failed in a retriable way is done. A run that another machine did not end is taken over where its
+    `id` is given. UsageError for a run that is not there, is of another command, or is still under way elsewhere.
     """
     mark_dead_runs(ledger, tell)
     known = {run.id: run for run in ledger.runs() if run.command == command}
@@ -53,12 +53,12 @@ def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
         message = f"The ledger holds no run {id} of `{command}` to go on with."
         raise UsageError(message, f"Newest: {', '.join(list(known)[:5])}.")
     found = known[id or next(iter(known))]
-    if found.status == "running":
-        raise UsageError(
-            f"Run {found.id} is under way in process {found.plan['process']['pid']}.", "Wait for it, or end it."
-        )
+    gone = found.plan.get("process") if id is not None and is_elsewhere(found) else None
+    if found.status == "running" and gone is None:
+        raise under_way(found)
     sweep = Sweep.read(found.plan)
-    ledger.restart_run(found.id, {**found.plan, "process": this_process()})
+    if not ledger.restart_run(found.id, {**found.plan, "process": this_process()}, gone):
+        raise under_way(next(run for run in ledger.runs() if run.id == found.id))
     run = Run(found.id, ledger, tell, found.seed)
     with ending(run, command):
         _go(run, sweep, _settled(sweep, ledger, found.id))
@@ -100,8 +100,8 @@ def _look_for(profiles: Sequence[DeviceProfile], tell: Tell) -> None:
         try:
             with opened(profile):
                 pass
-        except EdgekitError as error:
-            tell(f"warning: {told(profile.name, error.failure)} It is tried again when all is compiled.")
+        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
+            tell(f"warning: {told(profile.name, failure_of(error, 'reach'))} It is tried again when all is compiled.")
 
 
 def _time(
@@ -111,13 +111,17 @@ def _time(
     try:
         with opened(profile) as device, timing(device, run.tell):
             measure(run, device, timings, protocol, remaining)
-    except EdgekitError as error:
-        if error.failure.kind is FailureKind.ledger:
+    except Exception as error:
+        failure = failure_of(error, "measure")
+        if failure.stage == "ledger":
             raise
         remaining.give_up(protocol.sessions * len(timings))
+        done = {(m.recipe, m.variant, m.target, m.device_name) for m in run.ledger.measurements(run.id)}
         for one in timings:
-            run.fail(error.failure, one.ready.plan, one.target, profile.name, one.ready.artifact.manifest.sha256)
-        run.tell(told(profile.name, error.failure))
+            recipe, manifest = one.ready.plan.recipe, one.ready.artifact.manifest
+            if (recipe.name, recipe.model.variant, one.target, profile.name) not in done:
+                run.fail(failure, one.ready.plan, one.target, profile.name, manifest.sha256)
+        run.tell(told(profile.name, failure))
 
 
 def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from filelock import ReadWriteLock, Timeout
 
+from edgekit.cache import usable
 from edgekit.devices.base import Device
 from edgekit.pipeline.plan import Tell
 from edgekit.places import runtime_folder
@@ -16,7 +17,7 @@ THIS_MACHINE = "this-machine"
 
 @contextmanager
 def compiling(tell: Tell) -> Iterator[None]:
-    """Wait until no edgekit is timing on this machine; others may compile as well."""
+    """Wait until no edgekit is timing on this machine; others may prepare models and compile as well."""
     lock = _lock(THIS_MACHINE)
     with _taken(lock.read_lock, "this machine", tell):
         yield
@@ -33,7 +34,8 @@ def timing(device: Device, tell: Tell) -> Iterator[None]:
 def _lock(name: str) -> ReadWriteLock:
     folder = runtime_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    return ReadWriteLock(folder / f"{name}.db", is_singleton=False)
+    with usable(folder):
+        return ReadWriteLock(folder / f"{name}.db", is_singleton=False)
 
 
 @contextmanager
@@ -41,7 +43,8 @@ def _taken(take: Callable[[float], AbstractContextManager[None]], where: str, te
     """Take a lock, and say that there is somebody to wait for where it is not free."""
     with ExitStack() as held:
         try:
-            held.enter_context(take(0))
+            with usable(runtime_folder()):
+                held.enter_context(take(0))
         except Timeout:
             tell(f"Waiting for another edgekit that is at work on {where}.")
             held.enter_context(take(-1))

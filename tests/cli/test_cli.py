@@ -91,6 +91,8 @@ def test_devices_lists_what_is_reachable_and_what_is_not(edgekit):
         (("classify", "v1", "photo.png", "--target", "a,b"), 2, "backend/delegate/precision"),
         (("classify", "v1", "photo.png", "--target", ""), 2, "backend/delegate/precision"),
         (("inspect",), 2, "Name one recipe, or say --all"),
+        (("inspect", "v1", "--all"), 2, "--all shows every recipe, so name none"),
+        (("inspect", "v1", "--format", "markdown", "--json"), 2, "are two formats"),
         (("report", "--run", "none"), 2, "There is no ledger at "),
         (("profile", "--resume", "none"), 2, "There is no ledger at "),
         (("profile", "--resume", "--protocol", "quick"), 2, "--resume goes on with what its run had planned"),
@@ -162,6 +164,21 @@ def test_a_full_disk_is_told(tmp_path):
     )
     assert done.returncode != 0
     assert "bug" not in done.stderr
+
+
+def test_a_table_that_nobody_reads_to_its_end_is_no_failure():
+    command = f"{sys.executable} -m edgekit recipes"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_progress_that_cannot_be_written_ends_nothing(tmp_path):
+    scale = f"{sys.executable} -m edgekit scale efficientnet_b0 --phi 1 --output {tmp_path}"
+    done = subprocess.run(f"{scale} 2> /dev/full", shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "240" in done.stdout
 
 
 @pytest.mark.parametrize("room", ["2300k", "3300k"])  # full at the log, at the artifact

@@ -455,6 +455,49 @@ def test_a_damaged_ledger_says_so(path: Path) -> None:
         ledger.runs()
 
 
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("UPDATE measurements SET summary = '{'", "is damaged: Expecting property name"),
+        ("UPDATE measurements SET finished_at = 'yesterday'", "is damaged: .*'yesterday'"),
+        (
+            "UPDATE artifacts SET manifest = '{}'",
+            "is damaged: the manifest of v3_large tflite/xnnpack/fp32 has no sha256",
+        ),
+    ],
+)
+def test_a_ledger_that_holds_what_no_edgekit_wrote_is_damaged(ledger: Ledger, harm: str, said: str) -> None:
+    measure(ledger)
+    with ledger._reader.connect() as connection:
+        connection.exec_driver_sql(harm)
+        connection.commit()
+    with pytest.raises(EdgekitError, match=said) as caught:
+        ledger.measurements()
+    assert caught.value.failure.kind is FailureKind.ledger
+    assert "Restore a copy" in caught.value.failure.hint
+    if "artifacts" in harm:
+        with pytest.raises(EdgekitError, match=said):
+            ledger.artifacts()
+
+
+def test_a_ledger_with_two_revisions_is_damaged(ledger: Ledger, path: Path) -> None:
+    with ledger._reader.connect() as connection:
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('another')")
+        connection.commit()
+    assert "is damaged: its tables have several revisions" in refused(url_of(path)).message
+
+
+def test_a_run_that_is_under_way_is_gone_on_with_by_one_process_only(ledger: Ledger) -> None:
+    process = {"host": "board", "pid": 7}
+    run = ledger.begin_run("profile", 1, {}, {"process": process})
+    assert not ledger.restart_run(run, {"process": {"host": "here", "pid": 8}})
+    assert ledger.runs()[0].plan == {"process": process}
+    assert ledger.restart_run(run, {"process": {"host": "here", "pid": 8}}, gone=process)
+    assert not ledger.restart_run(run, {"process": {"host": "here", "pid": 9}}, gone=process)
+    ledger.finish_run(run, "interrupted")
+    assert ledger.restart_run(run, {})
+
+
 # Opening
 
 
@@ -470,10 +513,11 @@ def test_a_file_that_is_no_database_is_refused_untouched(path: Path, content: by
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    failure = refused(url_of(tmp_path))
-    assert failure.kind is FailureKind.ledger
-    assert str(tmp_path) in failure.message
-    assert "not a folder" in failure.hint
+    for must_exist in (False, True):
+        with pytest.raises(EdgekitError, match=f"The ledger {tmp_path} cannot be opened") as caught:
+            Ledger.open(url_of(tmp_path), must_exist)
+        assert caught.value.failure.kind is FailureKind.ledger
+        assert "not a folder" in caught.value.failure.hint
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
@@ -492,7 +536,9 @@ def test_a_folder_that_cannot_be_written_is_refused() -> None:
     assert "may be written" in failure.hint
 
 
-@pytest.mark.parametrize("url", ["ledger.sqlite", "nosuchdatabase://x", "mysql://me:secret@host:port/x"])
+@pytest.mark.parametrize(
+    "url", ["ledger.sqlite", "nosuchdatabase://x", "mysql://me:secret@host:port/x", "sqlite:////x.sqlite?timeout=abc"]
+)
 def test_an_address_that_makes_no_sense_is_refused_without_showing_a_password(url: str) -> None:
     failure = refused(url)
     assert failure.kind is FailureKind.ledger
@@ -539,6 +585,12 @@ def test_the_connection_is_set_up_and_closing_leaves_one_tidy_file(path: Path) -
 def test_a_ledger_in_memory_would_lose_everything_and_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="gone when edgekit ends"):
         Ledger.open(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///file::memory:?uri=true", "sqlite:////x.sqlite?mode=memory"])
+def test_sqlites_own_form_of_an_address_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="is written in SQLite's own form"):
+        Ledger.open(url, must_exist=True)
 
 
 @pytest.mark.parametrize("content", [None, b""])

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from edgekit.backends.build import build_target
 from edgekit.cache import clean, unfinished
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.models import build
 from edgekit.models.prepare import Prepared, build_model
 from edgekit.models.weights import (
@@ -30,7 +30,7 @@ from edgekit.models.weights import (
 from edgekit.recipe import Weights, load_recipe
 from edgekit.target import Target
 
-CONTENT = b"PK\x03\x04 a checkpoint"
+CONTENT = b"PK\x05\x06" + bytes(18)  # a ZIP file of nothing
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -317,11 +317,73 @@ def test_where_no_mirror_has_the_file_all_reasons_are_told(files):
         resolve(Weights(url=NOWHERE, mirrors=[files.url.replace("net.pth", "none")], sha256=LARGE_SHA256))
 
 
-def test_a_wrong_hash_is_told_and_no_mirror_asked(files):
-    with pytest.raises(EdgekitError) as raised:
-        resolve(Weights(url=files.url, mirrors=[files.url + "2"], sha256="0" * 8))
+def test_a_wrong_hash_is_told_after_the_mirrors_were_asked(files):
+    with pytest.raises(EdgekitError, match=f"has SHA-256 {LARGE_SHA256}, not 0.*the server answered 404") as raised:
+        resolve(Weights(url=files.url, mirrors=[files.url.replace("net.pth", "none")], sha256="0" * 8))
     assert raised.value.failure.kind == FailureKind.hash_mismatch
-    assert [path for path, _, _ in files.asked] == ["/net.pth"]
+    assert [path for path, _, _ in files.asked] == ["/net.pth", "/none"]
+
+
+def test_a_mirror_helps_where_the_first_address_has_another_file(server, files):
+    resolved = resolve(Weights(url=f"{server[0]}/net.pth", mirrors=[files.url], sha256=LARGE_SHA256))
+    assert resolved.checkpoint.path.read_bytes() == LARGE
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SSL_CERT_FILE", "/nonexistent"), ("ALL_PROXY", "ftp://x"), ("ALL_PROXY", "socks://127.0.0.1:1080/")],
+)
+def test_a_proxy_or_certificates_that_cannot_be_used_are_a_reason_and_the_fallback_is_taken(
+    files, monkeypatch, variable, value
+):
+    monkeypatch.setenv(variable, value)
+    url = files.url.replace("127.0.0.1", "example.invalid")
+    resolved = resolve(Weights(url=url, sha256=LARGE_SHA256, fallback={"random": 7}))
+    assert resolved.label == "random(7)"
+    assert "proxy or certificates (ALL_PROXY, SSL_CERT_FILE, ...) cannot be used" in resolved.warning
+
+
+def test_a_password_in_an_address_is_not_told():
+    url = NOWHERE.replace("//", "//me:secret@")
+    with pytest.raises(EdgekitError, match=r"127.0.0.1:9: ConnectError") as raised:
+        resolve(Weights(url=url, sha256=LARGE_SHA256))
+    assert "secret" not in raised.value.failure.message
+    with pytest.raises(ValueError, match="'ftp://host/x'; write the whole") as refused:
+        Weights(url="ftp://me:secret@host/x", sha256=LARGE_SHA256)
+    assert "'ftp://host/x'" in refused.value.errors()[0]["msg"]
+
+
+def inverted(resolved):
+    path = resolved.checkpoint.path
+    path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
+
+
+def test_a_damaged_checkpoint_is_downloaded_anew(files):
+    weights = Weights(url=files.url, sha256=LARGE_SHA256)
+    inverted(resolve(weights))
+    assert resolve(weights).checkpoint.path.read_bytes() == LARGE
+    assert len(files.asked) == 2
+
+
+def test_a_damaged_checkpoint_that_has_no_address_is_told_and_an_import_brings_it_back(tmp_path):
+    file = tmp_path / "net.pth"
+    file.write_bytes(CONTENT)
+    import_checkpoint(file)
+    weights = Weights(file="net.pth", sha256=SHA256, fallback={"random": 7})
+    inverted(resolve(weights))
+    with pytest.raises(EdgekitError, match=r"net\.pth is damaged") as raised:
+        resolve(weights)
+    assert raised.value.failure.kind == FailureKind.hash_mismatch
+    assert "make weights" in raised.value.failure.hint
+    import_checkpoint(file)
+    assert resolve(weights).identity == SHA256
+
+
+def test_of_equal_checkpoints_the_one_with_the_recipes_name_is_taken(tmp_path):
+    for name in ("download", "net.pth"):
+        (tmp_path / name).write_bytes(CONTENT)
+        import_checkpoint(tmp_path / name)
+    assert resolve(Weights(file="net.pth", sha256=SHA256)).label == "net.pth"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -368,6 +430,28 @@ def test_safetensors_load_as_strictly_as_pth(checkpoint):
     del state["classifier.1.bias"]
     with pytest.raises(EdgekitError, match=r"missing classifier\.1\.bias"):
         load_checkpoint(other, checkpoint(state, "net.safetensors"), None)
+
+
+def test_safetensors_are_told_by_what_they_hold_and_not_by_their_name(checkpoint):
+    path = checkpoint(small().state_dict(), "net.safetensors")
+    load_checkpoint(small(), path.rename(path.with_name("0" * 64 + "-download")), None)
+
+
+@pytest.mark.parametrize(("name", "bytes_left"), [("net.safetensors", 100), ("net.safetensors", -1), ("net.pth", -999)])
+def test_an_import_refuses_what_is_cut_off(checkpoint, name, bytes_left):
+    file = checkpoint({"weight": torch.zeros(100)}, name)
+    import_checkpoint(file)
+    file.write_bytes(file.read_bytes()[:bytes_left])
+    with pytest.raises(UsageError, match=r"is no checkpoint: .* damaged or cut off"):
+        import_checkpoint(file)
+
+
+def test_an_import_takes_what_torch_wrote_long_ago_and_no_single_byte(tmp_path):
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "net.pth", _use_new_zipfile_serialization=False)
+    import_checkpoint(tmp_path / "net.pth")
+    (tmp_path / "net.pth").write_bytes(b"\x80")
+    with pytest.raises(UsageError, match=r"neither \.safetensors nor what torch.save writes"):
+        import_checkpoint(tmp_path / "net.pth")
 
 
 def test_damaged_safetensors_and_other_values_than_tensors_are_refused(checkpoint):
