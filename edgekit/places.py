@@ -71,8 +71,12 @@ def _some(plural: str, environment: str) -> str:
 
 def _folders(plural: str, environment: str) -> list[Path]:
     named = [Path(part) for part in os.environ.get(environment, "").split(os.pathsep) if part]
+    return [Path(plural), *named, Path(platformdirs.user_config_dir("edgekit")) / plural, shipped(plural)]
+
+
+def shipped(plural: str) -> Path:
+    """Return edgekit's own folder of recipes or device profiles."""
     package = Path(str(files("edgekit")))
-    shipped = package / "data" / plural
+    inside = package / "data" / plural
     # In an editable installation the package's data still lies at the top of the checkout.
-    own = shipped if shipped.is_dir() else package.parent / plural
-    return [Path(plural), *named, Path(platformdirs.user_config_dir("edgekit")) / plural, own]
+    return inside if inside.is_dir() else package.parent / plural

@@ -18,8 +18,8 @@ from edgekit.cache import temporary_folder
 from edgekit.capsule import built_capsule, command
 from edgekit.devices.base import Completed, Identity
 from edgekit.devices.cpus import SPEED_FILES, clock_rung, known_speeds, large_core
-from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.devices.profile import ADDRESS, DeviceProfile
+from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.runners import PYTHON_RUNNER
 
 CPUS = Path("/sys/devices/system/cpu")
@@ -31,6 +31,9 @@ class Host:
     """The local machine: files stay where they are, programs are processes of their own process group."""
 
     def __init__(self, profile: DeviceProfile) -> None:
+        if given := [key for key in ADDRESS if getattr(profile, key)]:
+            message = f"{profile.name} is this machine itself, and has no `{given[0]}`."
+            raise UsageError(message, "Choose a device of another kind, or leave that out.")
         self.profile = profile
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 

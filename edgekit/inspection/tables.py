@@ -77,7 +77,8 @@ def terminal(page: Page) -> RenderableType:
     for section in page.sections:
         table = Table(title=section.title or None, title_justify="left")
         for column in section.columns:
-            table.add_column(column, justify="right" if column in NUMERIC else "left", overflow="fold")
+            number = column in NUMERIC
+            table.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
         for row in section.rows:
             table.add_row(*row)
         table.add_section()

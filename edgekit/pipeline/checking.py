@@ -19,6 +19,7 @@ from edgekit.photos import photo_set
 from edgekit.pipeline.plan import Plan, Sweep, Tell
 from edgekit.pipeline.runs import start_run
 from edgekit.pipeline.turns import timing
+from edgekit.places import shipped
 from edgekit.recipe import load_recipe
 from edgekit.target import Target
 
@@ -103,7 +104,9 @@ def _measure(profile: DeviceProfile, runtimes: Runtimes, tell: Tell) -> str:
     targets = _targets(profile)
     if not targets:
         raise _nothing_runs(profile, runtimes)
-    sweep = Sweep((Plan.of(load_recipe(*TINY), targets, photo_set()),), (profile,), PROTOCOLS["emulated"], None)
+    name, settings = TINY
+    recipe = load_recipe(str(shipped("recipes") / f"{name}.yaml"), settings)  # and none of the user's by that name
+    sweep = Sweep((Plan.of(recipe, targets, photo_set()),), (profile,), PROTOCOLS["emulated"], None)
     with (
         temporary_folder() as folder,
         Ledger.open(f"sqlite:///{folder}/check.sqlite") as ledger,

@@ -33,6 +33,8 @@ def dump_operators(plan: Plan, profile: DeviceProfile, tell: Tell, output: Path)
         raise UsageError(
             f"edgekit's own runner writes a profile of ExecuTorch's artifacts, and none of {target}.", hint
         )
+    with opened(profile):
+        pass  # a device that is not there is told before anything is compiled
     with in_use(), temporary_folder() as folder:
         prepared, artifact = build_artifact(plan, tell, cache_folder() / "logs" / "operators")
         with opened(profile) as device, timing(device, tell):

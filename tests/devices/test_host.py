@@ -126,3 +126,16 @@ def test_the_native_runner_takes_the_python_runners_place_once_it_is_built(host,
     assert host.runner("tflite")[-1] == str(capsule / "bin" / "litert_runner")
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
     assert host.runner("tflite")[-1].endswith("python_runner.py")
+
+
+def test_this_machine_has_no_address():
+    with pytest.raises(UsageError, match="host is this machine itself, and has no `port`"):
+        open_device(load_profile("host", ("port=22",)))
+
+
+def test_a_check_uses_edgekits_own_recipe_wherever_it_is_run(edgekit, tmp_path):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/v1.yaml").write_text("name: [")
+    done = edgekit("devices", "check", "host", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "ok    measure a tiny model" in done.stdout

@@ -135,6 +135,10 @@ def test_what_cannot_be_profiled_is_said(edgekit, tmp_path):
         done = edgekit("operators", *arguments)
         assert done.returncode == code
         assert said in " ".join(done.stderr.split())
+    done = edgekit("operators", *tiny.OPTIONS, "--device", "pixel")
+    assert done.returncode == 1
+    assert "pixel cannot be reached" in done.stderr
+    assert "parameters" not in done.stderr  # of a model that is compiled
     without = {"EDGEKIT_CACHE": str(tmp_path)}  # and so without a capsule
     done = edgekit("operators", *tiny.OPTIONS, "--device", "host", env=without)
     assert done.returncode == 1
