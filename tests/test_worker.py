@@ -54,6 +54,10 @@ def fill_disk_in_words(job):
     raise RuntimeError("I/O error: No space left on device (os error 28)")
 
 
+def lack(job):
+    raise ModuleNotFoundError(f"No module named {job['name']!r}", name=job["name"])
+
+
 def die(job):
     os.kill(os.getpid(), getattr(signal, job["signal"]))
 
@@ -126,6 +130,14 @@ def test_a_crash_has_its_kind(log, function, job, kind):
     assert raised.value.failure.kind == kind
     assert raised.value.failure.retriable
     assert ("Free some space" in raised.value.failure.hint) == (kind == FailureKind.disk_full)
+
+
+@pytest.mark.parametrize(("name", "ours"), [("torch.nn", True), ("somebodys_runtime", False)])
+def test_a_missing_package_is_named_and_the_extra_only_where_it_has_it(log, name, ours):
+    with pytest.raises(EdgekitError, match=f"missing: {name}") as raised:
+        call("test_worker:lack", {"name": name}, log)
+    assert raised.value.failure.kind == FailureKind.missing_extra
+    assert ("edgekit[convert]" in raised.value.failure.hint) == ours
 
 
 def test_a_job_that_hangs_is_stopped(log):
