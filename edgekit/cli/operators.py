@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import console, device_set_option, json_option, set_option, tell
+from edgekit.cli.options import Once, console, device_set_option, json_option, set_option, tell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", metavar="FILE|RECIPE", type=click.Path(path_type=Path))
-@click.option("--device", metavar="NAME", help="Profile a RECIPE on this device, by edgekit's native runner.")
+@click.option("--device", cls=Once, metavar="NAME", help="Profile a RECIPE on this device, by edgekit's native runner.")
 @click.option(
     "--target",
     default="executorch/xnnpack/fp32",
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     metavar="T",
     help="What of the RECIPE: ExecuTorch's.",
 )
-@click.option("--output", type=click.Path(path_type=Path), metavar="ETDUMP", help="Keep what the profiler wrote there.")
+@click.option(
+    "--output", cls=Once, type=click.Path(path_type=Path), metavar="ETDUMP", help="Keep what the profiler wrote there."
+)
 @set_option
 @device_set_option
 @click.option("--each", is_flag=True, help="Every operator in the order in which they run, not their types.")
