@@ -90,8 +90,8 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
     Example: edgekit devices setup mac
     """
     from edgekit.devices.base import opened
+    from edgekit.devices.own_python import DeviceWithPython
     from edgekit.devices.profile import load_profile
-    from edgekit.devices.remote import DeviceWithPython
     from edgekit.errors import UsageError
     from edgekit.pipeline.turns import timing
 

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
 from edgekit.devices.link import Link, closed_on_failure
 from edgekit.devices.local import LocalLink
+from edgekit.devices.own_python import DeviceWithPython
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import COMMAND_SECONDS, FOLDER, DeviceWithPython, reason
+from edgekit.devices.remote import COMMAND_SECONDS, FOLDER, reason
 from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import COREML_RUNNER

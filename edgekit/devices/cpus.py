@@ -27,3 +27,12 @@ def clock_rung(governors: Collection[str]) -> str:
     if not governors:
         return "unknown"
     return "fixed" if set(governors) == {"performance"} else "free-running"
+
+
+def parse_cpu_list(text: str) -> list[int]:
+    """Return the CPUs of a kernel's list: ``0-3,6`` -> [0, 1, 2, 3, 6]."""
+    cpus: list[int] = []
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        cpus += range(int(first), int(last or first) + 1)
+    return cpus

@@ -8,8 +8,9 @@ from typing import Any
 
 from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
 from edgekit.devices.link import closed_on_failure
+from edgekit.devices.own_python import DeviceWithPython
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import FOLDER, DeviceWithPython
+from edgekit.devices.remote import FOLDER
 from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER

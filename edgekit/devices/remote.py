@@ -23,9 +23,10 @@ from typing import Any, NoReturn
 from edgekit.cache import content_sha256, content_size, file_sha256, temporary_folder
 from edgekit.capsule import capsule_for, command
 from edgekit.devices.base import Completed, Identity
-from edgekit.devices.cpus import SPEED_FILES, clock_rung, known_speeds, large_core
+from edgekit.devices.cpus import clock_rung, known_speeds, large_core, parse_cpu_list
 from edgekit.devices.link import Link
 from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.scripts import BORN, END, FULL, GOVERNORS, INNER, POLL, SPEEDS, START, TEMPERATURES, UNDO
 from edgekit.errors import EdgekitError, FailureKind
 
 COMMAND_SECONDS = 15.0
@@ -45,43 +46,6 @@ FOLDER = "edgekit-device"
 LOGGER = logging.getLogger(__name__)
 LOST = {FailureKind.link_lost, FailureKind.offline, FailureKind.timed_out}
 """How a command of ours may fail that can be tried again: timed_out tells a device that answers, but late."""
-
-FULL = "No space left on the device"
-# A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
-# of this shell waits for the program's shell to be there. Only who makes the folder starts the program: what is sent again after
-# the link broke finds it. Without what tells the program from others nothing is started: it could not be ended.
-START = """[ -z "{owner}" ] || [ "$(cat {root}/owner 2> /dev/null)" = "{owner}" ] || {{ echo taken; exit 0; }}
-mkdir -p {root}/work && cd {root}/work || exit 1
-if mkdir {name} 2> /dev/null; then cd {name} || exit 1
-echo room > room; [ -s room ] || {{ echo '{full}' >&2; exit 1; }}
-trap '' HUP && {{ {detach}sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
-else cd {name} || {{ echo '{full}' >&2; exit 1; }}; fi
-tries=0; while [ ! -f pid ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; [ -f pid ] && {boot_id}"""
-INNER = """{boot_id} > boot; {born} > born 2> /dev/null; echo $$ > pid.part
-[ -s boot ] && [ -s pid.part ] && mv pid.part pid || exit 1
-{program} > out 2> err; echo $? > status.part; mv status.part status"""
-POLL = """{boot_id}; cd {work} 2> /dev/null || {{ echo taken; exit 0; }}
-told() {{ if [ -s status ]; then cat status; else echo full; fi; }}
-if [ -f status ]; then told; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running
-elif [ -f status ]; then told; else echo gone; fi"""
-BORN = "cut -d ' ' -f 22 /proc/{pid}/stat"
-"""When a process was started; nothing where the system has no /proc."""
-END = """cd {root}/work 2> /dev/null || exit 0
-for folder in {which}; do if [ -f "$folder/pid" ] && [ "$({boot_id})" = "$(cat "$folder/boot" 2> /dev/null)" ]; then
-pid=$(cat "$folder/pid"); now=$({born} 2> /dev/null)
-[ -n "$now" ] && [ "$now" != "$(cat "$folder/born" 2> /dev/null)" ] || ! kill -9 -"$pid" 2> /dev/null || echo ended
-fi; rm -rf "$folder"; done; true"""
-"""Ends programs, but none that got the number of one of ours after a reboot or when ours had ended."""
-UNDO = r"""cd {root} 2> /dev/null && [ -f restore.sh ] || exit 0
-failed=; while IFS= read -r line || [ -n "$line" ]; do
-said=$(sh -c "$line" 2>&1 < /dev/null) || {{ failed=1; echo "\`$line\` failed: $said"; }}; done < restore.sh
-[ -z "$failed" ] && rm restore.sh && echo undone"""
-"""Undoes a preparation command by command, all of them where one fails; what is not all undone stays written down."""
-SPEEDS = f"""cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
-for file in {" ".join(SPEED_FILES)}; do
-[ -r $cpu/$file ] && echo $file ${{cpu#cpu}} $(cat $cpu/$file); done; done; true"""
-TEMPERATURES = "cat /sys/class/thermal/thermal_zone*/temp 2> /dev/null; true"
-GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /dev/null | sort -u; true"
 
 
 class RemoteDevice(ABC):
@@ -459,49 +423,6 @@ class RemoteDevice(ABC):
             return None, size
 
 
-class DeviceWithPython(RemoteDevice):
-    """A remote device that `edgekit devices setup` can give a Python environment of its own."""
-
-    @abstractmethod
-    def setup(self) -> str:
-        """Make the environment with what this device's runner needs; return what is in it."""
-
-    @property
-    def python(self) -> str:
-        """The interpreter of the device's own virtual environment, where :meth:`make_environment` has made one."""
-        return f"{self.root}/venv/bin/python"
-
-    @property
-    def _installed(self) -> str:
-        """A file that is in the environment once pip has done its work: before, it is none to use."""
-        return f"{self.root}/venv/edgekit-installed"
-
-    def own_python(self) -> str:
-        """Return :attr:`python`; EdgekitError (``missing_extra``) where the device has no such environment yet."""
-        if self.link.shell(f"test -x {self.python} && test -f {self._installed}", COMMAND_SECONDS).exit_status:
-            message = f"{self.profile.name} has no Python environment of its own."
-            hint = f"Run: edgekit devices setup {self.profile.name}"
-            raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
-        return self.python
-
-    def make_environment(self, requirement: str, shown: str) -> str:
-        """Make the device's own virtual environment with a shell-quoted requirement; return packages that match `shown`."""
-        self.check(f"mkdir -p {self.root} && rm -f {self._installed} && python3 -m venv {self.root}/venv", 120)
-        install = f"{self.python} -m pip install --quiet --disable-pip-version-check {requirement}"
-        try:
-            self.check(f"{install} && touch {self._installed}", 900)
-        except EdgekitError as error:
-            said = error.failure
-            if said.kind is not FailureKind.crashed:
-                raise
-            hint = (
-                f"pip needs internet on {self.profile.name}, or an index that it reaches (`index-url` in ~/.config/pip/pip.conf "
-                "there). A board does without all this where its profile says `runner: capsule`."
-            )
-            raise EdgekitError(said.kind, "setup", said.message, hint, said.retriable) from error
-        return self.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")
-
-
 def reason(said: str) -> str:
     """Return what of a failed command's words says why: its lines that begin with "error", else its end.
 
@@ -519,15 +440,6 @@ def _program(arguments: Sequence[str]) -> str:
     """Return the name of what a command runs; the capsule's loader stands before its runners."""
     loaded = tuple(arguments[1:2]) == ("--library-path",)
     return Path(arguments[3] if loaded else arguments[0]).name
-
-
-def parse_cpu_list(text: str) -> list[int]:
-    """Return the CPUs of a kernel's list: ``0-3,6`` -> [0, 1, 2, 3, 6]."""
-    cpus: list[int] = []
-    for part in text.strip().split(","):
-        first, _, last = part.partition("-")
-        cpus += range(int(first), int(last or first) + 1)
-    return cpus
 
 
 def _seconds(size: int) -> float:

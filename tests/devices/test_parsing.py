@@ -3,9 +3,10 @@
 import pytest
 
 from edgekit.devices.android import parse_battery, parse_thermal
+from edgekit.devices.cpus import parse_cpu_list
 from edgekit.devices.linux import wheel_for
 from edgekit.devices.profile import load_profile
-from edgekit.devices.remote import parse_cpu_list, reason
+from edgekit.devices.remote import reason
 from edgekit.errors import UsageError
 
 THERMAL = """\
