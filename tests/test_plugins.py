@@ -10,6 +10,12 @@ import pytest
 import tiny
 
 PLUGIN = Path(__file__).parent / "plugin"
+ERRING = """\
+class Erring:
+    def __init__(self, profile): pass
+    def identify(self): raise KeyError("who")
+    def release(self): pass
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +52,19 @@ def broken(tmp_path):
     """The environment in which a package is installed whose backend, device and architecture do not work."""
     (tmp_path / "broken_things.py").write_text("import nowhere_to_be_found\n")
     (tmp_path / "broken_device.py").write_text("def connect(profile):\n    raise ZeroDivisionError('somebody erred')\n")
+    (tmp_path / "erring_device.py").write_text(ERRING)
     information = tmp_path / "broken_things-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-things\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text(
         "[edgekit.backends]\nbroken = broken_things:Backend\n[edgekit.devices]\nbroken = broken_device:connect\n"
+        "erring = erring_device:Erring\n"
         "[edgekit.architectures]\nbroken_net = broken_things:net\n"
     )
     for folder in ("profiles", "recipes"):
         (tmp_path / folder).mkdir()
     (tmp_path / "profiles" / "odd.yaml").write_text("name: odd\nkind: broken\nruns: [tflite]\n")
+    (tmp_path / "profiles" / "erring.yaml").write_text("name: erring\nkind: erring\nruns: [tflite]\n")
     recipe = (Path(__file__).parents[1] / "recipes" / "v1.yaml").read_text()
     (tmp_path / "recipes" / "odd.yaml").write_text(
         recipe.replace("mobilenet_v1", "broken_net").replace("width: 1.0", "width: 0.5")
@@ -88,7 +97,9 @@ def test_a_plug_in_that_does_not_work_hides_nothing_else(edgekit, broken):
     assert listed.returncode == 0, listed.stderr
     assert "mobilenet_v2" in edgekit("recipes", "--json", env=broken).stdout
     assert "odd: recipe error: The plug-in broken_net" in listed.stdout
-    assert "reachable" in edgekit("devices", env=broken).stdout
+    devices = " ".join(edgekit("devices", env=broken).stdout.split())
+    assert "reachable" in devices
+    assert "KeyError: 'who'" in devices
     done = edgekit("compile", *tiny.OPTIONS, "--targets", "tflite/xnnpack/fp32", env=broken)
     assert done.returncode == 0, done.stderr
 

@@ -31,7 +31,7 @@ def _list() -> None:
 
     from edgekit.devices.base import opened
     from edgekit.devices.profile import known_profiles, load_profile
-    from edgekit.errors import EdgekitError
+    from edgekit.errors import failure_of
 
     table = Table()
     for column in ("device", "description", "state", "runs", "what it is, or what to do"):
@@ -44,9 +44,9 @@ def _list() -> None:
             with opened(profile) as device:
                 identity = device.identify()
             detail = f"{identity.model}, {identity.facts.get('soc', 'unknown')}, {identity.os_build}"
-        except EdgekitError as error:
-            state = Text(error.failure.kind.label, "red")
-            detail = f"{error.failure.message} {error.failure.hint}".strip()
+        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are listed)
+            failure = failure_of(error, "reach")
+            state, detail = Text(failure.kind.label, "red"), f"{failure.message} {failure.hint}".strip()
         else:
             state = Text("reachable", "green")
         table.add_row(Text(name), Text(description), state, Text(runs), Text(detail))
