@@ -36,8 +36,8 @@ def command(
     """
     from edgekit.devices.profile import load_profile
     from edgekit.ledger import Ledger
-    from edgekit.measure.protocol import protocol_named
     from edgekit.pipeline import Sweep, start_run
+    from edgekit.protocol import protocol_named
 
     plan, profile = plan_of(recipe, overrides, targets, photos), load_profile(device, device_overrides)
     chosen = protocol_named(protocol or profile.protocol)

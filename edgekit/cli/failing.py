@@ -22,7 +22,10 @@ def guarded(command: click.Command) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return ExitCode.interrupted
-    except (BrokenPipeError, SystemExit):  # click and rich make the second of the first
+    except (BrokenPipeError, SystemExit) as error:
+        # click and rich make the second of the first; whatever else ends the process ends it.
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         sys.stderr.close()  # whoever read has gone; nothing more can be said
         return ExitCode.done
     except Exception as error:  # noqa: BLE001  (the last line of defence: a sentence, not a traceback)

@@ -88,9 +88,9 @@ def command(
 def _sweep(
     recipes: str | None, swept: bool, targets: str | None, devices: str | None, protocol: str, photos: Path | None
 ) -> Sweep:
-    from edgekit.measure.protocol import protocol_named
     from edgekit.photos import photo_set
     from edgekit.pipeline import Sweep
+    from edgekit.protocol import protocol_named
     from edgekit.recipe import load_known, load_recipe
 
     chosen = protocol_named(protocol)

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edgekit.document import Name, Override, Strict, Written, load_document
 from edgekit.errors import FailureKind, UsageError, did_you_mean
-from edgekit.measure.protocol import PROTOCOLS
 from edgekit.places import find_document, known_documents
+from edgekit.protocol import PROTOCOLS
 from edgekit.target import Target
 
 ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts", "development_team")

@@ -26,7 +26,7 @@ from edgekit.devices.base import Completed, Identity
 from edgekit.devices.cpus import clock_rung, known_speeds, large_core, parse_cpu_list
 from edgekit.devices.link import Link
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.scripts import BORN, END, FULL, GOVERNORS, INNER, POLL, SPEEDS, START, TEMPERATURES, UNDO
+from edgekit.devices.scripts import BORN, END, FULL, GOVERNORS, INNER, POLL, SPEEDS, START, TEMPERATURES, UNDO, WRITE
 from edgekit.errors import EdgekitError, FailureKind
 
 COMMAND_SECONDS = 15.0
@@ -119,9 +119,8 @@ class RemoteDevice(ABC):
         self.restore()
         pairs = self.preparation()
         self._owner, self.refused = secrets.token_hex(6), []
-        self._boot_id = self.check(
-            f"mkdir -p {self.root} && echo {self._owner} > {self.root}/owner && {self.boot_id}"
-        ).strip()
+        self._boot_id = self.check(f"mkdir -p {self.root} && {self.boot_id}").strip()
+        self._write("owner", self._owner)
         self._write_down([undo for _, undo in pairs])
         self.prepared = True  # also where not all of it is done
         done = []
@@ -137,11 +136,13 @@ class RemoteDevice(ABC):
 
     def _write_down(self, undos: Sequence[str]) -> None:
         """Have the device keep how its preparation is undone, the last first."""
-        undo, restore = "\n".join(reversed(undos)), f"{self.root}/restore.sh"
         if undos:
-            self.check(f"printf %s {shlex.quote(undo)} > {restore}.part && mv {restore}.part {restore}")
+            self._write("restore.sh", "\n".join(reversed(undos)))
         else:
-            self.check(f"rm -f {restore}")
+            self.check(f"rm -f {self.root}/restore.sh")
+
+    def _write(self, name: str, text: str) -> None:
+        self.check(WRITE.format(root=self.root, name=name, text=shlex.quote(text), full=FULL))
 
     def restore(self) -> bool:
         """End programs and undo the preparation that an edgekit left, this one or one that was killed; say whether any was.

@@ -23,6 +23,9 @@ told() {{ if [ -s status ]; then cat status; else echo full; fi; }}
 if [ -f status ]; then told; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running
 elif [ -f status ]; then told; else echo gone; fi"""
 """Says the boot id, then the program's status, or: running, gone, full (no room for its status), taken (its folder is gone)."""
+WRITE = """cd {root} && printf %s {text} > {name}.part && mv {name}.part {name} && exit 0
+[ -e {name}.part ] && [ ! -s {name}.part ] && echo '{full}' >&2; exit 1"""
+"""Writes a file whole or not at all; shells do not all say why they could not."""
 BORN = "cut -d ' ' -f 22 /proc/{pid}/stat"
 """When a process was started; nothing where the system has no /proc."""
 END = """cd {root}/work 2> /dev/null || exit 0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.measure.protocol import Protocol
 from edgekit.measure.session import Ended, Session, Subject, broken
+from edgekit.protocol import Protocol
 from edgekit.runners import read_events
 
 

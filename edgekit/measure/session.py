@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgekit import protocol as protocols
 from edgekit.devices.base import Completed, Device
 from edgekit.errors import EdgekitError, Failure, FailureKind
-from edgekit.measure import protocol as protocols
 from edgekit.measure.gate import wait_until_cool
 from edgekit.measure.statistics import Told, session_centre
 from edgekit.runners import last_words

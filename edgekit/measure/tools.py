@@ -20,9 +20,9 @@ from edgekit.cache import file_sha256
 from edgekit.devices.base import Device, HasPython
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.measure.protocol import Protocol
 from edgekit.measure.session import Ended, Program, Session, Subject
 from edgekit.measure.statistics import Told
+from edgekit.protocol import Protocol
 from edgekit.runners import last_words
 
 RESULT = "edgekit-result:"

@@ -14,12 +14,12 @@ from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
-from edgekit.measure.protocol import PROTOCOLS
 from edgekit.photos import photo_set
 from edgekit.pipeline.plan import Plan, Sweep, Tell
 from edgekit.pipeline.runs import start_run
 from edgekit.pipeline.turns import timing
 from edgekit.places import shipped
+from edgekit.protocol import PROTOCOLS
 from edgekit.recipe import load_recipe
 from edgekit.target import Target
 

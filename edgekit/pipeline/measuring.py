@@ -20,7 +20,6 @@ from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
 from edgekit.measure.own_runner import OwnRunner
-from edgekit.measure.protocol import Protocol
 from edgekit.measure.session import Program, Session, Subject, run_interleaved
 from edgekit.measure.statistics import Summary, summarise, summarise_told
 from edgekit.measure.tools import tool_program
@@ -28,6 +27,7 @@ from edgekit.measure.verdict import judge
 from edgekit.pipeline.building import Ready, told
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
+from edgekit.protocol import Protocol
 from edgekit.runners import split_outputs
 
 

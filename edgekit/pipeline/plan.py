@@ -15,8 +15,8 @@ from edgekit.backends.base import backend_of
 from edgekit.devices.base import provider
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import Failure, UsageError
-from edgekit.measure.protocol import Protocol
 from edgekit.photos import PhotoSet, photo_set
+from edgekit.protocol import Protocol
 from edgekit.recipe import Recipe
 from edgekit.target import Target
 from edgekit.worker import usable_cpus

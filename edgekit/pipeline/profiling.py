@@ -9,13 +9,13 @@ from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.measure.own_runner import OwnRunner
-from edgekit.measure.protocol import Protocol
 from edgekit.measure.session import broken
 from edgekit.pipeline.building import Ready, build_artifact
 from edgekit.pipeline.measuring import Timing, push
 from edgekit.pipeline.plan import Plan, Tell
 from edgekit.pipeline.turns import timing
 from edgekit.places import cache_folder
+from edgekit.protocol import Protocol
 from edgekit.runners import PYTHON_RUNNER
 
 PASS = Protocol(name="operators", sessions=1, iterations=20, min_seconds=0, warmup_seconds=0, session_timeout=900)

@@ -11,13 +11,13 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
-from edgekit.measure.protocol import Protocol
 from edgekit.pipeline.building import build, told
 from edgekit.pipeline.measuring import Timing, measure
 from edgekit.pipeline.plan import Plan, Sweep, Tell
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run, begun, ending, is_elsewhere, mark_dead_runs, this_process, under_way
 from edgekit.pipeline.turns import timing
+from edgekit.protocol import Protocol
 from edgekit.target import Target
 
 Cell = tuple[str, str, str, str | None]

@@ -8,10 +8,10 @@ from edgekit.devices.apple import parse_phones, parse_pmset
 from edgekit.devices.base import open_device, opened
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.measure.protocol import PROTOCOLS
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, start_run
 from edgekit.pipeline.plan import Sweep
+from edgekit.protocol import PROTOCOLS
 from edgekit.recipe import load_recipe
 from edgekit.report.rows import rows_of
 from edgekit.report.tables import markdown

@@ -290,6 +290,19 @@ def test_a_disk_that_fills_while_a_program_runs_is_told_and_ends_nothing_else(th
         assert left(there, device) == []
 
 
+def test_a_full_disk_is_told_of_a_preparation_too(there, profile_of):
+    with opened(profile_of(there)) as device:
+        device.clean()
+        device.check(f"mkdir -p {device.root}")
+        there.fill_disk()
+        with pytest.raises(EdgekitError) as raised:
+            device.prepare()
+        assert kind_of(raised) == FailureKind.disk_full
+        there.free_disk()
+        device.prepare()
+        assert device.run(("echo", "ready"), 30).stdout == "ready\n"
+
+
 def test_what_a_phone_refuses_is_left_out_and_told(android, profile_of, caplog):
     settings = android.path("/system/bin/settings").read_text()
     refusing = "[ $1 = get ] && echo 3 && exit 0; echo 'SecurityException: no WRITE_SECURE_SETTINGS'; exit 255\n"

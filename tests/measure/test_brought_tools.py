@@ -20,7 +20,6 @@ from google.protobuf.internal import encoder
 from edgekit.devices.base import Completed, open_device, opened
 from edgekit.devices.profile import Tool, load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
-from edgekit.measure.protocol import PROTOCOLS
 from edgekit.measure.session import Ended, Subject, run_session
 from edgekit.measure.statistics import Told, summarise_told
 from edgekit.measure.tools import (
@@ -36,6 +35,7 @@ from edgekit.measure.tools import (
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, start_run
 from edgekit.pipeline.plan import Sweep
+from edgekit.protocol import PROTOCOLS
 from edgekit.recipe import load_recipe
 from edgekit.report.rows import rows_of
 from edgekit.report.tables import markdown

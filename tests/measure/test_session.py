@@ -7,8 +7,8 @@ from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.own_runner import OwnRunner
-from edgekit.measure.protocol import PROTOCOLS, protocol_named
 from edgekit.measure.session import Subject, run_interleaved, run_session
+from edgekit.protocol import PROTOCOLS, protocol_named
 
 NO_CHECK = lambda index: None  # noqa: E731
 QUICK = PROTOCOLS["emulated"].model_copy(update={"sessions": 4})

@@ -19,11 +19,11 @@ from edgekit.backends.parity import compare
 from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
 from edgekit.errors import FailureKind, UsageError
-from edgekit.measure.protocol import PROTOCOLS
 from edgekit.models.prepare import Prepared
 from edgekit.models.weights import resolve
 from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, Sweep, building, resume_run, run, runs, start_run, turns
+from edgekit.protocol import PROTOCOLS
 from edgekit.recipe import ParityLimits, load_recipe
 from edgekit.target import Target
 
