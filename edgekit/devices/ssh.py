@@ -211,8 +211,9 @@ class SshLink:
                 "Have ~/.bashrc and its like print in interactive shells only, or set `Subsystem sftp internal-sftp`."
             )
             raise self._failed(FailureKind.unsupported_device, why, hint) from error
-        except paramiko.SSHException as error:
-            if not transport.is_active():
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            # A server that ends at once closes the channel before or while it is greeted.
+            if isinstance(error, TimeoutError) or not transport.is_active():
                 raise
             hint = "Install one there: apt install openssh-sftp-server, and see that sshd names it (Subsystem sftp)."
             raise self._failed(
