@@ -1,7 +1,8 @@
 """Photos: where they come from, and how they become the network's input.
 
-Parity, batch-norm settling and default calibration use crops of the two photos that scikit-learn carries (a dependency of
-the converters), or of the photos in a folder that the user names. Photos with labels are for evaluation and never used here.
+Default calibration uses the two photos that scikit-learn carries, or the photos of a folder that the user names. Parity uses
+photos of scikit-image, always the same ones, so that no artifact is judged by photos that it was calibrated on. Both
+packages are dependencies of the converters. Photos with labels are for evaluation and never used here.
 """
 
 from __future__ import annotations
@@ -23,15 +24,30 @@ from edgekit.recipe import Preprocessing
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+PARITY_PHOTOS = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "motorcycle_left.png",
+    "retina.jpg",
+    "rocket.jpg",
+)
+"""Photos of scikit-image's package (public domain, CC0): a person, an animal, objects, scenes, and two that few networks know."""
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photo files in the order of their contents' hashes, and the SHA-256 over these; file names do not count."""
+    """Photo files in the order of their contents' hashes, and the SHA-256 over these; file names do not count.
+
+    `own`: they are the user's, not edgekit's default.
+    """
 
     paths: tuple[Path, ...]
     sha256: str
+    own: bool = False
 
 
 def photo_set(folder: Path | None = None) -> PhotoSet:
@@ -41,11 +57,7 @@ def photo_set(folder: Path | None = None) -> PhotoSet:
     there.
     """
     named = folder is not None
-    if folder is None:
-        spec = find_spec("sklearn")
-        if spec is None or not spec.submodule_search_locations:
-            raise missing_converters(ImportError(name="scikit-learn"))  # it carries the photos
-        folder = Path(spec.submodule_search_locations[0]) / "datasets" / "images"
+    folder = folder or _package_folder("sklearn", "scikit-learn") / "datasets" / "images"
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Name a folder of photos: --photos DIR.")
     paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
@@ -57,7 +69,26 @@ def photo_set(folder: Path | None = None) -> PhotoSet:
         open_photo(path)
     hashed = sorted((file_sha256(path), path) for path in paths)
     total = hashlib.sha256("\n".join(content for content, _ in hashed).encode())
-    return PhotoSet(tuple(path for _, path in hashed), total.hexdigest())
+    return PhotoSet(tuple(path for _, path in hashed), total.hexdigest(), named)
+
+
+def default_photos() -> PhotoSet:
+    """Return the two photos that models are settled and calibrated on unless the user names others."""
+    return photo_set()
+
+
+def parity_photos() -> PhotoSet:
+    """Return the photos that every artifact is compared on; EdgekitError (``missing_extra``) if scikit-image is missing."""
+    folder = _package_folder("skimage", "scikit-image") / "data"
+    paths = tuple(folder / name for name in PARITY_PHOTOS)
+    return PhotoSet(paths, hashlib.sha256("\n".join(map(file_sha256, paths)).encode()).hexdigest())
+
+
+def _package_folder(module: str, distribution: str) -> Path:
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise missing_converters(ImportError(name=distribution))
+    return Path(spec.submodule_search_locations[0])
 
 
 def open_photo(path: Path) -> Image:
@@ -94,11 +125,14 @@ def preprocess(photo: Image, preprocessing: Preprocessing, size: Size) -> NDArra
     return _normalise(resized.crop((left, top, left + width, top + height)), preprocessing)
 
 
-def crops(photos: PhotoSet, preprocessing: Preprocessing, size: Size, count: int, seed: int) -> NDArray[np.float32]:
+def crops(
+    photos: PhotoSet, preprocessing: Preprocessing, size: Size, count: int, seed: int, *, varied: bool = False
+) -> NDArray[np.float32]:
     """Return `count` random crops, the photos taking turns, as float32 (count, 3, height, width).
 
     A crop has the input's aspect ratio and 80 to 100 % of the largest size that its photo has room for, about as much as
-    evaluation shows; half of them are mirrored.
+    evaluation shows; half of them are mirrored. With `varied` it shows 50 to 100 %, and three of four have other colours,
+    contrast and brightness: a few photos then reach as far as many.
     """
     from PIL import Image
 
@@ -108,15 +142,33 @@ def crops(photos: PhotoSet, preprocessing: Preprocessing, size: Size, count: int
     images = []
     for index in range(count):
         photo = opened[index % len(opened)]
-        share = random.uniform(0.8, 1.0) * min(photo.width / input_width, photo.height / input_height)
+        shown = np.sqrt(random.uniform(0.25, 1.0)) if varied else random.uniform(0.8, 1.0)
+        share = shown * min(photo.width / input_width, photo.height / input_height)
         width, height = int(share * input_width), int(share * input_height)
         left, top = int(random.integers(0, photo.width - width + 1)), int(random.integers(0, photo.height - height + 1))
         box = (left, top, left + width, top + height)
         crop = photo.resize((input_width, input_height), _filter(preprocessing), box)
         if random.random() < 0.5:
             crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if varied and index % 4:
+            crop = _recoloured(crop, random)
         images.append(_normalise(crop, preprocessing))
     return np.stack(images)
+
+
+def _recoloured(crop: Image, random: np.random.Generator) -> Image:
+    """Return a crop with other saturation, contrast and brightness, and its colour channels dealt out again half the time."""
+    from PIL import Image, ImageEnhance
+
+    for enhancer, lowest, highest in (
+        (ImageEnhance.Color, 0.0, 2.0),
+        (ImageEnhance.Contrast, 0.5, 2.0),
+        (ImageEnhance.Brightness, 0.5, 1.6),
+    ):
+        crop = enhancer(crop).enhance(random.uniform(lowest, highest))
+    if random.random() < 0.5:
+        crop = Image.fromarray(np.ascontiguousarray(np.asarray(crop)[..., random.permutation(3)]))
+    return crop
 
 
 def _filter(preprocessing: Preprocessing) -> int:

@@ -220,13 +220,18 @@ class Fp16Limits(FloatLimits):
 
 
 class QuantizedLimits(Strict):
-    """How far an int8 artifact may be from PyTorch: signal-to-noise ratio of the logits, share of equal top-1.
+    """How far an int8 artifact may be from PyTorch; docs/parity.md shows what wrong artifacts measure.
 
-    The latter is judged for trained weights only.
+    For trained weights: signal-to-noise ratio, agreement on the clear decisions, share of decisions that tie at the
+    maximum, and share of photos whose outputs reach the end of their range. Among random weights' logits the largest is a
+    matter of chance: `min_snr_db_random` alone judges them.
     """
 
-    min_snr_db: float = 3.0
-    min_top1_agreement: Annotated[float, Field(ge=0, le=1)] = 0.25
+    min_snr_db: float = 10.0
+    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.95
+    max_ties: Annotated[float, Field(ge=0, le=1)] = 0.05
+    max_saturation: Annotated[float, Field(ge=0, le=1)] = 0.1
+    min_snr_db_random: float = 3.0
 
 
 class ParityLimits(Strict):
@@ -235,6 +240,16 @@ class ParityLimits(Strict):
     fp32: Fp32Limits = Fp32Limits()
     fp16: Fp16Limits = Fp16Limits()
     int8: QuantizedLimits = QuantizedLimits()
+
+
+class Calibration(Strict):
+    """Photos that int8 is calibrated on, instead of edgekit's: a folder, and how many of them at most.
+
+    A relative path is one of the current folder. ``--photos DIR`` on the command line replaces `photos`.
+    """
+
+    photos: str | None = None
+    count: Annotated[int, Field(ge=1, le=4096)] = 256
 
 
 class Published(Strict):
@@ -268,6 +283,7 @@ class Recipe(Strict):
     expect: dict[str, Expectation] = Field(default={})
     sweep: Variants | None = None
     targets: tuple[Annotated[str, Field(examples=list(KNOWN_TARGETS))], ...] = KNOWN_TARGETS
+    calibration: Calibration = Calibration()
     parity: ParityLimits = ParityLimits()
     published: Published | None = None
 
@@ -358,8 +374,9 @@ class Recipe(Strict):
     @property
     def build_hash(self) -> str:
         """SHA-256 of what the artifacts depend on; targets, descriptions, mirrors and published names are left out."""
-        parts = {"architecture", "model", "weights", "preprocessing", "parity", "expect"}
-        return _canonical_hash(self.model_dump(mode="json", include=parts, exclude={"weights": {"mirrors"}}))
+        parts = {"architecture", "model", "weights", "preprocessing", "calibration", "parity", "expect"}
+        left_out = {"weights": {"mirrors"}, "calibration": {"photos"}}  # the photos' own hash is part of the build key
+        return _canonical_hash(self.model_dump(mode="json", include=parts, exclude=left_out))
 
 
 def _published_for(recipe: Recipe, model: ModelArguments) -> Published | None:

@@ -111,7 +111,13 @@ def test_one_limit_of_parity_is_set_alone(write):
     assert recipe.parity.model_dump() == {
         "fp32": {"max_absolute": 0.1, "max_relative": 1e-4},
         "fp16": {"max_absolute": 0.5, "max_relative": 0.1},
-        "int8": {"min_snr_db": 1.0, "min_top1_agreement": 0.25},
+        "int8": {
+            "min_snr_db": 1.0,
+            "min_agreement": 0.95,
+            "max_ties": 0.05,
+            "max_saturation": 0.1,
+            "min_snr_db_random": 3.0,
+        },
     }
 
 
@@ -161,7 +167,7 @@ def test_an_override_that_is_not_yaml_says_so_and_not_of_the_file(write, overrid
             "line 15, key expect.1/96/depth=[1: '1/96/depth=[1' is no variant: the value of an option is not YAML.",
         ),
         ("expect:\n  1/96/depth=*a: {parameters: 1, multiply_adds: 1}", "line 14, key expect.1/96/depth=*a: "),
-        ("parity: {int8: {min_snr_db: 3, min_top1_agreement: 25}}", "key parity.int8.min_top1_agreement: Input should"),
+        ("parity: {int8: {min_snr_db: 3, min_agreement: 25}}", "key parity.int8.min_agreement: Input should"),
         (
             "parity: {fp32: {max_absolute: .nan, max_relative: 1}}",
             "key parity.fp32.max_absolute: Input should be a finite",

@@ -72,7 +72,9 @@ class ParityResult(BaseModel):
     `kind` is ``measured`` where the artifact ran in its own runtime and ``derived`` where its saved program was executed by
     edgekit's reference. `max_relative` is the largest absolute error over the largest absolute value of that output. Where a
     model has several outputs every figure is that of the worst. `top1_agreement` is the share of equal largest logits among
-    `decisions`: one a photo, or one a pixel or anchor.
+    `decisions`: one a photo, or one a pixel or anchor. `clear_agreement` is that among the `clear_decisions`, where PyTorch's
+    largest logit leads, with its 95 % Wilson interval. `ties` is the share of decisions with several largest logits in the
+    artifact and not in PyTorch, `saturation` the share of photos whose outputs reach the end of what the artifact ever gives.
     """
 
     kind: Literal["measured", "derived"]
@@ -82,6 +84,11 @@ class ParityResult(BaseModel):
     max_relative: float
     snr_db: float
     top1_agreement: float
+    clear_decisions: int = 0
+    clear_agreement: float | None = None
+    agreement_interval: tuple[float, float] | None = None
+    ties: float = 0.0
+    saturation: float = 0.0
     passed: bool
     limits: dict[str, float]
 
@@ -108,6 +115,7 @@ class Manifest(BaseModel):
     multiply_adds: int
     contract: Literal["met", "no contract"]
     calibration_sha256: str
+    calibration: dict[str, Any] = {}
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     delegation: Delegation | None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of, by_name
-from edgekit.backends.parity import MAX_FLOAT, compare, explain
+from edgekit.backends.parity import MAX_FLOAT, compare, exceeded, explain
 from edgekit.cache import cached_folder, content_sha256, content_size
 from edgekit.errors import EdgekitError, Failure, FailureKind, failure_of
 from edgekit.models.prepare import Prepared, load_prepared, source_hash
@@ -91,8 +91,8 @@ def build_target(
             build_key=key,
             weights=resolved.label,
             weights_sha256=resolved.checkpoint.sha256 if resolved.checkpoint else None,
-            warnings=(resolved.warning,) if resolved.warning else (),
-            **prepared.model_dump(include={"parameters", "multiply_adds", "contract"}),
+            warnings=(*((resolved.warning,) if resolved.warning else ()), *prepared.warnings),
+            **prepared.model_dump(include={"parameters", "multiply_adds", "contract", "calibration"}),
             calibration_sha256=prepared.photos_sha256,
             tools=tools,
             published=recipe.published.model_dump() if recipe.published else None,
@@ -122,8 +122,8 @@ def _judge(built: Built) -> Built:
     parity = built.artifact.manifest.parity
     if parity.passed:
         return built
-    limits = ", ".join(f"{name} {value:g}" for name, value in parity.limits.items())
-    message = f"{built.target} does not compute what PyTorch computes: {explain(parity)}; limits: {limits}."
+    wrong = "; ".join(exceeded(parity)) or explain(parity)
+    message = f"{built.target} does not compute what PyTorch computes: {wrong}."
     hint = "Set the limits under `parity` in the recipe only if you know why it differs."
     if parity.max_absolute == MAX_FLOAT:
         hint = "Its outputs are not finite, or PyTorch's are all zero: look at the weights (`edgekit classify` runs PyTorch)."

@@ -37,11 +37,13 @@ class ExecuTorch:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
+        from edgekit.backends.quantization import optimise_for_int8
         from edgekit.backends.rewrite import decompose
         from edgekit.models.outputs import named_outputs
 
         example = (torch.from_numpy(calibration[:1]),)
-        rewritten = decompose(model, hard_sigmoid=True, l2_norm=True, average_pool=target == INT8)
+        source = optimise_for_int8(model, calibration) if target == INT8 else model
+        rewritten = decompose(source, hard_sigmoid=True, l2_norm=True, average_pool=target == INT8)
         exported = torch.export.export(rewritten, example)
         if target == INT8:
             exported = torch.export.export(_quantise(exported, calibration), example)
@@ -63,19 +65,73 @@ class ExecuTorch:
 
 
 def _quantise(exported: Any, calibration: Images) -> Any:
+    """Quantise everything to int8, but a fully connected layer that makes an output: its input is quantised as it comes.
+
+    Its result then is float and cannot saturate, in the same delegate. Other outputs have a range with margin.
+    """
     import torch
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetric_quantization_config
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    prepared = prepare_pt2e(exported.module(), quantizer)
+    from edgekit.backends.quantization.executorch_quantizer import FusingQuantizer
+
+    quantizer = FusingQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    module = exported.module()
+    for name in _linear_outputs(module):
+        quantizer.set_module_name(name, get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True))
+    prepared = prepare_pt2e(module, quantizer)
+    _allow_small_scales(prepared)
+    _widen_outputs(prepared)
     with torch.no_grad():
         for image in torch.from_numpy(calibration):
             prepared(image[None])
     return convert_pt2e(prepared)
+
+
+def _linear_outputs(module: Any) -> list[str]:
+    """Return the names of the fully connected layers whose results are outputs of the graph."""
+    import torch
+
+    (output,) = (node for node in module.graph.nodes if node.op == "output")
+    return [
+        str(node.args[1].target).rpartition(".")[0]
+        for node in output.all_input_nodes
+        if node.target is torch.ops.aten.linear.default
+    ]
+
+
+def _allow_small_scales(prepared: Any) -> None:
+    """Let weights have the scale that fits them: XNNPACK's quantizer makes none finer than 2**-12, too coarse for small ones."""
+    import torch
+    from torchao.quantization.pt2e.observer import PerChannelMinMaxObserver
+
+    for observer in prepared.modules():
+        if isinstance(observer, PerChannelMinMaxObserver):
+            observer.eps.fill_(torch.finfo(torch.float32).eps)
+
+
+def _widen_outputs(prepared: Any) -> None:
+    """Give the observers of the outputs, and of what is joined or resized to them, a range with margin."""
+    from edgekit.backends.quantization.graph import MOVES_VALUES
+    from edgekit.backends.quantization.ranges import OutputObserver
+
+    (output,) = (node for node in prepared.graph.nodes if node.op == "output")
+    observers: set[int] = set()
+    waiting, seen = list(output.all_input_nodes), set()
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.op == "call_module":
+            observers.add(id(prepared.get_submodule(node.target)))
+            waiting += node.all_input_nodes
+        elif node.target in MOVES_VALUES:
+            waiting += node.all_input_nodes
+    wide: dict[int, OutputObserver] = {}
+    for name, observer in list(prepared.named_modules(remove_duplicate=False)):
+        if id(observer) in observers:
+            setattr(prepared, name, wide.setdefault(id(observer), OutputObserver(observer)))
 
 
 def _delegation(graph: Any) -> Delegation:

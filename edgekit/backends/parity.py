@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,33 @@ EQUAL_DB = 999.0
 """What is written for an infinite signal-to-noise ratio: JSON knows no infinity."""
 MAX_FLOAT = float(np.finfo(np.float32).max)
 """What is written for an error that is not finite."""
+CLEAR = 0.25
+"""A decision is clear if the largest logit leads by so many standard deviations of the logits."""
+MEASURED_AS = {"agreement": "clear_agreement", "absolute": "max_absolute", "relative": "max_relative"}
+"""What a limit is of, if it is not called as the measured quantity."""
+
+
+def _decibels(value: float) -> str:
+    return f"{value:.1f} dB"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}"
+
+
+SHOWN_AS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "snr_db": ("signal-to-noise ratio", _decibels),
+    "agreement": ("agreement on clear decisions", _percent),
+    "ties": ("ties at the maximum", _percent),
+    "saturation": ("photos at the end of the output's range", _percent),
+    "absolute": ("largest error", _number),
+    "relative": ("largest error over the largest value", _number),
+}
+"""Quantity -> its words and how its value is written."""
 
 
 def compare(
@@ -31,35 +58,52 @@ def compare(
 ) -> ParityResult:
     """Compare the outputs (photos first) of PyTorch and of an artifact by name, under the limits of its `precision`.
 
-    Every output must be within them. Top-1 agreement is judged where the model is `trained`: of random logits the largest is
-    anybody's. A value that is not finite is never within the limits. AttributeError for a precision that has none, KeyError
+    Every output must be within them. Decisions are judged if the model is `trained`: of random logits the largest is a matter of
+    chance. A value that is not finite is never within the limits. AttributeError for a precision that has none, KeyError
     for an output that the artifact lacks.
     """
     limit: FloatLimits | QuantizedLimits = getattr(limits, precision)
     differences = [_difference(reference[name], artifact[name]) for name in reference]
-    max_absolute = max(one.max_absolute for one in differences)
-    max_relative = max(one.max_relative for one in differences)
-    snr_db = min(one.snr_db for one in differences)
-    agreement, decisions = _top1(reference, artifact)
-    applied = limit.model_dump()
-    if isinstance(limit, FloatLimits):
-        passed = max_absolute <= limit.max_absolute and max_relative <= limit.max_relative
-    else:
-        passed = snr_db >= limit.min_snr_db and (agreement >= limit.min_top1_agreement or not trained)
-        if not trained:
-            del applied["min_top1_agreement"]
+    decisions = _decide(reference, artifact)
     finite = all(bool(np.isfinite(artifact[name]).all()) for name in reference)
-    return ParityResult(
+    snr_db = min(EQUAL_DB, *(one.snr_db for one in differences)) if finite else -EQUAL_DB
+    result = ParityResult(
         kind=kind,
         photos=len(next(iter(reference.values()))),
-        decisions=decisions,
-        max_absolute=max_absolute if finite else MAX_FLOAT,
-        max_relative=max_relative if finite else MAX_FLOAT,
-        snr_db=min(snr_db, EQUAL_DB) if finite else -EQUAL_DB,
-        top1_agreement=agreement,
-        passed=passed and finite,
-        limits=applied,
+        max_absolute=max(one.max_absolute for one in differences) if finite else MAX_FLOAT,
+        max_relative=max(one.max_relative for one in differences) if finite else MAX_FLOAT,
+        snr_db=snr_db,
+        saturation=max(0.0, *(_saturation(artifact[name]) - _saturation(reference[name]) for name in reference))
+        if finite
+        else 1.0,
+        passed=finite,
+        limits={},
+        **decisions,
     )
+    applied = _applied(limit, trained)
+    passed = finite and not exceeded(result.model_copy(update={"limits": applied}))
+    return result.model_copy(update={"limits": applied, "passed": passed})
+
+
+def exceeded(result: ParityResult) -> list[str]:
+    """Return which of its limits a result does not keep, as ``ties 40.6 % (at most 5.0 %)``; empty if it keeps all."""
+    found = []
+    for name, limit in result.limits.items():
+        bound, _, quantity = name.partition("_")
+        value = getattr(result, MEASURED_AS.get(quantity, quantity))
+        if value is not None and (value < limit if bound == "min" else value > limit):
+            words, form = SHOWN_AS[quantity]
+            found.append(f"{words} {form(value)} (at {'least' if bound == 'min' else 'most'} {form(limit)})")
+    return found
+
+
+def _applied(limit: FloatLimits | QuantizedLimits, trained: bool) -> dict[str, float]:
+    """Return the limits that count."""
+    if isinstance(limit, FloatLimits):
+        return limit.model_dump()
+    if not trained:
+        return {"min_snr_db": limit.min_snr_db_random}
+    return limit.model_dump(exclude={"min_snr_db_random"})
 
 
 def explain(result: ParityResult) -> str:
@@ -96,9 +140,36 @@ def _difference(reference: NDArray[np.float32], artifact: NDArray[np.float32]) -
     return _Difference(largest_error, largest_error / largest, float(10 * np.log10(signal_power / noise_power)))
 
 
-def _top1(reference: NamedOutputs, artifact: NamedOutputs) -> tuple[float, int]:
-    """Return the share of equal largest logits, and of how many: photos, pixels or anchors."""
+def _decide(reference: NamedOutputs, artifact: NamedOutputs) -> dict[str, Any]:
+    """Return what becomes of the decisions (photos, pixels or anchors), as fields of ParityResult.
+
+    A decision is clear if PyTorch's largest logit leads the second by CLEAR standard deviations of the logits. Of others the
+    largest is soon another, also in a good artifact.
+    """
+    from scipy.stats import binomtest
+
     (name,) = (name for name in reference if name.endswith("logits"))
     axis = 2 if reference[name].ndim == 3 else 1  # (N, anchors, classes); (N, classes) and (N, classes, H, W)
-    equal = reference[name].argmax(axis) == artifact[name].argmax(axis)
-    return float(equal.mean()), equal.size
+    exact, own = reference[name], artifact[name]
+    equal = exact.argmax(axis) == own.argmax(axis)
+    ordered = np.partition(exact, -2, axis) if exact.shape[axis] > 1 else np.repeat(exact, 2, axis)
+    second, first = ordered.take(-2, axis), ordered.take(-1, axis)
+    clear = first - second > CLEAR * exact.std(axis)
+    tied = (own == own.max(axis, keepdims=True)).sum(axis) > 1
+    agreeing, count = int((equal & clear).sum()), int(clear.sum())
+    interval = binomtest(agreeing, count).proportion_ci(method="wilson") if count else None
+    return {
+        "decisions": equal.size,
+        "top1_agreement": float(equal.mean()),
+        "clear_decisions": count,
+        "clear_agreement": agreeing / count if count else None,
+        "agreement_interval": (float(interval.low), float(interval.high)) if interval else None,
+        "ties": float((tied & (first > second)).mean()),
+    }
+
+
+def _saturation(output: NDArray[np.float32]) -> float:
+    """Return the share of images that reach the largest or the smallest value of all, beyond the one that must."""
+    flat = output.reshape(len(output), -1)
+    reaching = max(int((flat == end).any(1).sum()) for end in (flat.max(), flat.min()))
+    return (reaching - 1) / len(flat)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from edgekit.target import Target
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgekit.backends.quantization.ranges import Range
+
 FP32 = Target("tflite", "xnnpack", "fp32")
 INT8 = Target("tflite", "xnnpack", "int8")
 FP32_FORMS = {"max_pool": True}
@@ -23,6 +26,8 @@ INT8_FORMS = dict.fromkeys(
     ("hard_swish", "hard_sigmoid", "max_pool", "average_pool", "standalone_relu", "l2_norm"), True
 )
 """What is written in its equivalent form (:mod:`edgekit.backends.rewrite`) so that the graph stays in one delegate."""
+MOVES_VALUES = {"CONCATENATION", "RESHAPE", "RESIZE_BILINEAR", "SLICE", "STRIDED_SLICE", "TRANSPOSE"}
+"""Operators whose output has the values, and the scale, of their inputs."""
 
 
 class TFLite:
@@ -41,13 +46,16 @@ class TFLite:
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
+        from edgekit.backends.quantization import optimise_for_int8
         from edgekit.backends.rewrite import decompose
 
         shapes = _output_shapes(model, calibration)
         if target == INT8:
             with tempfile.TemporaryDirectory() as folder:
                 unquantised = Path(folder) / "float.tflite"
-                _convert(decompose(model, **INT8_FORMS), calibration, shapes, unquantised)
+                _convert(
+                    decompose(optimise_for_int8(model, calibration), **INT8_FORMS), calibration, shapes, unquantised
+                )
                 _quantise(unquantised, calibration, output)
         else:
             _convert(decompose(model, **FP32_FORMS), calibration, shapes, output)
@@ -80,6 +88,10 @@ def _output_shapes(model: nn.Module, calibration: Images) -> dict[str, tuple[int
 
 
 def _quantise(source: Path, calibration: Images, output: Path) -> None:
+    """Quantise everything to int8, but a fully connected layer that makes an output: its input is quantised as it comes.
+
+    Its result then is float and cannot saturate, in the same delegate. Other outputs have a range with margin.
+    """
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
     from ai_edge_quantizer.qtyping import TFLOperationName
@@ -87,14 +99,70 @@ def _quantise(source: Path, calibration: Images, output: Path) -> None:
     interpreter = Interpreter(str(source))
     signature = next(iter(interpreter.get_signature_list()))
     input_name = next(iter(interpreter.get_signature_runner().get_input_details()))
-    floats_outside = [
-        {"regex": ".*", "operation": operation, "algorithm_key": "no_quantize", "op_config": {}}
-        for operation in (TFLOperationName.INPUT, TFLOperationName.OUTPUT)
-    ]
+    makers = _output_makers(interpreter)
     int8 = quantizer.Quantizer(str(source))
-    int8.load_quantization_recipe([*recipe.static_wi8_ai8(), *floats_outside])
-    samples = [{input_name: np.ascontiguousarray(image.transpose(1, 2, 0)[None])} for image in calibration]
-    int8.quantize(int8.calibrate({signature: samples})).export_model(str(output), overwrite=True)
+    int8.load_quantization_recipe(recipe.static_wi8_ai8())
+    for name, operation in makers.items():
+        if operation == "FULLY_CONNECTED":
+            int8.add_dynamic_config(re.escape(name), TFLOperationName.FULLY_CONNECTED, 8)
+    for operation in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+        int8.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
+    first = {input_name: np.ascontiguousarray(calibration[0].transpose(1, 2, 0)[None])}
+    statistics = int8.calibrate({signature: [first]})  # of which tensors the quantizer wants to know the range
+    ranges = _ranges(source, calibration, set(statistics))
+    margin = [name for name, operation in makers.items() if operation != "FULLY_CONNECTED"]
+    outputs = [ranges[name].with_margin for name in margin if name in ranges]
+    for name, found in ranges.items():
+        if name in margin:  # what is joined or resized to one output has one scale
+            low, high = min(low for low, _ in outputs), max(high for _, high in outputs)
+        else:
+            low, high = found.best
+        for key, value in (("min", low), ("max", high)):
+            statistics[name][key] = np.full_like(statistics[name][key], value)
+    int8.quantize(statistics).export_model(str(output), overwrite=True)
+
+
+def _output_makers(interpreter: Any) -> dict[str, str]:
+    """Return the tensors that hold the outputs' values, and those that they are joined or resized from: name -> operator."""
+    names = {detail["index"]: detail["name"] for detail in interpreter.get_tensor_details()}
+    made_by = {int(output): node for node in interpreter._get_ops_details() for output in node["outputs"]}
+    found: dict[str, str] = {}
+    waiting = [detail["index"] for detail in interpreter.get_output_details()]
+    while waiting:
+        index = waiting.pop()
+        if node := made_by.get(index):
+            found[names[index]] = node["op_name"]
+            if node["op_name"] in MOVES_VALUES:
+                waiting += [int(input) for input in node["inputs"] if int(input) in made_by]
+    return found
+
+
+def _ranges(source: Path, calibration: Images, wanted: Collection[str]) -> dict[str, Range]:
+    """Return the ranges of the activations among the `wanted` tensors, from running every calibration image."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    from edgekit.backends.quantization.ranges import Range
+
+    interpreter = Interpreter(
+        str(source),
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    (input,) = interpreter.get_input_details()
+    computed = {int(output) for node in interpreter._get_ops_details() for output in node["outputs"]} | {input["index"]}
+    tensors = {
+        detail["index"]: detail["name"]
+        for detail in interpreter.get_tensor_details()
+        if detail["index"] in computed and detail["name"] in wanted and detail["dtype"] == np.float32
+    }
+    ranges = {name: Range() for name in tensors.values()}
+    for image in calibration:
+        interpreter.set_tensor(input["index"], np.ascontiguousarray(image.transpose(1, 2, 0)[None]))
+        interpreter.invoke()
+        for index, name in tensors.items():
+            ranges[name].add(interpreter.get_tensor(index))
+    return ranges
 
 
 def _describe(path: Path, shapes: dict[str, tuple[int, ...]]) -> Compiled:

@@ -71,7 +71,7 @@ photos_option = click.option(
     cls=Once,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Photos for parity and calibration; default: scikit-learn's two.",
+    help="Photos for the calibration of int8; default: varied crops of two.",
 )
 ledger_option = click.option(
     "--ledger",

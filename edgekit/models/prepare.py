@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from edgekit.cache import cached_folder, file_sha256
-from edgekit.errors import EdgekitError, FailureKind, missing_converters
+from edgekit.errors import EdgekitError, FailureKind, UsageError, missing_converters
 from edgekit.models import ARCHITECTURES
 from edgekit.models.weights import Resolved
-from edgekit.photos import PhotoSet, crops
+from edgekit.photos import PhotoSet, crops, default_photos, open_photo, parity_photos, preprocess
 from edgekit.places import cache_folder
 from edgekit.recipe import Recipe
 from edgekit.worker import Workers
@@ -29,14 +30,27 @@ from edgekit.worker import Workers
 if TYPE_CHECKING:
     from torch import nn
 
-CROPS = {"settle": (32, 0), "calibration": (32, 1), "parity": (16, 2)}
-"""Purpose -> (how many crops, their seed). Parity photos are never calibration photos."""
+Images = NDArray[np.float32]
+
+SETTLE = (32, 0)
+CALIBRATION = (64, 1)
+PARITY = (64, 2)
+"""How many crops, and their seed. The photos of parity are never those of calibration."""
+FEW_PHOTOS = 32
+"""With fewer photos of the user's, crops of them in turn make up the number."""
+LITTLE_VARIETY = 0.25
+"""Photos that differ from their mean by less than this share of their own contrast look alike."""
+FLAT = 1e-3
+"""A photo whose pixels vary by less, in units of the network's input, shows nothing."""
 LARGE = 512 * 512
 """Pixels of an input beyond which there are fewer crops, at least two, so that all of them together do not grow."""
 
 
 class Prepared(BaseModel):
-    """A model that is ready to be compiled; `folder` holds state.safetensors, calibration.npy, parity.npy, reference.npz."""
+    """A model that is ready to be compiled; `folder` holds state.safetensors, calibration.npy, parity.npy, reference.npz.
+
+    `calibration` says what calibration.npy shows: how many images of how many photos, chosen how, by which seed.
+    """
 
     folder: Path
     key: str
@@ -44,6 +58,8 @@ class Prepared(BaseModel):
     multiply_adds: int
     contract: str
     photos_sha256: str
+    calibration: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
 
 def source_hash(*packages: str) -> str:
@@ -75,7 +91,8 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
     except PackageNotFoundError as error:
         raise missing_converters(error) from error
     sources = [source_hash("models", "photos.py"), plugged_source_hash(recipe.architecture)]
-    parts = [recipe.build_hash, resolved.identity, photos.sha256, *tools, *sources]
+    fixed = [default_photos().sha256, parity_photos().sha256]
+    parts = [recipe.build_hash, resolved.identity, photos.sha256, str(photos.own), *fixed, *tools, *sources]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     job = {
         "stage": "model",
@@ -83,6 +100,7 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
         "checkpoint": str(resolved.checkpoint.path) if resolved.checkpoint else None,
         "seed": resolved.seed,
         "photos": [str(path) for path in photos.paths],
+        "own_photos": photos.own,
     }
 
     def make(folder: Path) -> None:
@@ -108,20 +126,63 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
 
     recipe = Recipe.model_validate(job["recipe"])
     facts = check_contract(recipe)
-    photos = PhotoSet(tuple(Path(path) for path in job["photos"]), "")
-    images = {
-        purpose: crops(photos, recipe.preprocessing, recipe.model.size, crop_count(count, recipe.model.size), seed)
-        for purpose, (count, seed) in CROPS.items()
-    }
-    model = build_model(recipe, job["checkpoint"], job["seed"], images["settle"])
-    reference = [named_outputs(model, torch.from_numpy(image[None])) for image in images["parity"]]
+    photos = PhotoSet(tuple(Path(path) for path in job["photos"]), "", job["own_photos"])
+    calibration, chosen, warnings = calibration_images(recipe, photos)
+    parity = _crops(recipe, parity_photos(), PARITY)
+    model = build_model(recipe, job["checkpoint"], job["seed"], _crops(recipe, default_photos(), SETTLE))
+    reference = [named_outputs(model, torch.from_numpy(image[None])) for image in parity]
     folder = Path(job["folder"])
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "state.safetensors")
-    np.save(folder / "calibration.npy", images["calibration"])
-    np.save(folder / "parity.npy", images["parity"])
+    np.save(folder / "calibration.npy", calibration)
+    np.save(folder / "parity.npy", parity)
     outputs: dict[str, Any] = {name: np.concatenate([one[name].numpy() for one in reference]) for name in reference[0]}
     np.savez(folder / "reference.npz", **outputs)
-    return facts
+    return {**facts, "calibration": chosen, "warnings": warnings}
+
+
+def calibration_images(recipe: Recipe, photos: PhotoSet) -> tuple[Images, dict[str, Any], list[str]]:
+    """Return images (N, 3, H, W) to calibrate on, how they were chosen, and what is to be said against them.
+
+    Of the default photos they are varied crops. The user's photos are shown as at evaluation, up to `calibration.count` of them
+    in a seeded order; if they are few, crops of them are added. UsageError if no photo shows anything.
+    """
+    size, seed = recipe.model.size, CALIBRATION[1]
+    if not photos.own:
+        images = _crops(recipe, photos, CALIBRATION, varied=True)
+        chosen = {"choice": "varied crops of the default photos", "photos": len(photos.paths)}
+        return images, {**chosen, "images": len(images), "seed": seed}, []
+    count = crop_count(recipe.calibration.count, size)
+    order = np.random.default_rng(seed).permutation(len(photos.paths))[:count]
+    found = [preprocess(open_photo(photos.paths[index]), recipe.preprocessing, size) for index in order]
+    warnings = _shortcomings(np.stack(found))
+    choice, shown = "photos as at evaluation", len(found)
+    if len(found) < (wanted := min(count, FEW_PHOTOS)):
+        few = PhotoSet(tuple(photos.paths[index] for index in order), "", own=True)
+        found += list(crops(few, recipe.preprocessing, size, wanted - len(found), seed))
+        choice += ", and crops of them"
+    return np.stack(found), {"choice": choice, "photos": shown, "images": len(found), "seed": seed}, warnings
+
+
+def _shortcomings(images: Images) -> list[str]:
+    """Return what makes photos bad for calibration; UsageError if none of them shows anything."""
+    flat = int((images.std((2, 3)).max(1) < FLAT).sum())
+    if flat == len(images):
+        message = f"Each of the {flat} calibration photos is one colour all over: no range can be found."
+        raise UsageError(message, "Name a folder with photos of what the network will see: --photos DIR.")
+    found = [f"{flat} of {len(images)} calibration photos are one colour all over."] if flat else []
+    if len(images) < FEW_PHOTOS:
+        advice = f"int8 is more accurate with {FEW_PHOTOS} or more."
+        found.append(f"There are only {len(images)} calibration photos; {advice}")
+    within = images.std((1, 2, 3)).mean()
+    if len(images) > 1 and (images - images.mean(0)).std() < LITTLE_VARIETY * within:
+        found.append("The calibration photos look alike: int8 may be wrong on photos that differ from them.")
+    return found
+
+
+def _crops(recipe: Recipe, photos: PhotoSet, chosen: tuple[int, int], *, varied: bool = False) -> Images:
+    count, seed = chosen
+    size = recipe.model.size
+    return crops(photos, recipe.preprocessing, size, crop_count(count, size), seed, varied=varied)
 
 
 def crop_count(count: int, size: tuple[int, int]) -> int:

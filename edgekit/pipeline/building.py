@@ -35,6 +35,8 @@ def prepare_model(plan: Plan, tell: Tell, logs: Path) -> tuple[Resolved, Prepare
         tell(f"warning: {resolved.warning}")
     with compiling(tell):
         prepared = prepare_cached(plan.recipe, resolved, plan.photos, logs)
+    for warning in prepared.warnings:
+        tell(f"warning: {warning}")
     counted = f"{prepared.parameters:,} parameters, {prepared.multiply_adds:,} multiply-adds"
     contract = "as its recipe expects" if prepared.contract == "met" else "no contract for this variant"
     tell(f"{plan.recipe.name} {plan.recipe.model.variant}: {counted} ({contract}); weights {resolved.label}")

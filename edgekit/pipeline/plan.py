@@ -27,7 +27,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """One recipe, the targets to build of it, and the photos for parity and calibration."""
+    """One recipe, the targets to build of it, and the photos for calibration."""
 
     recipe: Recipe
     targets: tuple[Target, ...]
@@ -35,10 +35,15 @@ class Plan:
 
     @staticmethod
     def of(recipe: Recipe, targets: Sequence[str], photos: PhotoSet) -> Plan:
-        """Check the targets; UsageError for one that nothing compiles. No target: the model alone."""
+        """Check the targets; UsageError for one that nothing compiles. No target: the model alone.
+
+        `photos` that are the user's replace those that the recipe names.
+        """
         parsed = tuple(dict.fromkeys(_parse_target(target) for target in targets))
         for target in parsed:
             backend_of(target)
+        if recipe.calibration.photos and not photos.own:
+            photos = photo_set(Path(recipe.calibration.photos).expanduser())
         return Plan(recipe, parsed, photos)
 
     @property
@@ -97,15 +102,16 @@ class Sweep:
         """Return the sweep as JSON; whole recipes and profiles, so that a resumed run does what was planned."""
         return {
             "recipes": [
-                {"recipe": plan.recipe.model_dump(mode="json"), "targets": [str(target) for target in plan.targets]}
+                {
+                    "recipe": plan.recipe.model_dump(mode="json"),
+                    "targets": [str(target) for target in plan.targets],
+                    "photos_sha256": plan.photos.sha256,
+                }
                 for plan in self.plans
             ],
             "devices": [profile.model_dump(mode="json") for profile in self.profiles],
             "protocol": self.protocol.model_dump() if self.protocol else None,
-            "photos": {
-                "folder": str(self.photos.absolute()) if self.photos else None,
-                "sha256": next((plan.photos.sha256 for plan in self.plans), None),
-            },
+            "photos": str(self.photos.absolute()) if self.photos else None,
         }
 
     @staticmethod
@@ -124,16 +130,18 @@ class Sweep:
 
     @staticmethod
     def _read(written: dict[str, Any]) -> Sweep:
-        folder = Path(written["photos"]["folder"]) if written["photos"]["folder"] else None
+        folder = Path(written["photos"]) if written["photos"] else None
         try:
             photos = photo_set(folder)
+            recipes = [(Recipe.model_validate(one["recipe"]), one) for one in written["recipes"]]
+            plans = tuple(Plan.of(recipe, one["targets"], photos) for recipe, one in recipes)
         except UsageError as error:
-            message = f"That run's photos for parity and calibration are gone: {error.failure.message}"
-            raise UsageError(message, "Bring them back, or start a new run.") from error
-        if photos.sha256 != written["photos"]["sha256"]:
-            raise UsageError("The photos for parity and calibration have changed since that run.", "Start a new run.")
+            message = f"That run cannot be continued: {error.failure.message}"
+            raise UsageError(message, "Bring back what is missing, or start a new run.") from error
+        if [plan.photos.sha256 for plan in plans] != [one["photos_sha256"] for one in written["recipes"]]:
+            raise UsageError("The calibration photos have changed since that run.", "Start a new run.")
         return Sweep(
-            tuple(Plan.of(Recipe.model_validate(one["recipe"]), one["targets"], photos) for one in written["recipes"]),
+            plans,
             tuple(DeviceProfile.model_validate(profile) for profile in written["devices"]),
             Protocol.model_validate(written["protocol"]) if written["protocol"] else None,
             folder,

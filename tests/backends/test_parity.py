@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgekit.backends.parity import compare
+from edgekit.backends.parity import compare, exceeded
 from edgekit.recipe import ParityLimits
 
 RANDOM = np.random.default_rng(0)
@@ -22,7 +22,7 @@ def test_equality_passes_at_every_precision():
 
 @pytest.mark.parametrize(
     ("noise", "fp32", "fp16", "int8"),
-    [(1e-5, True, True, True), (3e-2, False, True, True), (1.0, False, False, True), (4.0, False, False, False)],
+    [(1e-5, True, True, True), (3e-2, False, True, True), (0.5, False, False, True), (1.5, False, False, False)],
 )
 def test_noise_passes_where_the_precision_allows_it(noise, fp32, fp16, int8):
     artifact = REFERENCE + noise * RANDOM.normal(size=REFERENCE.shape)
@@ -40,15 +40,54 @@ def test_another_networks_logits_fail_at_every_precision_trained_or_not():
         assert not judge(other, precision, trained=False).passed
 
 
-def test_top1_is_judged_only_where_it_means_something():
+def test_decisions_are_judged_only_where_they_mean_something():
     swapped = REFERENCE.copy()
     swapped[:, 0] = swapped.max(1) + 0.1  # every photo becomes class 0, with little noise
     trained, random = judge(swapped, "int8"), judge(swapped, "int8", trained=False)
-    assert trained.snr_db > 3
+    assert trained.snr_db > ParityLimits().int8.min_snr_db
+    assert exceeded(trained) == ["agreement on clear decisions 0.0 % (at least 95.0 %)"]
     assert not trained.passed
     assert random.passed
-    assert "min_top1_agreement" in trained.limits
-    assert "min_top1_agreement" not in random.limits
+    assert random.limits == {"min_snr_db": 3.0}
+
+
+def test_a_decision_that_is_nearly_a_tie_is_not_held_against_an_artifact():
+    reference = np.tile(np.array([[0.0, 1.0, 5.0, 5.01]], np.float32), (16, 1))
+    reference[:4, 3] = 9  # four are clear
+    swapped = reference.copy()
+    swapped[4:, 2:] = swapped[4:, [3, 2]]
+    result = compare({"logits": reference}, {"logits": swapped}, "int8", ParityLimits(), kind="measured", trained=True)
+    assert (result.top1_agreement, result.clear_agreement, result.clear_decisions) == (0.25, 1.0, 4)
+    assert result.agreement_interval == pytest.approx((0.510, 1.0), abs=1e-3)  # Wilson, 4 of 4
+    assert result.passed
+
+
+def test_outputs_that_end_at_a_limit_fail_although_there_is_little_noise():
+    limit = np.sort(REFERENCE.max(1))[8]
+    saturated = np.minimum(REFERENCE, limit)
+    result = judge(saturated, "int8")
+    assert result.snr_db > 20
+    assert result.saturation == 7 / 16
+    assert not result.passed
+    assert "photos at the end of the output's range 43.8 % (at most 10.0 %)" in exceeded(result)
+
+
+def test_ties_that_pytorch_does_not_have_fail():
+    tied = REFERENCE.copy()
+    second = np.sort(tied, 1)[:, -2]
+    tied[np.arange(16), tied.argmax(1)] = second
+    result = judge(tied, "int8")
+    assert result.ties == 1
+    assert "ties at the maximum 100.0 % (at most 5.0 %)" in exceeded(result)
+    assert judge(REFERENCE, "int8").ties == 0
+
+
+def test_what_exceeds_a_limit_is_named_with_both_figures():
+    assert exceeded(judge(REFERENCE + 3, "fp32")) == [
+        "largest error 3 (at most 0.001)",
+        f"largest error over the largest value {3 / np.abs(REFERENCE).max():.2g} (at most 0.0001)",
+    ]
+    assert exceeded(judge(REFERENCE, "fp32")) == []
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -517,7 +517,9 @@ def test_parity_judges_top1_only_without_a_new_head(tmp_path, seed):
             raise EdgekitError(FailureKind.crashed, "compile", "enough")
 
     resolved = Resolved(Checkpoint(tmp_path / ("0" * 64 + "-net.pth"), "0" * 64), seed)
-    prepared = Prepared(folder=tmp_path, key="k", parameters=1, multiply_adds=1, contract="met", photos_sha256="")
+    prepared = Prepared(
+        folder=tmp_path, key="k", parameters=1, multiply_adds=1, contract="met", photos_sha256="", calibration={}
+    )
     asked = Asked()
     built = build_target(load_recipe("v1"), resolved, prepared, Target.parse("tflite/xnnpack/fp32"), tmp_path, asked)
     assert built.failure.message == "enough"
