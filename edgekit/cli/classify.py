@@ -20,7 +20,7 @@ def command(recipe: str, photo: Path, target: str | None, overrides: tuple[str, 
 
     Example: edgekit classify recipes/v2.yaml cat.png --target tflite/xnnpack/int8
     """
-    from edgekit.accuracy.classify import classify
+    from edgekit.evaluation.classify import classify
     from edgekit.photos import photo_set
     from edgekit.pipeline import Plan
     from edgekit.recipe import load_recipe

@@ -12,7 +12,7 @@ import pytest
 import tiny
 from filelock import Timeout
 
-from edgekit.accuracy import classify
+from edgekit.evaluation import classify
 from edgekit.backends import build
 from edgekit.backends.build import build_target
 from edgekit.backends.parity import compare

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgekit.accuracy.classify import class_names
+from edgekit.evaluation.classify import class_names
 from edgekit.backends.base import backend_of
 from edgekit.models.prepare import build_model, load_prepared
 from edgekit.photos import open_photo, photo_set, preprocess
