@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edgekit.evaluation.classify import class_names
 from edgekit.backends.base import backend_of
+from edgekit.evaluation.classify import class_names
 from edgekit.models.prepare import build_model, load_prepared
 from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifacts
