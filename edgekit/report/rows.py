@@ -10,7 +10,15 @@ from edgekit import published
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import ArtifactRecord, FailureRecord, MeasurementRecord
+from edgekit.models import ARCHITECTURES, Task
 from edgekit.published import PHONES, Figure
+
+PUBLISHED_CLASSES: dict[Task, set[int]] = {
+    "classification": {1000, 1001},
+    "detection": {81, 91},
+    "segmentation": {19, 21},
+}
+"""Class counts of the networks that papers print figures of: ImageNet, COCO, Cityscapes and VOC."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +61,11 @@ class Row:
 
     @property
     def published(self) -> tuple[Figure, ...]:
-        """What was published for this model at this precision, all sources; nothing where its recipe names no paper."""
-        if not self.manifest or not self.manifest.get("published"):
+        """What was published for this model at this precision, all sources.
+
+        Nothing if its recipe names no paper, or if it is another network: with a new head or another class count.
+        """
+        if not self.manifest or not self.manifest.get("published") or not is_published_network(self.manifest):
             return ()
         names, model = self.manifest["published"], self.manifest["model"]
         resolution = self.variant.split("/")[1]
@@ -83,6 +94,16 @@ class Row:
         if self.failure:
             return FailureKind(self.failure.failure.kind).label
         return self.verdict or "compiled only"
+
+
+def is_published_network(manifest: dict[str, Any]) -> bool:
+    """Say whether published figures are of an artifact's network; random weights of it keep them, and tables name those."""
+    known = ARCHITECTURES.get(manifest["architecture"])
+    classes = manifest["model"].get("classes", 1000)
+    return (
+        "new head" not in manifest["weights"]
+        and classes in PUBLISHED_CLASSES[known.task if known else "classification"]
+    )
 
 
 def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgekit.backends.base import backend_of
-from edgekit.evaluation.classify import class_names
+from edgekit.evaluation.class_names import imagenet_names
 from edgekit.models.prepare import build_model, load_prepared
 from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifacts
@@ -73,7 +73,7 @@ def test_classify_sees_the_cat(v2, edgekit, target):
     assert len(lines) == 5
     first = lines[0].split(maxsplit=2)
     assert 281 <= int(first[1]) <= 285  # ImageNet's cats
-    assert first[2] == class_names()[int(first[1])]
+    assert first[2] == imagenet_names()[int(first[1])]
     assert "cat" in done.stdout.lower()
 
 
