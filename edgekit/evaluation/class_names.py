@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -90,9 +90,15 @@ def named_classes_of(recipe: Recipe) -> ModelClasses:
     raise UsageError(message, "Name them: `class_names: [cat, dog, ...]` in the recipe, or the path of a text file.")
 
 
-def outputs_of(labels: Iterable[str], recipe: Recipe) -> dict[str, int]:
-    """Return label -> output of the recipe's model for the classes of a data set; UsageError names those that do not fit."""
-    classes = named_classes_of(recipe)
+def outputs_of(labels: Collection[str], recipe: Recipe) -> dict[str, int]:
+    """Return label -> output of the recipe's model for the classes of a data set; UsageError names those that do not fit.
+
+    If nothing names the model's classes, indices of its outputs are labels that fit.
+    """
+    classes = classes_of(recipe)
+    if classes is None and all(label.isdecimal() and int(label) < recipe.model.classes for label in labels):
+        return {label: int(label) for label in labels}
+    classes = classes or named_classes_of(recipe)
     found = {label: classes.output_of(label) for label in labels}
     unknown = sorted(label for label, output in found.items() if output is None)
     if unknown:
