@@ -64,18 +64,17 @@ def evaluate(request: Request, ledger: Ledger, tell: Tell) -> EvaluateDocument:
     scorer = fitting_scorer(request)
     plan, dataset = request.plan, request.dataset
     asked = {"data": str(dataset.source.absolute()), "format": dataset.format, "photos": len(dataset.examples)}
+    failed: EdgekitError | None = None
     with begun(ledger, "evaluate", {"evaluate": {**asked, "target": request.target}}, {}, request.seed, tell) as run:
-        ready = {str(one.artifact.target): one for one in build(run, plan, Remaining(len(plan.targets)))}
-        if missing := [str(target) for target in plan.targets if str(target) not in ready]:
-            failures = [one for one in ledger.failures(run.id) if one.target in {None, missing[0]}]
-            raise EdgekitError(**vars(failures[0].failure))
-        truths = truths_of(dataset) if dataset.format == "coco" else [one.label for one in dataset.examples]
-        hashes = example_hashes(dataset, truths, request.jobs)
-        subset = subset_hash(dataset, hashes)
-        task = Task(request.recipe, dataset, hashes, request.jobs)
-        records = _judge(run, request, task, subset, scorer, ready)
-        for record in records:
-            ledger.record_accuracy(run.id, record)
+        try:
+            ready = _built(run, plan)
+            subset, records = _records(run, request, scorer, ready)
+        except EdgekitError as error:
+            failed = error
+            if error.failure not in [one.failure for one in ledger.failures(run.id)]:
+                run.fail(error.failure, plan, request.target, request.device.name if request.device else None)
+    if failed:  # a failure of this cell, and not of the run itself
+        raise failed
     data = DataEntry(
         name=dataset.name,
         format=dataset.format,
@@ -96,9 +95,34 @@ def evaluate(request: Request, ledger: Ledger, tell: Tell) -> EvaluateDocument:
     )
 
 
+def _built(run: Run, plan: Plan) -> dict[str, Ready]:
+    """Return target -> artifact; EdgekitError if one cannot be had."""
+    ready = {str(one.artifact.target): one for one in build(run, plan, Remaining(len(plan.targets)))}
+    if missing := {str(target) for target in plan.targets} - ready.keys():
+        failures = [one for one in run.ledger.failures(run.id) if one.target in {None, *missing}]
+        raise EdgekitError(**vars(failures[0].failure))
+    return ready
+
+
+def _records(
+    run: Run, request: Request, scorer: Scorer, ready: Mapping[str, Ready]
+) -> tuple[str, list[AccuracyRecord]]:
+    """Judge, record what comes of it, and return it with the hash of the photos and labels."""
+    dataset = request.dataset
+    truths = truths_of(dataset) if dataset.format == "coco" else [one.label for one in dataset.examples]
+    hashes = example_hashes(dataset, truths, request.jobs)
+    subset = subset_hash(dataset, hashes)
+    records = _judge(run, request, Task(request.recipe, dataset, hashes, request.jobs), subset, scorer, ready)
+    for record in records:
+        run.ledger.record_accuracy(run.id, record)
+    return subset, records
+
+
 def fitting_scorer(request: Request) -> Scorer:
     """Return what scores answers; UsageError if the data set is for another task, or has other classes than the model."""
     recipe, dataset = request.recipe, request.dataset
+    if request.against == request.target and request.device is None:
+        raise UsageError(f"{request.target} is compared with itself.", "Name another target: --against T, or pytorch.")
     task = ARCHITECTURES[recipe.architecture].task
     if task != dataset.task:
         message = f"{recipe.name} is made for {task}, and {dataset.name}, read as {dataset.format}, for {dataset.task}."

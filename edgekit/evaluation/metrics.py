@@ -135,7 +135,7 @@ def mean_overlap(counts: NDArray[np.int64]) -> Statistic:
 def format_comparison(target: str, comparison: Comparison) -> str:
     """Return what a person reads of a comparison."""
     difference = comparison.difference
-    word = "lost" if difference.value < 0 else "gained"
+    word = "lost" if difference.value < 0 else "gained" if difference.value > 0 else "differs by"
     sign = -1 if difference.value < 0 else 1
     value = f"{abs(difference.value):.1f}"
     if difference.interval:

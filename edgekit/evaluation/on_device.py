@@ -135,7 +135,7 @@ def prepared_inputs(
                         under_way[ahead] = pool.submit(make, ahead)
                 inputs = under_way.pop(index).result()
                 yield index, inputs
-                inputs.file.unlink()
+                inputs.file.unlink(missing_ok=True)  # the host itself has removed it
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             workers.kill()

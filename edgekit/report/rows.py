@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from edgekit import published
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
-from edgekit.ledger.records import ArtifactRecord, FailureRecord, MeasurementRecord
+from edgekit.ledger.records import AccuracyRecord, ArtifactRecord, FailureRecord, MeasurementRecord
 from edgekit.models import ARCHITECTURES, Task
 from edgekit.published import PHONES, Figure
 
@@ -38,6 +38,7 @@ class Row:
     evidence: str | None = None
     failure: FailureRecord | None = None
     measurement_id: int | None = None
+    accuracy: AccuracyRecord | None = None
 
     @property
     def name(self) -> str:
@@ -129,7 +130,22 @@ def rows_of(ledger: Ledger, run_id: str | None = None) -> list[Row]:
     settled = {(row.recipe, row.variant, row.target) for row in rows}
     compiled = ledger.artifacts(run_id, latest=latest)
     rows += [_compiled(one) for one in compiled if (one.recipe, one.variant, one.target) not in settled]
+    accuracies = ledger.accuracies()
+    rows = [replace(row, accuracy=accuracy_of(row, accuracies)) for row in rows]
     return sorted(rows, key=lambda row: (row.recipe, row.variant, row.target, row.device or "", row.protocol or ""))
+
+
+def accuracy_of(row: Row, accuracies: Sequence[AccuracyRecord]) -> AccuracyRecord | None:
+    """Return one of `accuracies`, newest first, of exactly the row's artifact: of the most photos, the newest of equally many.
+
+    What the row's device computed comes first, then what the host computed; never what another device did.
+    """
+    if row.manifest is None:
+        return None
+    own = [one for one in accuracies if one.artifact_sha256 == row.manifest["sha256"]]
+    own.sort(key=lambda one: -one.n)
+    there = (one for one in own if one.device is not None and one.device == row.device)
+    return next(there, next((one for one in own if one.device is None), None))
 
 
 def _key(record: ArtifactRecord | FailureRecord) -> tuple[str, str, str, str | None]:
