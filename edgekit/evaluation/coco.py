@@ -92,6 +92,7 @@ class CocoResults:
     """What pycocotools found in each image: mean average precision over any choice of them, also one image twice."""
 
     evaluator: Any
+    matched: list[Any]
     images: int
 
     def precision(self, chosen: NDArray[np.int64] | None = None) -> tuple[float, float]:
@@ -99,17 +100,16 @@ class CocoResults:
 
         Not a number if none of them has an object.
         """
-        original = self.evaluator.evalImgs
-        if chosen is not None:
-            cells = len(original) // self.images
-            self.evaluator.evalImgs = [original[cell * self.images + one] for cell in range(cells) for one in chosen]
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                self.evaluator.accumulate()
-        finally:
-            self.evaluator.evalImgs = original
+        chosen = np.arange(self.images) if chosen is None else chosen
+        evaluator, matched = self.evaluator, self.matched
+        cells = len(matched) // self.images
+        evaluator.evalImgs = [matched[cell * self.images + one] for cell in range(cells) for one in chosen.tolist()]
+        # pycocotools only counts the images here, and keeps what it matched with.
+        evaluator.params.imgIds = evaluator._paramsEval.imgIds = list(range(len(chosen)))
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluator.accumulate()
         # (IoU thresholds, recalls, categories, areas, most detections); -1 where a category has no object.
-        precision = self.evaluator.eval["precision"][:, :, :, 0, 0]
+        precision = evaluator.eval["precision"][:, :, :, 0, 0]
         return _mean(precision), _mean(precision[0])
 
 
@@ -146,8 +146,8 @@ def match(
         evaluator.evaluate()
     order = np.argsort(np.argsort(ids))  # pycocotools sorts the images by their ids
     cells = len(evaluator.evalImgs) // len(ids)
-    evaluator.evalImgs = [evaluator.evalImgs[cell * len(ids) + one] for cell in range(cells) for one in order.tolist()]
-    return CocoResults(evaluator, len(ids))
+    matched = [evaluator.evalImgs[cell * len(ids) + one] for cell in range(cells) for one in order.tolist()]
+    return CocoResults(evaluator, matched, len(ids))
 
 
 def _detections(coco: Any, content: dict[str, Any], results: list[dict[str, Any]]) -> Any:
