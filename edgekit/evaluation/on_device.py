@@ -118,7 +118,7 @@ def prepared_inputs(
             file = Path(folder) / f"{index:05}.bin"
             job = {
                 "stage": "evaluate",
-                "recipe": task.recipe.model_dump(mode="json"),
+                "recipe": task.written_recipe(),
                 "layout": artifact.manifest.inputs[0].layout,
                 "photos": [str(example.photo) for example in shards[index]],
                 "file": str(file),

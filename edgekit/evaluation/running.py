@@ -74,6 +74,10 @@ class Task:
         size = shard_size(len(self.dataset.examples), MOST[self.dataset.task])
         return split(self.dataset.examples, size)
 
+    def written_recipe(self) -> dict[str, Any]:
+        """Return the recipe for a process; published figures, which take it long to read, are left out."""
+        return self.recipe.model_dump(mode="json", exclude={"published"})
+
     def key(self, subject_key: str, size: int) -> str:
         """Return what identifies the answers of a subject, in shards of `size`."""
         preprocessing = self.recipe.model_dump_json(include={"architecture", "model", "preprocessing"})
@@ -114,7 +118,7 @@ def run_on_host(task: Task, subject: Subject, tell: Tell, logs: Path) -> list[Sh
         def run(index: int) -> None:
             job = {
                 "stage": "evaluate",
-                "recipe": task.recipe.model_dump(mode="json"),
+                "recipe": task.written_recipe(),
                 "subject": subject.job,
                 "photos": [str(example.photo) for example in shards[index]],
                 "labels": [example.label for example in shards[index]],
