@@ -97,7 +97,7 @@ def command(
     from edgekit.worker import usable_cpus
 
     loaded, found = load_recipe(recipe, overrides), load_dataset(data, format, images)
-    tell(f"{data}: {found.format}, {len(found.examples)} photos")
+    tell(f"{data}: {found.description}")
     request = Request(
         recipe=loaded,
         target=target,

@@ -42,7 +42,7 @@ class Dataset:
     """Labelled photos in a fixed order.
 
     `classes` are the labels that occur, as they are written. Those of masks are known when the masks are read.
-    `source` is what the user named: a folder, or a CSV or JSON file.
+    `source` is what the user named: a folder, or a CSV or JSON file. `left_out` counts photos there that have no label.
     """
 
     name: str
@@ -50,11 +50,18 @@ class Dataset:
     source: Path
     examples: tuple[Example, ...]
     classes: tuple[str, ...] = ()
+    left_out: int = 0
 
     @property
     def task(self) -> Task:
         """What models are made for that this data set can judge."""
         return TASKS[self.format]
+
+    @property
+    def description(self) -> str:
+        """What was recognised, for people."""
+        left_out = f"; {self.left_out} photos without a label are left out" if self.left_out else ""
+        return f"{self.format}, {len(self.examples)} photos{left_out}"
 
     def sample(self, limit: int | None, seed: int) -> Dataset:
         """Return a random subset of `limit` examples in the data set's order; all of them if there are no more."""

@@ -123,6 +123,9 @@ def fitting_scorer(request: Request) -> Scorer:
     recipe, dataset = request.recipe, request.dataset
     if request.against == request.target and request.device is None:
         raise UsageError(f"{request.target} is compared with itself.", "Name another target: --against T, or pytorch.")
+    if request.device and request.plan.targets[0].backend not in request.device.runs:
+        message = f"{request.device.name} does not run {request.target}; it runs {', '.join(request.device.runs)}."
+        raise UsageError(message, "Name another device or target.")
     task = ARCHITECTURES[recipe.architecture].task
     if task != dataset.task:
         message = f"{recipe.name} is made for {task}, and {dataset.name}, read as {dataset.format}, for {dataset.task}."

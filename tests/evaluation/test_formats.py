@@ -79,6 +79,7 @@ def test_imagenets_validation_photos_have_their_labels_from_the_package(tmp_path
     dataset = load_dataset(tmp_path)
     assert dataset.format == "imagenet"
     assert [label for _, label in labelled(dataset)] == ["65", "970", "13"]
+    assert dataset.description == "imagenet, 3 photos; 1 photos without a label are left out"
 
 
 @pytest.fixture
@@ -133,6 +134,7 @@ def test_masks_are_beside_photos_or_in_vocs_folders(tmp_path, photo, places):
     dataset = load_dataset(tmp_path)
     assert dataset.format == "masks"
     assert labelled(dataset) == [("a.jpg", str(mask))]
+    assert dataset.left_out == 1
 
 
 def test_what_is_no_data_set_is_refused_with_the_formats(tmp_path, photo):
