@@ -7,7 +7,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -94,13 +94,19 @@ class CocoResults:
     evaluator: Any
     matched: list[Any]
     images: int
+    known: dict[bytes, tuple[float, float]] = field(default_factory=dict)
 
     def precision(self, chosen: NDArray[np.int64] | None = None) -> tuple[float, float]:
         """Return mAP at IoU 0.50 to 0.95, and at 0.50, in percent, of the images at the indices `chosen`, or of all.
 
-        Not a number if none of them has an object.
+        Not a number if none of them has an object. What was computed is kept: bootstraps of two metrics have the same choices.
         """
         chosen = np.arange(self.images) if chosen is None else chosen
+        if (key := chosen.tobytes()) not in self.known:
+            self.known[key] = self._precision(chosen)
+        return self.known[key]
+
+    def _precision(self, chosen: NDArray[np.int64]) -> tuple[float, float]:
         evaluator, matched = self.evaluator, self.matched
         cells = len(matched) // self.images
         evaluator.evalImgs = [matched[cell * self.images + one] for cell in range(cells) for one in chosen.tolist()]

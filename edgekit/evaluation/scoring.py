@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,11 @@ METRICS = {"classification": "top1", "detection": "map", "segmentation": "miou"}
 """Task -> its chief metric."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
     """A subject's answers to a data set, None for a failed photo; and why those failed, by the index of the photo."""
 
-    values: Sequence[object]
+    values: Sequence[Any]
     failed: Mapping[int, str]
 
     @staticmethod
@@ -60,6 +61,7 @@ class Scorer:
     outputs: Mapping[str, int]
     classes: int
     seed: int
+    _known: dict[tuple[Answers, tuple[int, ...]], dict[str, Statistic]] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -75,7 +77,7 @@ class Scorer:
         """Return metric -> value and interval over the photos that have an answer; UsageError if there is nothing to score."""
         counted = self._counted(answers)
         if self.dataset.task == "classification":
-            return metrics_of_top5([answers.values[index] for index in counted], [self.labels[i] for i in counted])  # type: ignore[misc]
+            return metrics_of_top5([answers.values[index] for index in counted], [self.labels[i] for i in counted])
         found = {
             name: resampled(statistic, len(counted), self.seed, self._resamples)
             for name, statistic in self._statistics(answers, counted).items()
@@ -112,10 +114,16 @@ class Scorer:
         return counted
 
     def _statistics(self, answers: Answers, counted: Sequence[int]) -> dict[str, Statistic]:
-        values = [answers.values[index] for index in counted]
+        """Return metric -> its statistic of the `counted` photos. Matching boxes takes long, so it is done once."""
+        key = (answers, tuple(counted))
+        if key not in self._known:
+            self._known[key] = self._new_statistics([answers.values[index] for index in counted], counted)
+        return self._known[key]
+
+    def _new_statistics(self, values: Sequence[Any], counted: Sequence[int]) -> dict[str, Statistic]:
         if self.dataset.task == "segmentation":
-            return {"miou": mean_overlap(pixel_counts(values, self.classes))}  # type: ignore[arg-type]
-        results = coco.match(self.dataset, self.outputs, values, counted)  # type: ignore[arg-type]
+            return {"miou": mean_overlap(pixel_counts(values, self.classes))}
+        results = coco.match(self.dataset, self.outputs, values, counted)
         return {
             "map": lambda chosen: results.precision(chosen)[0],
             "map50": lambda chosen: results.precision(chosen)[1],

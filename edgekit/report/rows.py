@@ -139,10 +139,11 @@ def accuracy_of(row: Row, accuracies: Sequence[AccuracyRecord]) -> AccuracyRecor
     """Return one of `accuracies`, newest first, of exactly the row's artifact: of the most photos, the newest of equally many.
 
     What the row's device computed comes first, then what the host computed; never what another device did.
+    A row that a tool timed on another delegate has none: that may compute something else.
     """
     if row.manifest is None:
         return None
-    own = [one for one in accuracies if one.artifact_sha256 == row.manifest["sha256"]]
+    own = [one for one in accuracies if (one.artifact_sha256, one.target) == (row.manifest["sha256"], row.target)]
     own.sort(key=lambda one: -one.n)
     there = (one for one in own if one.device is not None and one.device == row.device)
     return next(there, next((one for one in own if one.device is None), None))
