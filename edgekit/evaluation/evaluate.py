@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.evaluation.class_names import outputs_of
@@ -62,6 +63,9 @@ def evaluate(request: Request, ledger: Ledger, tell: Tell) -> EvaluateDocument:
     A photo that cannot be read is named in the result and does not count.
     """
     scorer = fitting_scorer(request)
+    if request.device:
+        with opened(request.device):
+            pass  # a device that cannot be reached is an error before anything is compiled
     plan, dataset = request.plan, request.dataset
     asked = {"data": str(dataset.source.absolute()), "format": dataset.format, "photos": len(dataset.examples)}
     failed: EdgekitError | None = None

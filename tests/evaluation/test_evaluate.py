@@ -11,7 +11,7 @@ import tiny
 from PIL import Image
 
 from edgekit.devices.base import opened
-from edgekit.devices.profile import load_profile
+from edgekit.devices.profile import DeviceProfile, load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.evaluation import evaluate as evaluation
 from edgekit.evaluation import running
@@ -247,6 +247,14 @@ def test_a_device_that_does_not_run_the_target_is_refused(edgekit, photos):
     done = edgekit("evaluate", *tiny.OPTIONS, "--target", "coreml/-/fp16", "--data", photos, "--device", "host")
     assert done.returncode == 2
     assert "host does not run coreml/-/fp16; it runs tflite, executorch" in done.stderr
+
+
+def test_a_device_that_cannot_be_reached_is_an_error_before_anything_is_built(recipe, photos, ledger):
+    nowhere = DeviceProfile(name="nowhere", kind="linux", runs=("tflite",), host="127.0.0.1", port=1, user="nobody")
+    with pytest.raises(EdgekitError) as raised:
+        evaluate(request_of(recipe, photos, device=nowhere), ledger, print)
+    assert raised.value.failure.kind is FailureKind.offline
+    assert ledger.artifacts() == []
 
 
 @pytest.mark.parametrize("kind", ["board", "android"])
