@@ -58,13 +58,13 @@ def run_on_device(
         with kept(task.key(subject, len(shards[0]))) as folder:
             missing = [index for index in range(len(shards)) if read_shard(folder, index) is None]
             name = f"{artifact.manifest.target} on {profile.name}"
-            progress = Progress(f"{task.recipe.name} {name}", task, len(missing), tell)
+            progress = Progress(f"{task.recipe.name} {name}", shards, missing, tell)
             there = Runner(device, runner, device.push(artifact.path), artifact, name) if missing else None
             for index, inputs in prepared_inputs(task, artifact, shards, missing, logs):
                 assert there
                 outputs = there.run(inputs) if inputs.indices else []
                 write_shard(folder, index, _shard(task, shards[index], inputs, outputs))
-                progress.step()
+                progress.step(len(shards[index]))
             done = [shard for index in range(len(shards)) if (shard := read_shard(folder, index))]
     return done, identity
 

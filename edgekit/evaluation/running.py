@@ -113,9 +113,9 @@ def run_on_host(task: Task, subject: Subject, tell: Tell, logs: Path) -> list[Sh
     shards = task.shards()
     with kept(task.key(subject.key, len(shards[0]))) as folder, Workers(task.jobs) as workers, compiling(tell):
         missing = [index for index in range(len(shards)) if read_shard(folder, index) is None]
-        progress = Progress(f"{task.recipe.name} {subject.target}", task, len(missing), tell)
+        progress = Progress(f"{task.recipe.name} {subject.target}", shards, missing, tell)
 
-        def run(index: int) -> None:
+        def run(index: int) -> int:
             job = {
                 "stage": "evaluate",
                 "recipe": task.written_recipe(),
@@ -127,13 +127,13 @@ def run_on_host(task: Task, subject: Subject, tell: Tell, logs: Path) -> list[Sh
             function = "edgekit.evaluation.shards:run_shard"
             done = workers.call(function, job, log, timeout=24 * 3600, modules=subject.modules)
             write_shard(folder, index, Shard.model_validate(done))
+            return len(shards[index])
 
         with ThreadPoolExecutor(task.jobs) as pool:
             started = [pool.submit(run, index) for index in missing]
             try:
                 for done in as_completed(started):
-                    done.result()
-                    progress.step()
+                    progress.step(done.result())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
                 workers.kill()
@@ -141,16 +141,19 @@ def run_on_host(task: Task, subject: Subject, tell: Tell, logs: Path) -> list[Sh
 
 
 class Progress:
-    """Says how far an evaluation is."""
+    """Says how far an evaluation is: photos that are done, shards that are missing, and the time left."""
 
-    def __init__(self, name: str, task: Task, missing: int, tell: Tell) -> None:
-        self._name, self._tell, self._remaining = name, tell, Remaining(missing)
-        if not missing:
-            tell(f"{name}: {len(task.dataset.examples)} photos, from the cache")
+    def __init__(self, name: str, shards: Sequence[Sequence[Example]], missing: Sequence[int], tell: Tell) -> None:
+        self._name, self._tell, self._remaining = name, tell, Remaining(len(missing))
+        self._total = sum(map(len, shards))
+        self._done = self._total - sum(len(shards[index]) for index in missing)
+        if self._done:
+            tell(f"{name}: {self._done} of {self._total} photos from the cache")
 
-    def step(self) -> None:
-        """Say that a shard is done."""
-        self._tell(f"{self._name}: photos evaluated {self._remaining.step()}")
+    def step(self, photos: int) -> None:
+        """Say that a shard of so many photos is done."""
+        self._done += photos
+        self._tell(f"{self._name}: {self._done} of {self._total} photos {self._remaining.step()}")
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import re
+import subprocess
+import sys
 
 import jsonschema
 import numpy as np
@@ -83,8 +86,8 @@ def test_the_artifact_and_pytorch_are_judged_on_the_same_photos_and_recorded(lab
     assert own.subset_sha256 == other.subset_sha256 == document.data.subset_sha256
     again = evaluate(request_of(recipe, labelled), ledger, told.append)
     assert again.results == document.results
-    assert told[-1].endswith("12 photos, from the cache")
-    assert told[-2].endswith("12 photos, from the cache")
+    assert told[-1].endswith("12 of 12 photos from the cache")
+    assert told[-2].endswith("12 of 12 photos from the cache")
 
 
 def test_wrong_labels_are_wrong_answers_and_int8_is_compared_with_fp32(labelled, recipe, ledger):
@@ -191,7 +194,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(labelled, recipe, ledger
 
     def interrupting(line):
         told.append(line)
-        if "photos evaluated [2/4" in line:
+        if "photos [2/4" in line:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(running.Workers, "call", counted)
@@ -202,6 +205,20 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(labelled, recipe, ledger
     document = evaluate(request_of(recipe, labelled, against="none"), ledger, told.append)
     assert 1 <= len(calls) <= 2
     assert document.results[0].metrics["top1"].value == 100
+
+
+def test_after_kill_9_it_goes_on_where_it_was(edgekit, labelled):
+    rows = labelled.read_text().splitlines()[1:]
+    labelled.write_text("\n".join(rows * 12))  # 144 photos are 6 shards
+    command = ("evaluate", *tiny.OPTIONS, "--target", FP32, "--against", "none", "--data", str(labelled))
+    with subprocess.Popen([sys.executable, "-m", "edgekit", *command], stderr=subprocess.PIPE, text=True) as process:
+        assert any("of 144 photos [1/6" in line for line in process.stderr)
+        process.kill()
+    again = edgekit(*command)
+    assert again.returncode == 0
+    assert "(evaluate) was cut off" in again.stderr
+    assert re.search(r"(25|50|75|100) of 144 photos from the cache", again.stderr)
+    assert "144 of 144" in again.stdout
 
 
 def test_a_damaged_shard_is_done_again(labelled, recipe, ledger, tmp_path, monkeypatch):
@@ -239,8 +256,9 @@ def test_a_device_runs_the_same_photos_in_its_own_runner(labelled, recipe, ledge
     assert there.results[0].comparison == here.results[0].comparison
     assert [result.device for result in there.results] == ["host", None]
     told = []
-    assert evaluate(request_of(recipe, labelled, INT8, device=load_profile("host")), ledger, told.append)
-    assert any("on host: 12 photos, from the cache" in line for line in told)
+    again = evaluate(request_of(recipe, labelled, INT8, device=load_profile("host"), against=INT8), ledger, told.append)
+    assert again.results[0].comparison.agreement.value == 100  # of its kernels with this machine's
+    assert any("on host: 12 of 12 photos from the cache" in line for line in told)
 
 
 def test_a_device_that_does_not_run_the_target_is_refused(edgekit, photos):
