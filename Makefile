@@ -62,6 +62,7 @@ docs: $(INSTALLED)  ## docs/cli.md and the JSON Schemas, from the code
 
 bench: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the figures in benchmarks/
 	$(BIN)/python benchmarks/first_light.py
+	$(BIN)/python benchmarks/evaluate.py
 
 lab: lab-deps  ## a phone and a board on this machine, real daemons, to play with; Ctrl-C stops both
 	$(BIN)/python -m tests.lab

@@ -17,7 +17,7 @@ from edgekit.report.tables import ratio_lines
 RESULT = Path(__file__).with_suffix(".md")
 EDGEKIT = [sys.executable, "-m", "edgekit"]
 DEPLOY = ["deploy", "recipes/v3_large.yaml", "--device", "host", "--protocol", "1t-big", "--json"]
-AGREEMENT = [sys.executable, "-m", "pytest", "-q", "tests/accuracy", "-k", "labelled"]
+AGREEMENT = [sys.executable, "-m", "pytest", "-q", "tests/evaluation", "-k", "labelled"]
 
 
 def help_seconds():

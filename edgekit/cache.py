@@ -26,7 +26,7 @@ SEAL = "content.sha256"
 """The file of a :func:`cached_folder` that says what the others came to when they were written."""
 TEMPORARY = "edgekit-"
 """How names of temporary folders begin."""
-KINDS = ("weights", "models", "artifacts", "capsules", "logs")
+KINDS = ("weights", "models", "artifacts", "capsules", "evaluations", "logs")
 SECONDS_PER_DAY = 86_400
 
 

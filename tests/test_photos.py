@@ -91,3 +91,11 @@ def test_stretching_shows_the_whole_photo():
     image = preprocess(photo, PREPROCESSING.model_copy(update={"fit": "stretch"}), (64, 64))
     assert image[0, :, :30].max() < -2
     assert image[0, :, 34:].min() > 2
+
+
+def test_looked_up_pixels_are_the_computed_ones_to_the_bit():
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    how = load_recipe("v2").preprocessing.model_copy(update={"fit": "stretch"})
+    mean, std = np.float32(how.mean), np.float32(how.std)
+    expected = ((np.asarray(photo, np.float32) / np.float32(255) - mean) / std).transpose(2, 0, 1)
+    np.testing.assert_array_equal(preprocess(photo, how, 64), expected)

@@ -18,6 +18,7 @@ COMMANDS = (
     "profile",
     "compile",
     "classify",
+    "evaluate",
     "inspect",
     "operators",
     "recipes",

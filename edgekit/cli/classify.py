@@ -16,11 +16,11 @@ from edgekit.cli.options import photos_option, recipe_argument, set_option, tell
 @set_option
 @photos_option
 def command(recipe: str, photo: Path, target: str | None, overrides: tuple[str, ...], photos: Path | None) -> None:
-    """Print the five likeliest ImageNet classes of a photo, from PyTorch or from an artifact.
+    """Print the five likeliest classes of a photo, from PyTorch or from an artifact.
 
     Example: edgekit classify recipes/v2.yaml cat.png --target tflite/xnnpack/int8
     """
-    from edgekit.accuracy.classify import classify
+    from edgekit.evaluation.classify import classify
     from edgekit.photos import photo_set
     from edgekit.pipeline import Plan
     from edgekit.recipe import load_recipe

@@ -70,6 +70,33 @@ class MeasurementRecord:
 
 
 @dataclass(frozen=True)
+class AccuracyRecord:
+    """How accurate one artifact, or PyTorch, is on one set of photos.
+
+    Artifact and photos are known by their hashes. `device` is a profile's name, None on the `host`. `metric` is the chief of the
+    `metrics`: name -> value and interval, in percent. `n` of the `photos` count; `failed` are the others: path -> message.
+    """
+
+    artifact_sha256: str
+    subset_sha256: str
+    recipe: str
+    variant: str
+    target: str
+    data_set: str
+    data_format: str
+    photos: int
+    n: int
+    metric: str
+    metrics: dict[str, Any]
+    comparison: dict[str, Any] | None
+    failed: dict[str, Any]
+    kind: str
+    device: str | None
+    device_id: str | None
+    host: str
+
+
+@dataclass(frozen=True)
 class SessionRecord:
     """One fresh process on the device and all its samples; `started_at` is None where nobody told.
 

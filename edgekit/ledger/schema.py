@@ -155,3 +155,33 @@ class FailureRow(Base):
     hint: Mapped[str]
     retriable: Mapped[bool]
     at: Mapped[datetime]
+
+
+class AccuracyRow(Base):
+    """How accurate one artifact, or PyTorch, is on one set of photos; on a device, or if that is null, on the host.
+
+    `n` of the `photos` were read and count; `failed` are the others by their paths. `metric` is the chief of the `metrics`.
+    """
+
+    __tablename__ = "accuracies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    artifact_sha256: Mapped[str]
+    subset_sha256: Mapped[str]
+    recipe: Mapped[str]
+    variant: Mapped[str]
+    target: Mapped[str]
+    data_set: Mapped[str]
+    data_format: Mapped[str]
+    photos: Mapped[int]
+    n: Mapped[int]
+    metric: Mapped[str]
+    metrics: Mapped[dict[str, Any]]
+    comparison: Mapped[dict[str, Any] | None]
+    failed: Mapped[dict[str, Any]]
+    kind: Mapped[str]
+    device: Mapped[str | None]
+    device_id: Mapped[str | None]
+    host: Mapped[str]
+    recorded_at: Mapped[datetime]

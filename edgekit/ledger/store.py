@@ -17,8 +17,16 @@ from sqlalchemy.orm import Session
 from edgekit import __version__
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger.database import damaged, open_database, place, refusal
-from edgekit.ledger.records import ArtifactRecord, FailureRecord, MeasurementRecord, RunRecord, SessionRecord
+from edgekit.ledger.records import (
+    AccuracyRecord,
+    ArtifactRecord,
+    FailureRecord,
+    MeasurementRecord,
+    RunRecord,
+    SessionRecord,
+)
 from edgekit.ledger.schema import (
+    AccuracyRow,
     ArtifactRow,
     Base,
     DeviceRow,
@@ -220,6 +228,19 @@ class Ledger:
                 at=utc_now(),
             )
         )
+
+    def record_accuracy(self, run_id: str, accuracy: AccuracyRecord) -> None:
+        """Record how accurate an artifact is on a set of photos."""
+        self._add(AccuracyRow(run_id=run_id, recorded_at=utc_now(), **vars(accuracy)))
+
+    def accuracies(self, run_id: str | None = None) -> list[AccuracyRecord]:
+        """Return the accuracies, of one run or of all, newest first."""
+        columns = (getattr(AccuracyRow, field.name) for field in fields(AccuracyRecord))
+        query = select(*columns).order_by(AccuracyRow.recorded_at.desc(), AccuracyRow.id.desc())
+        if run_id is not None:
+            query = query.where(AccuracyRow.run_id == run_id)
+        with self._session(self._reader) as session:
+            return [AccuracyRecord(**row) for row in session.execute(query).mappings()]
 
     def runs(self) -> list[RunRecord]:
         """Return all runs, newest first."""

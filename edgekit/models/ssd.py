@@ -3,7 +3,7 @@
 The layers after the backbone and the predictors are those of the TensorFlow object detection API
 (``ssd_mobilenet_v2_feature_extractor``, ``ssd_mobilenet_v3_feature_extractor``), from which the papers' figures come. Six
 feature maps: the backbone's at output strides 16 and 32 and four more, each half as wide as the one before. The graph ends before
-non-maximum suppression; anchors, decoding and suppression are in :mod:`edgekit.accuracy.detection`.
+non-maximum suppression; anchors, decoding and suppression are in :mod:`edgekit.evaluation.detection`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Detector(nn.Module):
         """(N, 3, H, W) -> class logits (N, anchors, classes), box codes (N, anchors, 4).
 
         Anchors run map by map, row by row, column by column, then in the order of
-        :func:`edgekit.accuracy.detection.ssd_anchors`.
+        :func:`edgekit.evaluation.detection.ssd_anchors`.
         """
         maps = list(self.backbone(images))
         for extra in self.extras:

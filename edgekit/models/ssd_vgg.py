@@ -89,7 +89,7 @@ def ssd300_vgg16(classes: int = 91, padding: Padding = "torch", batch_norm_epsil
     """Build SSD300 for (N, 3, 300, 300) images; `classes` include the background (class 0).
 
     It has no batch normalisation: `batch_norm_epsilon` changes nothing. Its anchors:
-    :func:`edgekit.accuracy.detection.ssd300_anchors`.
+    :func:`edgekit.evaluation.detection.ssd300_anchors`.
     """
     extras, channels = nn.ModuleList(), 1024
     for row in FIGURE_2:

@@ -88,6 +88,8 @@ def mark_dead_runs(ledger: Ledger, tell: Tell) -> None:
             ledger.finish_run(run.id, "interrupted")
             resumable = run.command in {"profile", "compile"}
             resume = f" `edgekit {run.command} --resume {run.id}` goes on with it." if resumable else ""
+            if run.command == "evaluate":
+                resume = " Start it again: what it had evaluated comes from the cache."
             tell(f"Run {run.id} ({run.command}) was cut off; what it had measured is in the ledger.{resume}")
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.ledger import Ledger
-from edgekit.ledger.records import SessionRecord
+from edgekit.ledger.records import AccuracyRecord, SessionRecord
 from edgekit.measure.statistics import Told, paired_ratio, session_centre
 from edgekit.printed import Printed
 from edgekit.report.rows import Row, rows_of
@@ -60,8 +60,28 @@ class FailureEntry(Part):
     retriable: bool
 
 
+class AccuracyEntry(Part):
+    """The accuracy of exactly this artifact, in percent with its 95 % interval, on `photos` of a data set.
+
+    `device` is null if it ran on the host.
+    """
+
+    metric: str
+    value: float
+    interval: tuple[float, float] | None
+    photos: int
+    data_set: str
+    subset_sha256: str
+    kind: str
+    device: str | None
+
+
 class ArtifactEntry(Part):
-    """An artifact that this run built or found in the cache; `measured` says whether it was timed here."""
+    """An artifact that this run built or found in the cache; `measured` says whether it was timed here.
+
+    `top1_this_artifact` is a classifier's, in percent, on the most photos; `accuracies` are the newest on each set of photos and
+    device.
+    """
 
     recipe: str
     variant: str
@@ -80,6 +100,8 @@ class ArtifactEntry(Part):
     parity_snr_db: float
     parity_top1_agreement: float
     measured: bool
+    top1_this_artifact: float | None
+    accuracies: list[AccuracyEntry]
 
 
 class RatioEntry(Part):
@@ -107,12 +129,12 @@ class RunDocument(Printed):
 
 def run_document(ledger: Ledger, run_id: str) -> RunDocument:
     """Return what the ledger knows of a run."""
-    rows = rows_of(ledger, run_id)
+    rows, accuracies = rows_of(ledger, run_id), ledger.accuracies()
     return RunDocument(
         run=run_id,
         measurements=[_measurement(row) for row in rows if row.status == "measured"],
         failures=[_failure(row) for row in rows if row.status == "failed"],
-        artifacts=[_artifact(artifact.manifest, rows) for artifact in ledger.artifacts(run_id)],
+        artifacts=[_artifact(artifact.manifest, rows, accuracies) for artifact in ledger.artifacts(run_id)],
         ratios=precision_ratios(ledger, rows),
     )
 
@@ -199,10 +221,22 @@ def _is_of(row: Row, manifest: dict[str, object]) -> bool:
     return same and (row.recipe, row.variant) == (manifest["recipe"], manifest["variant"])
 
 
-def _artifact(manifest: dict[str, object], rows: list[Row]) -> ArtifactEntry:
+def _accuracies(manifest: dict[str, object], accuracies: list[AccuracyRecord]) -> list[AccuracyEntry]:
+    """Return the newest accuracy of an artifact on each set of photos and device, that of the most photos first."""
+    newest: dict[tuple[str, str | None], AccuracyEntry] = {}
+    for one in accuracies:
+        if one.artifact_sha256 == manifest["sha256"]:
+            same = {name: getattr(one, name) for name in ("metric", "data_set", "subset_sha256", "kind", "device")}
+            entry = AccuracyEntry(**same, photos=one.n, **one.metrics[one.metric])
+            newest.setdefault((one.subset_sha256, one.device), entry)
+    return sorted(newest.values(), key=lambda one: -one.photos)
+
+
+def _artifact(manifest: dict[str, object], rows: list[Row], accuracies: list[AccuracyRecord]) -> ArtifactEntry:
     parity, delegation = manifest["parity"], manifest["delegation"]
     same = {name: manifest[name] for name in ArtifactEntry.model_fields if name in manifest}
     assert isinstance(parity, dict)
+    found = _accuracies(manifest, accuracies)
     return ArtifactEntry.model_validate(
         {
             **same,
@@ -211,6 +245,8 @@ def _artifact(manifest: dict[str, object], rows: list[Row]) -> ArtifactEntry:
             "parity_max_absolute": parity["max_absolute"],
             "parity_snr_db": parity["snr_db"],
             "parity_top1_agreement": parity["top1_agreement"],
+            "top1_this_artifact": next((one.value for one in found if one.metric == "top1"), None),
+            "accuracies": found,
             "measured": any(row.status == "measured" and _is_of(row, manifest) for row in rows),
         }
     )

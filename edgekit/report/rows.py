@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from edgekit import published
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
-from edgekit.ledger.records import ArtifactRecord, FailureRecord, MeasurementRecord
+from edgekit.ledger.records import AccuracyRecord, ArtifactRecord, FailureRecord, MeasurementRecord
+from edgekit.models import ARCHITECTURES, Task
 from edgekit.published import PHONES, Figure
+
+PUBLISHED_CLASSES: dict[Task, set[int]] = {
+    "classification": {1000, 1001},
+    "detection": {81, 91},
+    "segmentation": {19, 21},
+}
+"""Class counts of the networks that papers print figures of: ImageNet, COCO, Cityscapes and VOC."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class Row:
     evidence: str | None = None
     failure: FailureRecord | None = None
     measurement_id: int | None = None
+    accuracy: AccuracyRecord | None = None
 
     @property
     def name(self) -> str:
@@ -53,8 +62,11 @@ class Row:
 
     @property
     def published(self) -> tuple[Figure, ...]:
-        """What was published for this model at this precision, all sources; nothing where its recipe names no paper."""
-        if not self.manifest or not self.manifest.get("published"):
+        """What was published for this model at this precision, all sources.
+
+        Nothing if its recipe names no paper, or if it is another network: with a new head or another class count.
+        """
+        if not self.manifest or not self.manifest.get("published") or not is_published_network(self.manifest):
             return ()
         names, model = self.manifest["published"], self.manifest["model"]
         resolution = self.variant.split("/")[1]
@@ -85,6 +97,16 @@ class Row:
         return self.verdict or "compiled only"
 
 
+def is_published_network(manifest: dict[str, Any]) -> bool:
+    """Say whether published figures are of an artifact's network; random weights of it keep them, and tables name those."""
+    known = ARCHITECTURES.get(manifest["architecture"])
+    classes = manifest["model"].get("classes", 1000)
+    return (
+        "new head" not in manifest["weights"]
+        and classes in PUBLISHED_CLASSES[known.task if known else "classification"]
+    )
+
+
 def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Return the rows apart whose latencies share no table: emulated ones, and those of clocks that were held otherwise.
 
@@ -108,7 +130,23 @@ def rows_of(ledger: Ledger, run_id: str | None = None) -> list[Row]:
     settled = {(row.recipe, row.variant, row.target) for row in rows}
     compiled = ledger.artifacts(run_id, latest=latest)
     rows += [_compiled(one) for one in compiled if (one.recipe, one.variant, one.target) not in settled]
+    accuracies = ledger.accuracies()
+    rows = [replace(row, accuracy=accuracy_of(row, accuracies)) for row in rows]
     return sorted(rows, key=lambda row: (row.recipe, row.variant, row.target, row.device or "", row.protocol or ""))
+
+
+def accuracy_of(row: Row, accuracies: Sequence[AccuracyRecord]) -> AccuracyRecord | None:
+    """Return one of `accuracies`, newest first, of exactly the row's artifact: of the most photos, the newest of equally many.
+
+    What the row's device computed comes first, then what the host computed; never what another device did.
+    A row that a tool timed on another delegate has none: that may compute something else.
+    """
+    if row.manifest is None:
+        return None
+    own = [one for one in accuracies if (one.artifact_sha256, one.target) == (row.manifest["sha256"], row.target)]
+    own.sort(key=lambda one: -one.n)
+    there = (one for one in own if one.device is not None and one.device == row.device)
+    return next(there, next((one for one in own if one.device is None), None))
 
 
 def _key(record: ArtifactRecord | FailureRecord) -> tuple[str, str, str, str | None]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from edgekit.backends.parity import agreement
 from edgekit.published import PHONES, Figure
+from edgekit.report.accuracy import accuracy_cell, accuracy_columns, accuracy_notes
 from edgekit.report.document import RatioEntry
 from edgekit.report.fitting import fill
 from edgekit.report.rows import Row, comparable
@@ -63,7 +64,7 @@ def _markdown(rows: Sequence[Row]) -> str:
             "Protocol": row.protocol or DASH,
             "Params, M (counted)": _millions(row, "parameters", 2),
             "MAdds, M (counted)": _millions(row, "multiply_adds", 1),
-            "Top-1 % (this artifact)": DASH,
+            "Top-1 % (this artifact)": accuracy_cell(row, DASH),
             "Top-1 % (published)": _published_accuracy(row),
             "Latency, ms (measured)": latency(row),
             "p90, ms": p90(row),
@@ -111,6 +112,11 @@ def _fill(table: Table, rows: Sequence[Row], width: int) -> list[str]:
         "target": [Text(row.target) for row in rows],
         "latency, ms\nmeasured": [Text(latency(row)) for row in rows],
         "result": [Text(row.result, _style(row)) for row in rows],
+        **(
+            {"top-1 %\nthis artifact": [Text(accuracy_cell(row, DASH)) for row in rows]}
+            if any(row.accuracy for row in rows)
+            else {}
+        ),
         "parity with\nPyTorch": [Text(parity(row)) for row in rows],
         "p90, ms\nmeasured": [Text(p90(row)) for row in rows],
         "size,\nMB": [Text(_megabytes(row), justify="right") for row in rows],
@@ -172,6 +178,7 @@ def notes(rows: Sequence[Row], elsewhere: bool = True) -> list[str]:
         found[MEAN_NOTE] = None
     if any(row.summary and row.summary["p90_upper"] is not None for row in rows):
         found[P90_NOTE] = None
+    found |= dict.fromkeys(accuracy_notes(rows))
     for row in rows:
         found |= dict.fromkeys(_notes_of(row))
     if any(row.paper for row in rows):
@@ -280,7 +287,7 @@ def _record(row: Row) -> dict[str, Any]:
         "multiply_adds": manifest.get("multiply_adds"),
         "contract": manifest.get("contract"),
         "weights": manifest.get("weights"),
-        "top1_this_artifact": None,
+        **accuracy_columns(row),
         **dict(zip(PUBLISHED_ACCURACY, row.published_accuracy or (None, None, None), strict=True)),
         "latency_ms_measured": summary.get("median"),
         "latency_centre": summary.get("centre", "median") if summary else None,

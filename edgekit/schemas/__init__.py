@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from edgekit.cache_contents import CacheDocument
 from edgekit.devices.profile import DeviceProfile
+from edgekit.evaluation.document import EvaluateDocument
 from edgekit.inspection import InspectDocument
 from edgekit.ledger.tools import LedgerInfo
 from edgekit.measure.operators import OperatorsDocument
@@ -26,6 +27,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "recipes": RecipesDocument,
     "inspect": InspectDocument,
     "run": RunDocument,
+    "evaluate": EvaluateDocument,
     "operators": OperatorsDocument,
     "scale": ScaleDocument,
     "cache": CacheDocument,

@@ -39,6 +39,7 @@ def test_cache_list_counts_kinds_and_shows_artifacts(edgekit, cache):
         "models": (0, 0),
         "artifacts": (1, facts),
         "capsules": (0, 0),
+        "evaluations": (0, 0),
         "logs": (1, 0),
         "unfinished": (1, 100),
     }

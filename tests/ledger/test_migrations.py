@@ -71,7 +71,7 @@ def test_a_newer_ledger_is_refused_untouched(path: Path, journal: str) -> None:
     assert (failure.kind, failure.stage) == (FailureKind.ledger, "ledger")
     assert str(path) in failure.message
     assert "9999" in failure.message
-    assert "0001" in failure.hint
+    assert "0002" in failure.hint
     assert path.read_bytes() == before
 
 
@@ -132,4 +132,17 @@ def test_the_migrations_are_found_in_a_folder_with_a_percent_sign(
     installed.symlink_to(Path(database.__file__).parent)
     monkeypatch.setattr(database, "__file__", str(installed / "database.py"))
     Ledger.open(f"sqlite:///{path}").close()
+    assert differences(path) == []
+
+
+def test_a_ledger_of_the_first_revision_keeps_its_rows(path: Path) -> None:
+    with Ledger.open(f"sqlite:///{path}") as ledger:
+        run_id = ledger.begin_run("deploy", 1, {}, {})
+    older = sqlite3.connect(path, isolation_level=None)
+    older.execute("DROP TABLE accuracies")
+    older.execute("UPDATE alembic_version SET version_num = '0001'")
+    older.close()
+    with Ledger.open(f"sqlite:///{path}") as ledger:
+        assert [run.id for run in ledger.runs()] == [run_id]
+        assert ledger.accuracies() == []
     assert differences(path) == []

@@ -31,7 +31,15 @@ def test_info_counts_rows_and_runs(filled, ledger):
     found = info()
     assert found.place == str(filled)
     assert found.size_bytes == filled.stat().st_size
-    assert found.rows == {"devices": 1, "runs": 3, "artifacts": 0, "failures": 0, "measurements": 0, "sessions": 0}
+    assert found.rows == {
+        "devices": 1,
+        "runs": 3,
+        "artifacts": 0,
+        "failures": 0,
+        "measurements": 0,
+        "sessions": 0,
+        "accuracies": 0,
+    }
     assert found.runs_by_status == {"done": 1, "running": 2}
     newest, _, oldest = ledger.runs()
     assert (found.oldest, found.newest) == (oldest.started_at, newest.started_at)

@@ -13,7 +13,7 @@ from edgekit.models.outputs import named_outputs
 DETECTORS = sorted(
     name for name, known in ARCHITECTURES.items() if known.task == "detection" and "width" in known.takes
 )
-"""SSD300, which has anchors of its own: tests/accuracy/test_detection.py."""
+"""SSD300, which has anchors of its own: tests/evaluation/test_detection.py."""
 SEGMENTERS = sorted(name for name, known in ARCHITECTURES.items() if known.task == "segmentation")
 
 

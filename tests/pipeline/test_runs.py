@@ -12,13 +12,13 @@ import pytest
 import tiny
 from filelock import Timeout
 
-from edgekit.accuracy import classify
 from edgekit.backends import build
 from edgekit.backends.build import build_target
 from edgekit.backends.parity import compare
 from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
 from edgekit.errors import FailureKind, UsageError
+from edgekit.evaluation import classify
 from edgekit.models.prepare import Prepared
 from edgekit.models.weights import resolve
 from edgekit.photos import photo_set

@@ -239,3 +239,19 @@ def test_what_was_verified_before_a_failure_stays_in_its_row(ledger):
     assert row.result == "device offline"
     assert "109 dB, 16/16" in markdown([row])
     assert "22.0" in markdown([row])
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, True),
+        ({"weights": "net.pth 01234567, new head (seed 0)"}, False),
+        ({"model": {"width": 1.0, "resolution": 224, "classes": 7}}, False),
+        ({"model": {"width": 1.0, "resolution": 224, "classes": 1001}}, True),
+    ],
+)
+def test_published_figures_are_of_the_published_network_only(ledger, changes, shown):
+    run = ledger.begin_run("compile", 0, {}, {})
+    ledger.record_artifact(run, manifest("tflite/xnnpack/fp32", **changes))
+    (row,) = rows_of(ledger, run)
+    assert bool(row.published_accuracy) == bool(row.paper) == shown

@@ -12,6 +12,7 @@ from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from edgekit.models import Size, sides
 
@@ -121,12 +122,14 @@ def detect(
     least_score: float = 0.3,
     threshold: float = 0.6,
     most: int = 100,
+    exclusive: bool = False,
 ) -> list[Detection]:
     """Return the objects of one image, best first, from its class logits (anchors, classes) and box codes (anchors, 4).
 
-    Scores are sigmoids; suppression is per class. Boxes are clipped to the image.
+    Scores are sigmoids, or if the classes are `exclusive`, as SSD300's, softmax probabilities. Suppression is per class.
+    Boxes are clipped to the image.
     """
-    scores = 1 / (1 + np.exp(-class_logits))
+    scores = softmax(class_logits, axis=1) if exclusive else expit(class_logits)
     boxes = np.clip(decode(box_codes, anchors), 0, 1)
     found = []
     for label in range(1, class_logits.shape[1]):

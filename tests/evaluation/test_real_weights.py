@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import tiny
 
-from edgekit.accuracy.classify import class_names
 from edgekit.backends.base import backend_of
+from edgekit.evaluation.class_names import imagenet_names
 from edgekit.models.prepare import build_model, load_prepared
 from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifacts
@@ -73,7 +74,7 @@ def test_classify_sees_the_cat(v2, edgekit, target):
     assert len(lines) == 5
     first = lines[0].split(maxsplit=2)
     assert 281 <= int(first[1]) <= 285  # ImageNet's cats
-    assert first[2] == class_names()[int(first[1])]
+    assert first[2] == imagenet_names()[int(first[1])]
     assert "cat" in done.stdout.lower()
 
 
@@ -84,6 +85,29 @@ def test_classify_of_something_that_is_no_imagenet_classifier_is_refused(edgekit
     done = edgekit("classify", "v1", tmp_path / "red.png", "--set", "model.classes=10")
     assert done.returncode == 2
     assert "10 classes" in done.stderr
+    assert "class_names" in done.stderr
+
+
+def test_classify_prints_the_recipes_own_class_names(edgekit, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(tmp_path / "red.png")
+    names = ("model.classes=6", "class_names=[ant, bee, cat, dog, elk, fox]")
+    settings = [part for name in names for part in ("--set", name)]
+    done = edgekit("classify", *tiny.OPTIONS, *settings, tmp_path / "red.png")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 5
+    assert all(name == ("ant", "bee", "cat", "dog", "elk", "fox")[int(index)] for _, index, name in lines)
+
+
+def test_classify_with_a_new_head_has_no_names_of_imagenet(edgekit, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(tmp_path / "red.png")
+    done = edgekit("classify", "v2", tmp_path / "red.png", "--set", "weights.new_head=0")
+    assert done.returncode == 2
+    assert "v2 has a new head, and its recipe does not name its classes" in done.stderr
 
 
 @pytest.mark.parametrize(("recipe", "task"), [("ssdlite_v2", "detection"), ("lraspp_v2", "segmentation")])

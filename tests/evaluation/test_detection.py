@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.accuracy.detection import decode, detect, encode, overlaps, ssd300_anchors, ssd_anchors, suppress
-from edgekit.accuracy.segmentation import class_overlap
+from edgekit.evaluation.detection import decode, detect, encode, overlaps, ssd300_anchors, ssd_anchors, suppress
+from edgekit.evaluation.segmentation import class_overlap
 from edgekit.models import build
 
 

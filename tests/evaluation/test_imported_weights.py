@@ -7,8 +7,8 @@ import pytest
 import torch
 from conftest import PACKAGES, fetched
 
-from edgekit.accuracy.detection import detect, overlaps, ssd_anchors
-from edgekit.accuracy.segmentation import class_overlap
+from edgekit.evaluation.detection import detect, overlaps, ssd_anchors
+from edgekit.evaluation.segmentation import class_overlap
 from edgekit.models import build
 from edgekit.models.outputs import named_outputs
 from edgekit.models.weights import import_checkpoint, load_checkpoint

@@ -1,0 +1,118 @@
+"""edgekit evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import (
+    Once,
+    console,
+    device_set_option,
+    json_option,
+    ledger_option,
+    photos_option,
+    recipe_argument,
+    set_option,
+    tell,
+)
+
+if TYPE_CHECKING:
+    from edgekit.evaluation.datasets import Format
+
+FORMATS = ("folders", "csv", "imagenet", "coco", "masks")
+
+
+@click.command()
+@recipe_argument
+@click.option(
+    "--target", cls=Once, required=True, metavar="T", help="The artifact to evaluate, e.g. tflite/xnnpack/int8."
+)
+@click.option(
+    "--data",
+    cls=Once,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Labelled photos: a folder, a CSV file or COCO's JSON. The format is recognised.",
+)
+@click.option("--format", "format", cls=Once, type=click.Choice(FORMATS), help="Read the data in this format.")
+@click.option(
+    "--images",
+    cls=Once,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The photos of COCO's JSON if they are not beside it.",
+)
+@click.option("--limit", cls=Once, type=click.IntRange(min=1), metavar="N", help="A random subset of N photos.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the subset.")
+@click.option(
+    "--against",
+    default="pytorch",
+    show_default=True,
+    metavar="T",
+    help="The baseline on the same photos: pytorch, another target, or none.",
+)
+@click.option("--device", cls=Once, metavar="NAME", help="Run the artifact on this device, by the device's own runner.")
+@click.option("--jobs", cls=Once, type=click.IntRange(min=1), metavar="N", help="Processes; default: one for each CPU.")
+@set_option
+@device_set_option
+@photos_option
+@ledger_option
+@json_option
+def command(
+    recipe: str,
+    target: str,
+    data: Path,
+    format: Format | None,
+    images: Path | None,
+    limit: int | None,
+    seed: int,
+    against: str,
+    device: str | None,
+    jobs: int | None,
+    overrides: tuple[str, ...],
+    device_overrides: tuple[str, ...],
+    photos: Path | None,
+    ledger: str | None,
+    as_json: bool,
+) -> int:
+    """Measure the accuracy of an artifact on labelled photos, and what it lost against PyTorch.
+
+    Photos that cannot be read are named and do not count: the exit code is 1. An evaluation that was interrupted goes on
+    where it was if it is started again.
+
+    Example: edgekit evaluate recipes/v2.yaml --target tflite/xnnpack/int8 --data photos.csv
+    """
+    from edgekit.devices.profile import load_profile
+    from edgekit.errors import ExitCode
+    from edgekit.evaluation.evaluate import Request, evaluate
+    from edgekit.evaluation.formats import load_dataset
+    from edgekit.evaluation.table import printed
+    from edgekit.ledger import Ledger
+    from edgekit.photos import photo_set
+    from edgekit.recipe import load_recipe
+    from edgekit.worker import usable_cpus
+
+    loaded, found = load_recipe(recipe, overrides), load_dataset(data, format, images)
+    tell(f"{data}: {found.description}")
+    request = Request(
+        recipe=loaded,
+        target=target,
+        dataset=found.sample(limit, seed),
+        available=len(found.examples),
+        seed=seed,
+        jobs=jobs or usable_cpus(),
+        photos=photo_set(photos),
+        against=against,
+        device=load_profile(device, device_overrides) if device else None,
+    )
+    with Ledger.open(ledger) as opened:
+        document = evaluate(request, opened, tell)
+    if as_json:
+        click.echo(document.model_dump_json(by_alias=True, indent=2))
+    else:
+        console().print(printed(document))
+    return ExitCode.done if document.complete else ExitCode.failure

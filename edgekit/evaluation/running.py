@@ -1,0 +1,193 @@
+"""A subject's answers to all photos of a data set: shard by shard, each kept in the cache as soon as it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import BaseModel, ValidationError
+
+from edgekit.backends.base import Artifact, backend_of
+from edgekit.backends.build import tool_versions
+from edgekit.evaluation.datasets import Dataset, Example
+from edgekit.models.prepare import Prepared, source_hash
+from edgekit.pipeline import Tell
+from edgekit.pipeline.remaining import Remaining
+from edgekit.pipeline.turns import compiling
+from edgekit.places import cache_folder
+from edgekit.recipe import Recipe
+from edgekit.worker import Workers
+
+MOST, LEAST, SHARDS = {"classification": 250, "detection": 50, "segmentation": 50}, 25, 8
+"""Photos in a shard at most and at least, and how many shards a small data set has."""
+MODULES = {
+    "pytorch": ("torch", "edgekit.evaluation.shards", "PIL.JpegImagePlugin"),
+    "tflite": ("ai_edge_litert.interpreter", "edgekit.evaluation.shards", "PIL.JpegImagePlugin"),
+    "executorch": ("torch", "executorch.runtime", "edgekit.evaluation.shards", "PIL.JpegImagePlugin"),
+}
+"""What a subject's processes have loaded before they are forked for a shard."""
+
+
+class Shard(BaseModel):
+    """The answers to one shard's photos, in their order, None for a failed one; and why those failed."""
+
+    answers: list[Any]
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What answers: an artifact on this machine, or PyTorch.
+
+    `key` identifies it together with its runtime, `sha256` is that of the artifact or of PyTorch's weights, and `kind` is
+    that of the results.
+    """
+
+    target: str
+    sha256: str
+    key: str
+    kind: str
+    modules: tuple[str, ...]
+    job: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A recipe, the photos that are asked, their hashes, and how many processes work on them."""
+
+    recipe: Recipe
+    dataset: Dataset
+    hashes: Sequence[str]
+    jobs: int
+
+    def shards(self) -> list[tuple[Example, ...]]:
+        """Return the examples in shards, the same for any number of jobs, so that an evaluation can be resumed."""
+        size = shard_size(len(self.dataset.examples), MOST[self.dataset.task])
+        return split(self.dataset.examples, size)
+
+    def written_recipe(self) -> dict[str, Any]:
+        """Return the recipe for a process; published figures, which take it long to read, are left out."""
+        return self.recipe.model_dump(mode="json", exclude={"published"})
+
+    def key(self, subject_key: str, size: int) -> str:
+        """Return what identifies the answers of a subject, in shards of `size`."""
+        preprocessing = self.recipe.model_dump_json(include={"architecture", "model", "preprocessing"})
+        parts = [subject_key, preprocessing, str(size), source_hash("evaluation", "photos.py", "runners"), *self.hashes]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def artifact_subject(artifact: Artifact) -> Subject:
+    """Return an artifact as it runs in its runtime on this machine."""
+    manifest, backend = artifact.manifest, backend_of(artifact.target)
+    versions = json.dumps(tool_versions(artifact.target), sort_keys=True)
+    job = {
+        "artifact": str(artifact.path),
+        "target": manifest.target,
+        "layout": manifest.inputs[0].layout,
+        "outputs": [spec.model_dump() for spec in manifest.outputs],
+    }
+    modules = MODULES.get(artifact.target.backend, ("edgekit.evaluation.shards",))
+    return Subject(manifest.target, manifest.sha256, f"{manifest.sha256} {versions}", backend.parity_kind, modules, job)
+
+
+def pytorch_subject(prepared: Prepared) -> Subject:
+    """Return the model that all artifacts of a recipe are made from, in PyTorch."""
+    job = {"prepared": str(prepared.folder)}
+    return Subject("pytorch", prepared.key, f"pytorch {prepared.key}", "measured", MODULES["pytorch"], job)
+
+
+def run_on_host(task: Task, subject: Subject, tell: Tell, logs: Path) -> list[Shard]:
+    """Return the answers of a subject on this machine. What an earlier run has done comes from the cache.
+
+    EdgekitError if a process fails; the shards that were done are kept.
+    """
+    shards = task.shards()
+    with kept(task.key(subject.key, len(shards[0]))) as folder, Workers(task.jobs) as workers, compiling(tell):
+        missing = [index for index in range(len(shards)) if read_shard(folder, index) is None]
+        progress = Progress(f"{task.recipe.name} {subject.target}", shards, missing, tell)
+
+        def run(index: int) -> int:
+            job = {
+                "stage": "evaluate",
+                "recipe": task.written_recipe(),
+                "subject": subject.job,
+                "photos": [str(example.photo) for example in shards[index]],
+                "labels": [example.label for example in shards[index]],
+            }
+            log = logs / f"{subject.target.replace('/', '-')}-{index:05}.log"
+            function = "edgekit.evaluation.shards:run_shard"
+            done = workers.call(function, job, log, timeout=24 * 3600, modules=subject.modules)
+            write_shard(folder, index, Shard.model_validate(done))
+            return len(shards[index])
+
+        with ThreadPoolExecutor(task.jobs) as pool:
+            started = [pool.submit(run, index) for index in missing]
+            try:
+                for done in as_completed(started):
+                    progress.step(done.result())
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+                workers.kill()
+        return [shard for index in range(len(shards)) if (shard := read_shard(folder, index))]
+
+
+class Progress:
+    """Says how far an evaluation is: photos that are done, shards that are missing, and the time left."""
+
+    def __init__(self, name: str, shards: Sequence[Sequence[Example]], missing: Sequence[int], tell: Tell) -> None:
+        self._name, self._tell, self._remaining = name, tell, Remaining(len(missing))
+        self._total = sum(map(len, shards))
+        self._done = self._total - sum(len(shards[index]) for index in missing)
+        if self._done:
+            tell(f"{name}: {self._done} of {self._total} photos from the cache")
+
+    def step(self, photos: int) -> None:
+        """Say that a shard of so many photos is done."""
+        self._done += photos
+        self._tell(f"{self._name}: {self._done} of {self._total} photos {self._remaining.step()}")
+
+
+@contextmanager
+def kept(key: str) -> Iterator[Path]:
+    """Give the cache's folder for the shards of an evaluation; another process that wants it waits."""
+    root = cache_folder() / "evaluations"
+    folder = root / key
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / f"{key}.lock"):
+        folder.mkdir(exist_ok=True)
+        yield folder
+
+
+def read_shard(folder: Path, index: int) -> Shard | None:
+    """Return a shard that was done, None if it was not or its file is damaged."""
+    try:
+        return Shard.model_validate_json((folder / f"{index:05}.json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def write_shard(folder: Path, index: int, shard: Shard) -> None:
+    """Keep a shard: its file is there whole, or not at all."""
+    file = folder / f"{index:05}.json"
+    unfinished = file.with_name(f".{file.name}-{os.getpid()}")
+    unfinished.write_text(shard.model_dump_json(), encoding="utf-8")
+    unfinished.replace(file)
+
+
+def shard_size(count: int, most: int) -> int:
+    """Return how many of `count` photos a shard holds: enough that starting it costs little, and few if they are few."""
+    return min(most, max(LEAST, ceil(count / SHARDS)))
+
+
+def split(examples: tuple[Example, ...], size: int) -> list[tuple[Example, ...]]:
+    """Return the examples in their order, `size` at a time."""
+    return [examples[start : start + size] for start in range(0, len(examples), size)]
