@@ -16,6 +16,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -66,6 +67,18 @@ class Compiled(BaseModel):
     delegation: Delegation | None = None
 
 
+@dataclass(frozen=True)
+class LayerValue:
+    """What one layer of an artifact read and computed for some images, in the model's layout; the output is activated.
+
+    `step` is the scale of an output that is stored in integers.
+    """
+
+    input: NDArray[np.float32]
+    output: NDArray[np.float32]
+    step: float = 0.0
+
+
 class ParityResult(BaseModel):
     """How far an artifact is from PyTorch on the parity photos.
 
@@ -75,6 +88,7 @@ class ParityResult(BaseModel):
     `decisions`: one a photo, or one a pixel or anchor. `clear_agreement` is that among the `clear_decisions`, where PyTorch's
     largest logit leads, with its 95 % Wilson interval. `ties` is the share of decisions with several largest logits in the
     artifact and not in PyTorch, `saturation` the share of photos whose outputs reach the end of what the artifact ever gives.
+    `first_departure` is the layer at which a failed artifact departs from PyTorch, if it could be found.
     """
 
     kind: Literal["measured", "derived"]
@@ -89,6 +103,7 @@ class ParityResult(BaseModel):
     agreement_interval: tuple[float, float] | None = None
     ties: float = 0.0
     saturation: float = 0.0
+    first_departure: str | None = None
     passed: bool
     limits: dict[str, float]
 
@@ -145,6 +160,9 @@ class Artifact:
 
 class Backend(Protocol):
     """Compiles a model for its targets and, where it can, executes the result on this machine.
+
+    A backend may also have ``layer_values(model, target, calibration, artifact, images)``: what the artifact's
+    convolutions and fully connected layers compute, in their order, so that a wrong one can be named.
 
     `distributions` are the packages whose versions tell artifacts apart, `modules` what takes long to load: it stays loaded from
     one compilation to the next.

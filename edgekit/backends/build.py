@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -14,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of, by_name
+from edgekit.backends.base import Artifact, Images, Manifest, TensorSpec, backend_of, by_name
+from edgekit.backends.layer_parity import compare_layers, first_departure
 from edgekit.backends.parity import MAX_FLOAT, compare, exceeded, explain
 from edgekit.cache import cached_folder, content_sha256, content_size
 from edgekit.errors import EdgekitError, Failure, FailureKind, failure_of
@@ -129,6 +131,8 @@ def _judge(built: Built) -> Built:
         hint = "Its outputs are not finite, or PyTorch's are all zero: look at the weights (`edgekit classify` runs PyTorch)."
     elif built.target.precision == "int8":
         hint += " More calibration photos: --photos DIR."
+    if parity.first_departure:
+        hint = f"The first layer that departs is {parity.first_departure} (edgekit parity --layers shows all). {hint}"
     return replace(built, failure=Failure(FailureKind.parity, "parity", message, hint))
 
 
@@ -140,14 +144,18 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     output = folder / f"model.{backend.format}"
     calibration = np.load(prepared / "calibration.npy")
     start = time.monotonic()
-    compiled = backend.compile(load_prepared(recipe, prepared), target, calibration, output)
+    model = load_prepared(recipe, prepared)
+    compiled = backend.compile(model, target, calibration, output)
     seconds = time.monotonic() - start
-    outputs = by_name(compiled.outputs, backend.execute(output, np.load(prepared / "parity.npy")))
+    images = np.load(prepared / "parity.npy")
+    outputs = by_name(compiled.outputs, backend.execute(output, images))
     with np.load(prepared / "reference.npz") as saved:
         reference = dict(saved)
     parity = compare(
         reference, outputs, target.precision, recipe.parity, kind=backend.parity_kind, trained=job["trained"]
     )
+    if not parity.passed:
+        parity.first_departure = _first_departure(model, target, calibration, output, images)
     return {
         "format": backend.format,
         "file": output.name,
@@ -157,6 +165,24 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
         "parity": parity.model_dump(),
         **compiled.model_dump(mode="json"),
     }
+
+
+def layers(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return how far each layer of the artifact ``job["artifact"]`` is from PyTorch, in the order in which they run."""
+    recipe, prepared = Recipe.model_validate(job["recipe"]), Path(job["prepared"])
+    calibration, images = (np.load(prepared / f"{name}.npy") for name in ("calibration", "parity"))
+    model, target = load_prepared(recipe, prepared), Target.parse(job["target"])
+    return [vars(one) for one in compare_layers(model, target, calibration, Path(job["artifact"]), images)]
+
+
+def _first_departure(model: Any, target: Target, calibration: Images, artifact: Path, images: Images) -> str | None:
+    """Return the layer at which a failed artifact departs; None if its layers cannot be compared, which is no other failure."""
+    try:
+        found = first_departure(compare_layers(model, target, calibration, artifact, images), target.precision)
+    except EdgekitError as error:
+        traceback.print_exception(error)  # into the log of this compilation
+        return None
+    return found.name if found else None
 
 
 def predict(job: dict[str, Any]) -> None:

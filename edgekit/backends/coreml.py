@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.backends.base import Compiled, Images, Outputs, TensorSpec, torch_spec
+from edgekit.backends.base import Compiled, Images, LayerValue, Outputs, TensorSpec, torch_spec
 from edgekit.target import Target
 
 if TYPE_CHECKING:
@@ -58,3 +58,16 @@ class CoreML:
         program = mil_reference.load(artifact)
         outputs = [program.run(image[None]) for image in images]
         return tuple(np.concatenate([one[name] for one in outputs]) for name in program.output_names)
+
+    def layer_values(
+        self, model: nn.Module, target: Target, calibration: Images, artifact: Path, images: Images
+    ) -> list[LayerValue]:
+        """Return what the layers of the saved program compute in torch."""
+        from edgekit.backends import mil_reference
+
+        program = mil_reference.load(artifact)
+        runs = [program.layers(image[None]) for image in images]
+        return [
+            LayerValue(np.concatenate([input for input, _ in layer]), np.concatenate([output for _, output in layer]))
+            for layer in zip(*runs, strict=True)
+        ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.backends.base import Compiled, Delegation, Images, Outputs, TensorSpec, torch_spec
+import numpy as np
+
+from edgekit.backends.base import Compiled, Delegation, Images, LayerValue, Outputs, TensorSpec, torch_spec
 from edgekit.target import Target
 
 if TYPE_CHECKING:
@@ -37,16 +39,10 @@ class ExecuTorch:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        from edgekit.backends.quantization import optimise_for_int8
-        from edgekit.backends.rewrite import decompose
         from edgekit.models.outputs import named_outputs
 
         example = (torch.from_numpy(calibration[:1]),)
-        source = optimise_for_int8(model, calibration) if target == INT8 else model
-        rewritten = decompose(source, hard_sigmoid=True, l2_norm=True, average_pool=target == INT8)
-        exported = torch.export.export(rewritten, example)
-        if target == INT8:
-            exported = torch.export.export(_quantise(exported, calibration), example)
+        exported = torch.export.export(_graph(model, target, calibration), example)
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         delegation = _delegation(lowered.exported_program().graph)
         output.write_bytes(lowered.to_executorch().buffer)
@@ -62,6 +58,41 @@ class ExecuTorch:
         from edgekit.runners import infer
 
         return infer(artifact, images)
+
+    def layer_values(
+        self, model: nn.Module, target: Target, calibration: Images, artifact: Path, images: Images
+    ) -> list[LayerValue]:
+        """Return what the layers of the graph compute from which the artifact is lowered: derived, not measured.
+
+        The delegate computes the whole artifact and shows nothing between its input and its output.
+        """
+        import torch
+
+        from edgekit.backends.quantization.graph import LAYERS, activation_after, record
+
+        graph = _graph(model, target, calibration)
+        if not isinstance(graph, torch.fx.GraphModule):
+            graph = torch.export.export(graph, (torch.from_numpy(images[:1]),)).module()
+        nodes = [node for node in graph.graph.nodes if node.target in LAYERS]
+        ends = [(node.all_input_nodes[0], activation_after(node) or node) for node in nodes]
+        wanted = {node for pair in ends for node in pair}
+        runs = [record(graph, wanted, torch.from_numpy(image[None])) for image in images]
+        joined = {node: np.concatenate([run[node].numpy() for run in runs]) for node in wanted}
+        return [LayerValue(joined[input], joined[output]) for input, output in ends]
+
+
+def _graph(model: nn.Module, target: Target, calibration: Images) -> Any:
+    """Return what is lowered: the model in the forms that the delegate takes, for int8 the quantised graph."""
+    import torch
+
+    from edgekit.backends.quantization import optimise_for_int8
+    from edgekit.backends.rewrite import decompose
+
+    source = optimise_for_int8(model, calibration) if target == INT8 else model
+    rewritten = decompose(source, hard_sigmoid=True, l2_norm=True, average_pool=target == INT8)
+    if target != INT8:
+        return rewritten
+    return _quantise(torch.export.export(rewritten, (torch.from_numpy(calibration[:1]),)), calibration)
 
 
 def _quantise(exported: Any, calibration: Images) -> Any:

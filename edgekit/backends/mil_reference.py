@@ -56,6 +56,23 @@ class Program:
 
         ValueError for another shape; EdgekitError(unsupported_operator) for an attribute that no function here knows.
         """
+        values = self._values(image)
+        return {variable.name: values[variable].numpy() for variable in self._outputs}
+
+    def layers(self, image: NDArray[np.float32]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return input and activated output of every convolution and fully connected layer, in their order."""
+        values = self._values(image)
+        found = []
+        for operation in self._operations:
+            if operation.op_type in {"conv", "linear"}:
+                (output,) = operation.outputs
+                readers = output.child_ops
+                if len(readers) == 1 and readers[0].op_type in {"relu", "relu6", "clip"}:
+                    (output,) = readers[0].outputs
+                found.append((values[operation.inputs["x"]].numpy(), values[output].numpy()))
+        return found
+
+    def _values(self, image: NDArray[np.float32]) -> dict[Any, Any]:
         if image.shape != self.input_shape:
             raise ValueError(f"{self.input_name} has shape {self.input_shape}, not {image.shape}")
         values = {**self._constants, self._input: _rounded(torch.tensor(image), self._input)}
@@ -64,7 +81,7 @@ class Program:
                 inputs = {name: _given(variable, values) for name, variable in operation.inputs.items()}
                 (output,) = operation.outputs
                 values[output] = _rounded(OPERATORS[operation.op_type](**inputs), output)
-        return {variable.name: values[variable].numpy() for variable in self._outputs}
+        return values
 
 
 def load(path: Path) -> Program:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgekit.backends.base import Compiled, Delegation, Images, Outputs, TensorSpec
+from edgekit.backends.base import Compiled, Delegation, Images, LayerValue, Outputs, TensorSpec
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.target import Target
 
@@ -26,6 +27,7 @@ INT8_FORMS = dict.fromkeys(
     ("hard_swish", "hard_sigmoid", "max_pool", "average_pool", "standalone_relu", "l2_norm"), True
 )
 """What is written in its equivalent form (:mod:`edgekit.backends.rewrite`) so that the graph stays in one delegate."""
+LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 MOVES_VALUES = {"CONCATENATION", "RESHAPE", "RESIZE_BILINEAR", "SLICE", "STRIDED_SLICE", "TRANSPOSE"}
 """Operators whose output has the values, and the scale, of their inputs."""
 
@@ -65,7 +67,45 @@ class TFLite:
         """See :class:`edgekit.backends.base.Backend`."""
         from edgekit.runners import infer
 
-        return infer(artifact, np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
+        return infer(artifact, _nhwc(images))
+
+    def layer_values(
+        self, model: nn.Module, target: Target, calibration: Images, artifact: Path, images: Images
+    ) -> list[LayerValue]:
+        """Run the artifact operator by operator, without the delegate, which keeps its tensors to itself."""
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        interpreter = Interpreter(
+            str(artifact),
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        interpreter.allocate_tensors()
+        details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+        found = [node for node in interpreter._get_ops_details() if node["op_name"] in LAYERS]
+        ends = [(int(node["inputs"][0]), int(node["outputs"][0])) for node in found]
+        values: dict[int, list[NDArray[np.float32]]] = {index: [] for pair in ends for index in pair}
+        for image in images:
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], _nhwc(image[None]))
+            interpreter.invoke()
+            for index, kept in values.items():
+                kept.append(_dequantised(interpreter.get_tensor(index), details[index]))
+        joined = {index: _nchw(np.concatenate(kept)) for index, kept in values.items()}
+        steps = {index: float(details[index]["quantization"][0]) for index in joined}
+        return [LayerValue(joined[input], joined[output], steps[output]) for input, output in ends]
+
+
+def _nhwc(images: Images) -> Images:
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+
+
+def _nchw(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if values.ndim == 4 else values
+
+
+def _dequantised(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
+    scale, zero_point = detail["quantization"]
+    return (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values.astype(np.float32)
 
 
 def _convert(model: nn.Module, calibration: Images, shapes: dict[str, tuple[int, ...]], output: Path) -> None:
@@ -107,7 +147,7 @@ def _quantise(source: Path, calibration: Images, output: Path) -> None:
             int8.add_dynamic_config(re.escape(name), TFLOperationName.FULLY_CONNECTED, 8)
     for operation in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         int8.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
-    first = {input_name: np.ascontiguousarray(calibration[0].transpose(1, 2, 0)[None])}
+    first = {input_name: _nhwc(calibration[:1])}
     statistics = int8.calibrate({signature: [first]})  # of which tensors the quantizer wants to know the range
     ranges = _ranges(source, calibration, set(statistics))
     margin = [name for name, operation in makers.items() if operation != "FULLY_CONNECTED"]
@@ -158,7 +198,7 @@ def _ranges(source: Path, calibration: Images, wanted: Collection[str]) -> dict[
     }
     ranges = {name: Range() for name in tensors.values()}
     for image in calibration:
-        interpreter.set_tensor(input["index"], np.ascontiguousarray(image.transpose(1, 2, 0)[None]))
+        interpreter.set_tensor(input["index"], _nhwc(image[None]))
         interpreter.invoke()
         for index, name in tensors.items():
             ranges[name].add(interpreter.get_tensor(index))

@@ -17,6 +17,7 @@ COMMANDS = (
     "deploy",
     "profile",
     "compile",
+    "parity",
     "classify",
     "evaluate",
     "inspect",

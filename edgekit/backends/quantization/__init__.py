@@ -13,7 +13,7 @@ PIXELS = 32 * 224 * 224
 """So many pixels of the calibration photos, all at once in memory, are enough for the passes."""
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from edgekit.backends.base import Images
 
@@ -25,15 +25,31 @@ def optimise_for_int8(model: nn.Module, calibration: Images) -> nn.Module:
     """
     import torch
 
-    from edgekit.backends.quantization.equalization import equalise
-    from edgekit.backends.quantization.graph import fold_batch_norm
     from edgekit.backends.quantization.rounding import round_weights
 
-    pixels = calibration.shape[2] * calibration.shape[3]
-    count = min(len(calibration), max(2, PIXELS // pixels))
-    images = torch.from_numpy(calibration[:count])
+    with torch.no_grad():
+        equalised = equalise_for_int8(model, calibration)
+        round_weights(equalised, _some(calibration))
+    return equalised
+
+
+def equalise_for_int8(model: nn.Module, calibration: Images) -> nn.Module:
+    """Return the copy of `model` before its weights are rounded: in float it computes the same."""
+    import torch
+
+    from edgekit.backends.quantization.equalization import equalise
+    from edgekit.backends.quantization.graph import fold_batch_norm
+
+    images = _some(calibration)
     with torch.no_grad():
         folded = fold_batch_norm(model, images)
         equalise(folded, images)
-        round_weights(folded.model, images)
     return folded.model
+
+
+def _some(calibration: Images) -> Tensor:
+    """Return as many images as the passes hold in memory at once."""
+    import torch
+
+    pixels = calibration.shape[2] * calibration.shape[3]
+    return torch.from_numpy(calibration[: max(2, PIXELS // pixels)])

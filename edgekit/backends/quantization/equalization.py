@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from edgekit.backends.quantization.graph import CLIPPED_RELU, RELU, Folded, Layer, arguments, aten, export, layers
+from edgekit.backends.quantization.graph import CLIPPED_RELU, PADS, RELU, Folded, Layer, arguments, aten, export, layers
 
 LINEAR = {
     aten.dropout.default,
@@ -28,8 +28,6 @@ LINEAR = {
     aten.max_pool2d.default,
 }
 """Operators that scale a channel's output as its input."""
-PADS = {aten.constant_pad_nd.default: 2, aten.pad.default: 3}
-"""Paddings, and the position of the value that they pad with."""
 HEADROOM = 1.25
 """A channel may reach so many times as far as calibration saw."""
 DEVIATIONS = 8.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ LAYERS = CONVOLUTIONS | {aten.linear.default}
 RELU = {aten.relu.default, aten.relu_.default}
 CLIPPED_RELU = {aten.hardtanh.default, aten.hardtanh_.default, aten.relu6.default, aten.clamp.default}
 """Those that runtimes fuse into the layer or the addition before them."""
+PADS = {aten.constant_pad_nd.default: 2, aten.pad.default: 3}
+"""Paddings, and the position of the value that they pad with."""
 MOVES_VALUES = {
     aten.cat.default,
     aten.dropout.default,
@@ -29,7 +31,7 @@ MOVES_VALUES = {
     aten.view.default,
 }
 """Operators whose output has the values of their inputs, and one scale with them."""
-KEEPS_RANGE = MOVES_VALUES | {aten.pad.default, aten.constant_pad_nd.default, aten.max_pool2d.default}
+KEEPS_RANGE = MOVES_VALUES | PADS.keys() | {aten.max_pool2d.default}
 """Operators whose output is quantised as their input is."""
 
 
@@ -92,10 +94,29 @@ def quantised_nodes(graph: fx.GraphModule) -> set[fx.Node]:
 
 
 def _fused(node: fx.Node) -> bool:
-    if node.target not in LAYERS | {aten.add.Tensor} or len(node.users) != 1:
-        return False
-    (user,) = node.users
-    return user.target in RELU | CLIPPED_RELU
+    return node.target in LAYERS | {aten.add.Tensor} and activation_after(node) is not None
+
+
+def activation_after(node: fx.Node) -> fx.Node | None:
+    """Return the ReLU, clipped or not, that runtimes fuse into a node: the only one that reads it."""
+    (user, *others) = node.users or (None,)
+    return user if user is not None and not others and user.target in RELU | CLIPPED_RELU else None
+
+
+def record(graph: fx.GraphModule, nodes: Collection[fx.Node], images: Tensor) -> dict[fx.Node, Tensor]:
+    """Return what some nodes of a graph compute for `images`, whose number is that which the graph was exported for."""
+
+    class Recorder(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            value = super().run_node(n)
+            if n in nodes:
+                found[n] = value
+            return value
+
+    found: dict[fx.Node, Tensor] = {}
+    with torch.no_grad():
+        Recorder(graph).run(images)
+    return found
 
 
 @dataclass(frozen=True)

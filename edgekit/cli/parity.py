@@ -1,0 +1,38 @@
+"""edgekit parity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import Once, console, photos_option, recipe_argument, set_option, tell
+
+
+@click.command()
+@recipe_argument
+@click.option(
+    "--target", cls=Once, metavar="T", required=True, help="Whose artifact to compare, e.g. tflite/xnnpack/int8."
+)
+@click.option("--layers", "by_layer", is_flag=True, help="Compare each convolution and fully connected layer.")
+@set_option
+@photos_option
+def command(recipe: str, target: str, by_layer: bool, overrides: tuple[str, ...], photos: Path | None) -> int:
+    """Compare an artifact with PyTorch on the parity photos, as a whole or layer by layer.
+
+    Example: edgekit parity recipes/v2.yaml --target tflite/xnnpack/int8 --layers
+    """
+    from edgekit.errors import ExitCode
+    from edgekit.photos import photo_set
+    from edgekit.pipeline import Plan
+    from edgekit.pipeline.comparing import compare_artifact
+    from edgekit.recipe import load_recipe
+    from edgekit.report.parity import layer_table, result_lines
+
+    plan = Plan.of(load_recipe(recipe, overrides), [target], photo_set(photos))
+    compared = compare_artifact(plan, by_layer, tell)
+    if by_layer:
+        console().print(layer_table(compared))
+    for line in result_lines(compared):
+        click.echo(line)
+    return ExitCode.done if compared.parity.passed else ExitCode.failure

@@ -1,0 +1,46 @@
+"""An artifact beside PyTorch, also one that did not pass: as a whole, and layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgekit.backends.base import ParityResult, backend_of
+from edgekit.backends.layer_parity import LayerParity
+from edgekit.errors import EdgekitError
+from edgekit.pipeline.building import build_artifacts
+from edgekit.pipeline.plan import Plan, Tell
+from edgekit.places import cache_folder
+from edgekit.target import Target
+from edgekit.worker import Workers
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The result for a target, and its layers if they were asked for."""
+
+    target: Target
+    parity: ParityResult
+    layers: tuple[LayerParity, ...] = ()
+
+
+def compare_artifact(plan: Plan, by_layer: bool, tell: Tell) -> Compared:
+    """Build the plan's one target and compare it; EdgekitError if there is no artifact, or its layers cannot be compared."""
+    logs = cache_folder() / "logs" / "parity"
+    prepared, (built,) = build_artifacts(plan, tell, logs)
+    if built.artifact is None:
+        assert built.failure
+        raise EdgekitError(**vars(built.failure))
+    parity = built.artifact.manifest.parity
+    if not by_layer:
+        return Compared(built.target, parity)
+    job = {
+        "stage": "parity",
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "target": str(built.target),
+        "prepared": str(prepared.folder),
+        "artifact": str(built.artifact.path),
+    }
+    with Workers() as workers:
+        modules = (*backend_of(built.target).modules, "edgekit.backends.build")
+        found = workers.call("edgekit.backends.build:layers", job, logs / "layers.log", modules=modules)
+    return Compared(built.target, parity, tuple(LayerParity(**one) for one in found))
