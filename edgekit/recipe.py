@@ -99,6 +99,8 @@ class Weights(Strict):
 
     `file` is the name of a checkpoint that no address has: it was converted (`edgekit weights convert`) or imported into the
     cache and is found there by its hash; the recipe's comment says from what.
+    `entry` is the key under which the file holds the model's tensors, `prefix` what stands before their names. Both are
+    needed only if the file leaves a choice.
     `mirrors` are addresses of the same file, asked in order where `url` fails. `new_head` is a seed: the classifier's last layer
     is not the checkpoint's but drawn from it, so that `model.classes` may be another number.
     """
@@ -107,6 +109,8 @@ class Weights(Strict):
     file: CheckpointFile | None = None
     mirrors: tuple[str, ...] = ()
     sha256: Annotated[str, Written("^[0-9a-f]{8,64}$", "8 to 64 hexadecimal digits, in small letters")] | None = None
+    entry: str | None = None
+    prefix: str | None = None
     key_map: str | None = None
     new_head: Seed | None = None
     fallback: RandomWeights | None = None
@@ -127,6 +131,8 @@ class Weights(Strict):
             self.file,
             self.mirrors,
             self.sha256,
+            self.entry is not None,
+            self.prefix is not None,
             self.key_map,
             self.fallback,
             self.new_head is not None,
