@@ -29,7 +29,8 @@ from edgekit.models.checkpoint_tensors import (
     without_prefix,
 )
 from edgekit.places import cache_folder
-from edgekit.recipe import Weights, told_url
+from edgekit.recipe import Weights
+from edgekit.redaction import redacted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,6 +39,7 @@ Progress = Callable[[int, int | None], None]
 """Told while a file is downloaded: the bytes that are here, and those of the whole file where the server says."""
 
 TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; an offline machine shall say so soon
+NO_PASSWORD = "the ledger keeps no passwords: before --resume, run `edgekit weights fetch RECIPE`"
 OLD_TORCH = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 """What torch.save wrote first of all before torch 1.6."""
 
@@ -294,7 +296,7 @@ def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Ch
     """Download `url` as `name`; what another process downloads meanwhile is waited for, what was cut off before goes on."""
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(url.encode()).hexdigest()
+    key = hashlib.sha256(redacted(url).encode()).hexdigest()
     part, version = folder / f".{key}-.part", folder / f".{key}-.version"
     with FileLock(folder / f"{key}.lock"):
         if found := _whole(_copies(sha256, name)):
@@ -361,10 +363,13 @@ def _check_hash(name: str, found: str, wanted: str) -> None:
 
 
 def _host(url: str) -> str:
-    return urlsplit(told_url(url)).netloc
+    return urlsplit(redacted(url)).netloc
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, httpx.HTTPStatusError):
-        return f"the server answered {error.response.status_code}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        code = error.response.status_code
+        return f"the server answered {code}" + (
+            f" ({NO_PASSWORD})" if code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN} else ""
+        )
+    return redacted(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
