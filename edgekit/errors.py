@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from edgekit.redaction import redacted
+
 
 class FailureKind(StrEnum):
     """What kind of failure: the value is stored, the label shown."""
@@ -116,8 +118,9 @@ class EdgekitError(Exception):
     """Carries a :class:`Failure` to whoever records or prints it."""
 
     def __init__(self, kind: FailureKind, stage: str, message: str, hint: str = "", retriable: bool = False) -> None:
+        message, hint = redacted(printable(message)), redacted(printable(hint))
         super().__init__(message)
-        self.failure = Failure(kind, stage, printable(message), printable(hint), retriable)
+        self.failure = Failure(kind, stage, message, hint, retriable)
 
 
 def printable(text: str) -> str:

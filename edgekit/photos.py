@@ -8,6 +8,7 @@ packages are dependencies of the converters. Photos with labels are for evaluati
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +36,7 @@ PARITY_PHOTOS = (
     "rocket.jpg",
 )
 """Photos of scikit-image's package (public domain, CC0): a person, an animal, objects, scenes, and two that few networks know."""
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class PhotoSet:
 
 
 def photo_set(folder: Path | None = None) -> PhotoSet:
-    """Return the photos of `folder`, or scikit-learn's two where it is None.
+    """Return the photos of `folder` and of its sub-folders, or scikit-learn's two where it is None.
 
+    Hidden files and folders are skipped: macOS writes ``._x.jpg`` beside ``x.jpg``.
     UsageError where there are none or one cannot be read. EdgekitError (``missing_extra``) where scikit-learn itself is not
     there.
     """
@@ -60,7 +62,7 @@ def photo_set(folder: Path | None = None) -> PhotoSet:
     folder = folder or _package_folder("sklearn", "scikit-learn") / "datasets" / "images"
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Name a folder of photos: --photos DIR.")
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    paths = _photo_files(folder)
     if not paths:
         raise UsageError(
             f"{folder} holds no photo ({', '.join(sorted(SUFFIXES))}).", "Name another folder: --photos DIR."
@@ -91,18 +93,51 @@ def _package_folder(module: str, distribution: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+def _photo_files(folder: Path) -> list[Path]:
+    """Return the photo files in a folder tree, linked folders included, each folder once."""
+    found, seen = [], set[Path]()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        resolved = Path(root).resolve()
+        folders[:] = [] if resolved in seen else [name for name in folders if not name.startswith(".")]
+        names = [] if resolved in seen else [name for name in files if not name.startswith(".")]
+        seen.add(resolved)
+        found += [Path(root) / name for name in names if Path(name).suffix.lower() in SUFFIXES]
+    return found
+
+
 def open_photo(path: Path) -> Image:
-    """Open a photo as RGB; UsageError where the file is missing or is no photo."""
-    from PIL import Image
+    """Open a photo as RGB, as a viewer shows it: turned upright, 8 bits a channel, transparent parts white.
+
+    UsageError where the file is missing or is no photo, and for pixels whose range the file does not state.
+    """
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            photo = _as_shown(ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
         raise UsageError(f"There is no photo at {path}.") from error
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
         message = f"{path} is not a photo that can be read: {error}."
         raise UsageError(message, "Name another, or take it out of its folder.") from error
+    if photo is None:
+        message = f"{path} has float or 32-bit pixels, and the file does not state which value is white."
+        raise UsageError(message, "Save it with 8 or 16 bits, for example as PNG.")
+    return photo
+
+
+def _as_shown(image: Image) -> Image | None:
+    """Return an image as RGB; None for float and 32-bit pixels, whose range is unknown."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")  # 65535 is white
+    if image.mode in {"I", "F"}:
+        return None
+    if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
+        shown = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+    return image.convert("RGB")
 
 
 def preprocess(photo: Image, preprocessing: Preprocessing, size: Size) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -22,6 +22,7 @@ from edgekit.key_maps import key_maps
 from edgekit.models import ARCHITECTURES
 from edgekit.places import find_document, known_documents
 from edgekit.published.figures import figures
+from edgekit.redaction import redacted
 from edgekit.target import KNOWN_TARGETS, Target
 
 VARIANT = re.compile(r"\d+(\.\d+)?/\d+(x\d+)?(/\d+)?(/[a-z_]+=[^/=]+)*")
@@ -99,14 +100,19 @@ class Weights(Strict):
 
     `file` is the name of a checkpoint that no address has: it was converted (`edgekit weights convert`) or imported into the
     cache and is found there by its hash; the recipe's comment says from what.
+    `entry` is the key under which the file holds the model's tensors, `prefix` what stands before their names. Both are
+    needed only if the file leaves a choice.
     `mirrors` are addresses of the same file, asked in order where `url` fails. `new_head` is a seed: the classifier's last layer
     is not the checkpoint's but drawn from it, so that `model.classes` may be another number.
+    JSON of it, as in the ledger, and hashes have addresses without passwords and tokens.
     """
 
     url: str | None = None
     file: CheckpointFile | None = None
     mirrors: tuple[str, ...] = ()
     sha256: Annotated[str, Written("^[0-9a-f]{8,64}$", "8 to 64 hexadecimal digits, in small letters")] | None = None
+    entry: str | None = None
+    prefix: str | None = None
     key_map: str | None = None
     new_head: Seed | None = None
     fallback: RandomWeights | None = None
@@ -127,6 +133,8 @@ class Weights(Strict):
             self.file,
             self.mirrors,
             self.sha256,
+            self.entry is not None,
+            self.prefix is not None,
             self.key_map,
             self.fallback,
             self.new_head is not None,
@@ -143,8 +151,18 @@ class Weights(Strict):
             raise ValueError("mirrors are those of a url; a file has none")
         for url in self.urls:
             if urlsplit(url).scheme not in {"http", "https"}:
-                raise ValueError(f"url is {told_url(url)!r}; write the whole address, beginning with https://")
+                raise ValueError(f"url is {redacted(url)!r}; write the whole address, beginning with https://")
+            if not _has_valid_port(url):
+                raise ValueError("the url has no valid host and port; write a / in a password as %2F, an @ as %40")
         return self
+
+    @field_serializer("url", when_used="json")
+    def _public_url(self, url: str | None) -> str | None:
+        return redacted(url) if url else url
+
+    @field_serializer("mirrors", when_used="json")
+    def _public_mirrors(self, mirrors: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(redacted, mirrors))
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -152,10 +170,11 @@ class Weights(Strict):
         return (self.url, *self.mirrors) if self.url else ()
 
 
-def told_url(url: str) -> str:
-    """Return an address as people are told it: without the name and the password that it may hold."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def _has_valid_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 class Grid(Strict):
@@ -484,7 +503,7 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
         with_classes = written.model.model_copy(update={"classes": recipe.model.classes})
         fits = (written.architecture, written.model if recipe.weights.new_head is None else with_classes)
         if fits != (recipe.architecture, recipe.model):
-            which = told_url(recipe.weights.url or "") or recipe.weights.file
+            which = redacted(recipe.weights.url or "") or recipe.weights.file
             raise UsageError(
                 f"{recipe.name} has real weights ({which}), which fit only the model as the recipe states it.",
                 "Ask for random ones as well: --set 'weights={random: 0}'; or, for another number of classes only, "

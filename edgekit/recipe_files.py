@@ -40,6 +40,8 @@ weights: # random ones are seeded: latencies hold, accuracy does not. For a chec
   # url: https://example.org/model.pth
   # sha256: 0123abcd # the file's hash, or its first 8 digits or more
   # key_map: torchvision_mobilenet_v3_large # where the checkpoint's keys are not ours
+  # entry: model_ema # if the file holds several sets of tensors
+  # prefix: student. # if only names with this prefix are the model's
   # fallback: {{random: 0}} # what stands in, with a warning, where the file cannot be had
 preprocessing: # what the weights were trained with
   fit: {fit} # crop: shorter side to resolution / crop_fraction, then the centre; stretch: the whole photo

@@ -49,6 +49,76 @@ def test_a_folder_without_photos_is_said(tmp_path):
         photo_set(tmp_path / "none")
 
 
+def make_photo():
+    """Return 48 x 32 pixels whose four corners differ."""
+    rows, columns = np.indices((32, 48))
+    return Image.fromarray(np.stack([rows * 7, columns * 5, np.full_like(rows, 60)], -1).astype(np.uint8))
+
+
+TURNS = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
+def test_a_photo_is_turned_upright(tmp_path, orientation, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned.{suffix}"
+    make_photo().transpose(TURNS[orientation]).save(path, exif=exif, quality=100)
+    difference = np.asarray(open_photo(path), int) - np.asarray(make_photo(), int)
+    assert np.abs(difference).mean() < 4
+
+
+@pytest.mark.parametrize("name", ["gray.png", "gray.tif"])
+def test_16_bits_of_gray_are_scaled_to_8(tmp_path, name):
+    gray = np.asarray(make_photo().convert("L"))
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / name)
+    assert np.array_equal(np.asarray(open_photo(tmp_path / name))[..., 1], gray)
+
+
+@pytest.mark.parametrize("pixels", [np.float32, np.int32])
+def test_pixels_without_a_known_range_are_refused_by_name(tmp_path, pixels):
+    Image.fromarray(np.asarray(make_photo().convert("L")).astype(pixels)).save(tmp_path / "float.tiff")
+    with pytest.raises(UsageError, match=r"float\.tiff has float or 32-bit pixels") as raised:
+        photo_set(tmp_path)
+    assert "8 or 16 bits" in raised.value.failure.hint
+
+
+def palette(transparent):
+    return transparent.quantize(16)
+
+
+@pytest.mark.parametrize(
+    "stored", [Image.Image.copy, lambda rgba: rgba.convert("LA"), palette], ids=["RGBA", "LA", "palette"]
+)
+def test_what_is_transparent_is_white(tmp_path, stored):
+    transparent = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    transparent.paste((0, 0, 0, 255), (0, 0, 8, 4))
+    stored(transparent).save(tmp_path / "logo.png")
+    shown = np.asarray(open_photo(tmp_path / "logo.png"))
+    assert shown[:4].max() == 0
+    assert shown[4:].min() == 255
+
+
+def test_a_colour_that_a_png_names_as_transparent_is_white(tmp_path):
+    photo = Image.new("RGB", (8, 8), (9, 8, 7))
+    photo.paste((0, 0, 0), (0, 0, 8, 4))
+    photo.save(tmp_path / "logo.png", transparency=(9, 8, 7))
+    assert np.asarray(open_photo(tmp_path / "logo.png"))[4:].min() == 255
+
+
+def test_a_tree_of_class_folders_is_walked_and_hidden_files_are_skipped(tmp_path):
+    for name in ("n01/a.jpg", "n02/x.jpg/b.TIF", "c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        make_photo().save(tmp_path / name)
+    for hidden in ("._c.png", ".cache/d.png", "n01/._a.jpg"):
+        (tmp_path / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / hidden).write_bytes(b"not a photo")
+    (tmp_path / "n01/again").symlink_to(tmp_path)
+    assert {path.name for path in photo_set(tmp_path).paths} == {"a.jpg", "b.TIF", "c.png"}
+    assert len(photo_set(tmp_path).paths) == 3
+
+
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256)])
 def test_preprocessing_is_resize_crop_and_normalise(size):
     photo = Image.new("RGB", size, (255, 0, 127))

@@ -5,6 +5,8 @@ Modules here import only click and the standard library at their top, so that ``
 
 from __future__ import annotations
 
+import codecs
+import io
 import signal
 import sys
 from importlib import import_module
@@ -61,8 +63,20 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = {"debug": debug}
 
 
+def escaped(error: UnicodeError) -> tuple[str, int]:
+    r"""Write characters that an output's encoding lacks as JSON escapes them: ``\u2013``. So JSON stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True)), error.end
+
+
 def main() -> None:
     """Run the command line and exit with its code (edgekit.errors.ExitCode)."""
+    codecs.register_error("escape", escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="escape")
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)  # unwinds as Ctrl-C does: nothing of ours stays running
     sys.exit(guarded(cli))

@@ -8,6 +8,7 @@ import traceback
 import click
 
 from edgekit.errors import EdgekitError, ExitCode, UsageError, missing_converters, refused
+from edgekit.redaction import redacted
 
 
 def guarded(command: click.Command) -> int:
@@ -30,7 +31,7 @@ def guarded(command: click.Command) -> int:
         return ExitCode.done
     except Exception as error:  # noqa: BLE001  (the last line of defence: a sentence, not a traceback)
         if "--debug" in sys.argv:
-            traceback.print_exc()
+            click.echo(redacted(traceback.format_exc()), err=True)
         message, hint = _sentence(error)
         click.echo(f"error: {message}" + (f"\n       {hint}" if hint else ""), err=True)
         return ExitCode.usage if isinstance(error, UsageError) else ExitCode.failure
@@ -44,5 +45,5 @@ def _sentence(error: Exception) -> tuple[str, str]:
         error = refused(error, "edgekit")
     if isinstance(error, EdgekitError):
         return error.failure.message, error.failure.hint
-    message = f"this is a bug in edgekit: {type(error).__name__}: {error}"
+    message = redacted(f"this is a bug in edgekit: {type(error).__name__}: {error}")
     return message, "Run again with `edgekit --debug ...` and report the traceback."

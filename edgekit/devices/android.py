@@ -9,9 +9,11 @@ from typing import Any
 
 from edgekit.devices.adb import AdbLink
 from edgekit.devices.base import Identity
+from edgekit.devices.cpus import clusters
 from edgekit.devices.link import closed_on_failure
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.remote import FOLDER, RemoteDevice
+from edgekit.devices.thermal import Sensor, android_sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind
 
 ROOT = f"/data/local/tmp/{FOLDER}"
@@ -70,7 +72,7 @@ class Android(RemoteDevice):
             "soc": self._told("ro.soc.model", "ro.board.platform", "ro.hardware"),
             "cpus": len(speeds) or int(self.check("grep -c ^processor /proc/cpuinfo; true").strip() or 0) or "unknown",
             "machine": self.machine,
-            "clusters": {str(cpu): speed for cpu, speed in speeds.items()} or "unknown",
+            "clusters": clusters(speeds),
             "memory_kb": int(memory[1]) if memory[1:] else "unknown",
             "android": self._told("ro.build.version.release"),
             "api_level": self._told("ro.build.version.sdk"),
@@ -82,8 +84,8 @@ class Android(RemoteDevice):
         """Return what every Linux tells, and thermal status, battery, and the rung that the clocks are on."""
         state = super().state()
         thermal = parse_thermal(self.check("dumpsys thermalservice 2> /dev/null; true"))
-        if thermal.hottest is not None:
-            state["temperature_c"] = thermal.hottest
+        if thermal.sensors:
+            state |= thermal_state(thermal.sensors)
         state["thermal_status"] = "unknown" if thermal.status is None else thermal.status
         state["battery"] = parse_battery(self.check("dumpsys battery 2> /dev/null; true"))
         if self.fixed:
@@ -119,19 +121,24 @@ class Android(RemoteDevice):
 
 @dataclass(frozen=True)
 class Thermal:
-    """What the thermal service says: status 0 (none) to 6 (shutdown), the hottest sensor in degrees; None where it is silent."""
+    """What the thermal service reports: status 0 (none) to 6 (shutdown), None if unknown, and the thermometers."""
 
     status: int | None
-    hottest: float | None
+    sensors: tuple[Sensor, ...]
 
 
 def parse_thermal(text: str) -> Thermal:
-    """Read ``dumpsys thermalservice``: what the sensors report now where the phone tells that, else what they reported last."""
+    """Read ``dumpsys thermalservice``: what the sensors report now if the phone lists that, else the last report."""
     status = re.search(r"^Thermal Status: (\d+)$", text, re.MULTILINE)
     cached, _, current = text.partition("Current temperatures from HAL:")
-    found = list(TEMPERATURE.finditer(current)) or TEMPERATURE.finditer(cached)
-    values = [float(one["celsius"]) for one in found]
-    return Thermal(int(status[1]) if status else None, max(values, default=None))
+    sensors = _sensors(current) or _sensors(cached)
+    return Thermal(int(status[1]) if status else None, sensors)
+
+
+def _sensors(text: str) -> tuple[Sensor, ...]:
+    found = TEMPERATURE.finditer(text)
+    sensors = [android_sensor(int(one["type"]), one["name"], float(one["celsius"])) for one in found]
+    return tuple(sensor for sensor in sensors if sensor)
 
 
 def parse_battery(text: str) -> dict[str, Any]:

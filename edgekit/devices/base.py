@@ -103,8 +103,9 @@ class Device(Protocol):
     def state(self) -> dict[str, Any]:
         """Return what changes while measuring, as it is now; ``unknown`` is a value.
 
-        `temperature_c` is the hottest sensor's, `clock_rung` how the clocks are held; load, memory and battery as the device has
-        them.
+        `temperature_c` is the hottest sensor's. `temperatures` may give the hottest of each type, as
+        :func:`edgekit.devices.thermal.thermal_state` returns it. `clock_rung` is how the clocks are held.
+        Load, memory and battery are there if the device reports them.
         """
         ...
 

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-SPEED_FILES = ("cpufreq/cpuinfo_max_freq", "cpu_capacity")
-"""Where a CPU's folder tells its maximum frequency in kHz, else its relative capacity."""
+SPEED_FILES = ("cpu_capacity", "cpufreq/cpuinfo_max_freq")
+"""Files in a CPU's folder: its relative capacity, and its maximum frequency in kHz.
+
+Capacity comes first. The clock of a small core may be higher than that of a large one.
+"""
+Speeds = Mapping[int, Mapping[str, int]]
+"""CPU -> file -> value. A file that is missing or unreadable is not in the mapping."""
 
 
-def known_speeds(told: Mapping[str, Mapping[int, int]]) -> dict[int, int]:
-    """Return CPU -> speed, of the first of SPEED_FILES that `told` (file -> CPU -> value) has; empty where it has neither."""
-    return next((dict(told[file]) for file in SPEED_FILES if told.get(file)), {})
+def parse_speeds(lines: Iterable[str]) -> dict[int, dict[str, int]]:
+    """Return the speeds in lines of ``file cpu value``. A line without a positive value says nothing."""
+    speeds: dict[int, dict[str, int]] = {}
+    for file, cpu, value in (words for line in lines if len(words := line.split()) == 3):
+        if value.isdecimal() and int(value) > 0:
+            speeds.setdefault(int(cpu), {})[file] = int(value)
+    return speeds
 
 
-def large_core(allowed: Collection[int], speeds: Mapping[int, int]) -> int | None:
-    """Return the last CPU of the fastest cluster among `allowed`; CPU 0 serves most interrupts, so the last it is.
+def large_core(allowed: Collection[int], speeds: Speeds) -> int | None:
+    """Return the last CPU of the fastest cluster among `allowed`. The first ones serve most interrupts.
 
-    Where speeds are not known all CPUs are one cluster. None where none is allowed.
+    A file counts only if all allowed CPUs have it. If there is no such file, all CPUs are one cluster.
+    None if no CPU is allowed.
     """
-    fastest = max((speeds.get(cpu, 0) for cpu in allowed), default=0)
-    return max((cpu for cpu in allowed if speeds.get(cpu, 0) == fastest), default=None)
+    files = [file for file in SPEED_FILES if all(file in speeds.get(cpu, {}) for cpu in allowed)]
+    by_speed = {cpu: [speeds[cpu][file] for file in files] for cpu in allowed}
+    fastest = max(by_speed.values(), default=None)
+    return max((cpu for cpu in allowed if by_speed[cpu] == fastest), default=None)
+
+
+def clusters(speeds: Speeds) -> dict[str, dict[str, int]] | str:
+    """Return what a device's facts hold of its CPUs' speeds; ``unknown`` if it reports none."""
+    return {
+        str(cpu): {file.rpartition("/")[2]: value for file, value in own.items()} for cpu, own in speeds.items()
+    } or ("unknown")
 
 
 def clock_rung(governors: Collection[str]) -> str:

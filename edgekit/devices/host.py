@@ -17,8 +17,9 @@ from typing import Any
 from edgekit.cache import temporary_folder
 from edgekit.capsule import built_capsule, command
 from edgekit.devices.base import Completed, Identity
-from edgekit.devices.cpus import SPEED_FILES, clock_rung, known_speeds, large_core
+from edgekit.devices.cpus import SPEED_FILES, clock_rung, clusters, large_core, parse_speeds
 from edgekit.devices.profile import ADDRESS, DeviceProfile
+from edgekit.devices.thermal import linux_sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.runners import PYTHON_RUNNER
 
@@ -45,7 +46,7 @@ class Host:
             "soc": _cpu_model(),
             "cpus": len(os.sched_getaffinity(0)),
             "machine": platform.machine(),
-            "clusters": {str(cpu): speed for cpu, speed in speeds(CPUS).items()} or "unknown",
+            "clusters": clusters(speeds(CPUS)),
             "emulated": self.profile.emulated,
         }
         return Identity(serial, model or "unknown", f"{platform.system()} {platform.release()}", facts)
@@ -113,10 +114,10 @@ class Host:
         return Completed(process.returncode, stdout, stderr)
 
     def state(self) -> dict[str, Any]:
-        """Return load, hottest temperature and clock rung as they are now."""
+        """Return load, temperatures and clock rung as they are now."""
         return {
             "load_average": round(os.getloadavg()[0], 2),
-            "temperature_c": hottest(THERMAL),
+            **temperatures(THERMAL),
             "clock_rung": clock_rung(governors(CPUS)),
         }
 
@@ -126,33 +127,37 @@ class Host:
             self._scratch.cleanup()
 
 
-def speeds(cpus: Path) -> dict[int, int]:
-    """Return CPU -> maximum frequency in kHz, or its relative capacity; empty where the machine tells neither."""
-    return known_speeds({file: _numbers(cpus, file) for file in SPEED_FILES})
+def speeds(cpus: Path) -> dict[int, dict[str, int]]:
+    """Return CPU -> file of SPEED_FILES -> value; empty if the machine reports neither."""
+    lines = [f"{file} {path.name[3:]} {_read(path / file)}" for path in cpus.glob(CPU) for file in SPEED_FILES]
+    return parse_speeds(lines)
 
 
-def hottest(thermal: Path) -> float | str:
-    """Return the highest temperature of all thermal zones in degrees Celsius, ``unknown`` where there is none."""
-    zones = [int(file.read_text()) / 1000 for file in thermal.glob("thermal_zone*/temp")]
-    return max(zones, default="unknown")
+def temperatures(thermal: Path) -> dict[str, Any]:
+    """Return what the state holds of the machine's thermal zones; a zone that cannot be read is unknown."""
+    zones = sorted(thermal.glob("thermal_zone*"))
+    sensors = [linux_sensor(zone.name, _read(zone / "type"), _read(zone / "temp")) for zone in zones]
+    return thermal_state(sensor for sensor in sensors if sensor)
 
 
 def governors(cpus: Path) -> set[str]:
     """Return what holds the clocks of the CPUs; empty without cpufreq."""
-    return {file.read_text().strip() for file in cpus.glob(f"{CPU}/cpufreq/scaling_governor")}
+    found = {_read(file) for file in cpus.glob(f"{CPU}/cpufreq/scaling_governor")}
+    return found - {""}
 
 
-def _numbers(cpus: Path, file: str) -> dict[int, int]:
-    """Return CPU -> the number in its file, for those that have the file."""
-    return {int(path.name[3:]): int((path / file).read_text()) for path in cpus.glob(CPU) if (path / file).is_file()}
+def _read(path: Path) -> str:
+    """Return the text of a file of the kernel; empty if there is none, or if its driver answers with an error."""
+    try:
+        return path.read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""
 
 
 def _first_line(path: Path) -> str:
-    """Return the first line of a file that the machine may have, empty where it has not."""
-    return path.read_text(errors="replace").strip("\0\n").partition("\n")[0] if path.is_file() else ""
+    return _read(path).partition("\n")[0]
 
 
 def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = _read(Path("/proc/cpuinfo")).splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

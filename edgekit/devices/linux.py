@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
+from edgekit.devices.cpus import clusters
 from edgekit.devices.link import closed_on_failure
 from edgekit.devices.own_python import DeviceWithPython
 from edgekit.devices.profile import DeviceProfile
@@ -55,7 +56,7 @@ class LinuxBoard(DeviceWithPython):
             "soc": told.get("soc", "unknown"),
             "cpus": whole_number(told.get("cpus", "")) or "unknown",
             "machine": self.machine,
-            "clusters": {str(cpu): speed for cpu, speed in self.speeds().items()} or "unknown",
+            "clusters": clusters(self.speeds()),
             "memory_kb": whole_number(told.get("memory_kb", "")),
             "emulated": self.profile.emulated,
         }

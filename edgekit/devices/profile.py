@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from edgekit.devices.thermal import SensorType
 from edgekit.document import Name, Override, Strict, Written, load_document
 from edgekit.errors import FailureKind, UsageError, did_you_mean
 from edgekit.places import find_document, known_documents
@@ -32,6 +33,8 @@ def _known_backend(name: str) -> str:
 BackendName = Annotated[str, AfterValidator(_known_backend)]
 TOOLS = {"benchmark_model": "tflite", "benchmark_litert_model": "tflite", "executor_runner": "executorch"}
 """Whose artifacts a kind of tool can load."""
+TemperatureLimit = float | Annotated[dict[SensorType, float], Field(min_length=1)]
+"""Degrees Celsius: one limit for every sensor, or a limit for each type of sensor that counts."""
 OnThisComputer = Annotated[str, Written("^[/~].*$", "a path that is absolute or begins with ~")]
 
 
@@ -66,9 +69,12 @@ class DeviceProfile(Strict):
     compared with.
     `folder` is where edgekit makes its own folder on the device.
     `port` is 5555 for adb and 22 for SSH where it is not given. `emulated` says that it is no real hardware: a condition.
-    `max_temperature_c` holds measuring until the hottest sensor is below. `runner` is what times artifacts: edgekit's own
-    ``capsule`` or the board's ``python``, which `edgekit devices setup` makes ready. `compute_units` are what
-    Core ML may use, `development_team` signs coremltools' app for an iPhone. `tools` time artifacts in addition, each
+    `max_temperature_c` delays each session until the device is cool. A number limits every sensor. ``{skin: 37, cpu: 60}``
+    limits the hottest sensor of each named type, and other types do not count. Android throttles by ``skin``. A phone's
+    thermal status must be below 2 (moderate) as well. A sensor that is unknown does not delay.
+    `runner` is what times artifacts: edgekit's own ``capsule`` or the board's ``python``, which `edgekit devices setup` makes
+    ready. `compute_units` are what Core ML may use, `development_team` signs coremltools' app for an iPhone.
+    `tools` time artifacts in addition, each
     under the name of a delegate: ``gpu`` makes rows of ``tflite/gpu/fp32``.
     """
 
@@ -91,7 +97,7 @@ class DeviceProfile(Strict):
     compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"
     development_team: str | None = None
     emulated: bool = False
-    max_temperature_c: float | None = None
+    max_temperature_c: TemperatureLimit | None = None
     tools: dict[Name, Tool] = Field(default_factory=dict)
 
     @field_validator("protocol")

@@ -23,10 +23,11 @@ from typing import Any, NoReturn
 from edgekit.cache import content_sha256, content_size, file_sha256, temporary_folder
 from edgekit.capsule import capsule_for, command
 from edgekit.devices.base import Completed, Identity
-from edgekit.devices.cpus import clock_rung, known_speeds, large_core, parse_cpu_list
+from edgekit.devices.cpus import clock_rung, large_core, parse_cpu_list, parse_speeds
 from edgekit.devices.link import Link
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.scripts import BORN, END, FULL, GOVERNORS, INNER, POLL, SPEEDS, START, TEMPERATURES, UNDO, WRITE
+from edgekit.devices.thermal import parse_zones, thermal_state
 from edgekit.errors import EdgekitError, FailureKind
 
 COMMAND_SECONDS = 15.0
@@ -80,13 +81,12 @@ class RemoteDevice(ABC):
 
     def state(self) -> dict[str, Any]:
         """Return load, memory, temperature and clocks as they are now."""
-        temperatures = [int(word) / 1000 for word in self.check(TEMPERATURES).split() if word.lstrip("-").isdigit()]
         load, _, memory = self.check("cat /proc/loadavg; grep MemAvailable /proc/meminfo; true").partition("\n")
         available = memory.split()
         return {
             "load_average": float(load.split()[0]),
             "memory_available_kb": int(available[1]) if len(available) > 1 else "unknown",
-            "temperature_c": max(temperatures, default="unknown"),
+            **thermal_state(parse_zones(self.check(TEMPERATURES))),
             "clock_rung": clock_rung(self.check(GOVERNORS).split()),
             **({"not_prepared": self.refused} if self.refused else {}),
         }
@@ -96,13 +96,9 @@ class RemoteDevice(ABC):
         allowed = parse_cpu_list(self.check("grep Cpus_allowed_list /proc/self/status").split()[-1])
         return large_core(allowed, self.speeds())
 
-    def speeds(self) -> dict[int, int]:
-        """Return CPU -> maximum frequency in kHz, or its relative capacity; empty where the device tells neither."""
-        found: dict[str, dict[int, int]] = {}
-        for line in self.check(SPEEDS).splitlines():
-            file, cpu, speed = line.split()
-            found.setdefault(file, {})[int(cpu)] = int(speed)
-        return known_speeds(found)
+    def speeds(self) -> dict[int, dict[str, int]]:
+        """Return CPU -> file of SPEED_FILES -> value; empty if the device reports neither."""
+        return parse_speeds(self.check(SPEEDS).splitlines())
 
     # Prepare and restore.
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.redaction import redacted
 
 BUSY_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_S = 60
@@ -96,7 +97,7 @@ def damaged(place: str, problem: object) -> EdgekitError:
 
 def place(url: URL) -> str:
     """Return what a person calls the ledger at `url`: the file's path, else the address without its password."""
-    return str(sqlite_path(url) or url.render_as_string(hide_password=True))
+    return str(sqlite_path(url) or redacted(url.render_as_string(hide_password=True)))
 
 
 def refusal(place: str, error: SQLAlchemyError) -> EdgekitError:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from edgekit.errors import Failure
+from edgekit.ledger.models import model_hash, network_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class ArtifactRecord:
     manifest: dict[str, Any]
     recorded_at: datetime
 
+    @property
+    def model(self) -> str:
+        """What the model is known by: :func:`edgekit.ledger.models.model_hash`."""
+        return model_hash(self.manifest)
+
 
 @dataclass(frozen=True)
 class MeasurementRecord:
@@ -67,6 +73,11 @@ class MeasurementRecord:
     conditions: dict[str, Any] | None
     started_at: datetime
     finished_at: datetime
+
+    @property
+    def model(self) -> str:
+        """What the model is known by: :func:`edgekit.ledger.models.model_hash`."""
+        return model_hash(self.manifest)
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,10 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class FailureRecord:
-    """One recorded failure and what it befell; None is what had not been reached by then."""
+    """One recorded failure and what it befell; None is what had not been reached by then.
+
+    `networks` are the hashes of what the run planned under the recipe's name; empty if its plan names none.
+    """
 
     id: int
     run_id: str
@@ -126,6 +140,12 @@ class FailureRecord:
     artifact_sha256: str | None
     failure: Failure
     at: datetime
+    networks: frozenset[str] = frozenset()
+
+    def may_be_of(self, manifest: dict[str, Any]) -> bool:
+        """Say whether an artifact of the recipe's name is of a network that the failure may be of."""
+        known = self.networks and "model" in manifest
+        return not known or network_of(manifest) in self.networks
 
     def settled_by(self, later: MeasurementRecord | ArtifactRecord) -> bool:
         """Tell whether a measurement, or for a failure on no device an artifact, shows that what failed works by now.
@@ -134,6 +154,8 @@ class FailureRecord:
         (say, of the weights) is settled by every later artifact of the recipe, because that had to pass the same step.
         """
         if (later.recipe, later.variant) != (self.recipe, self.variant) or self.target not in {None, later.target}:
+            return False
+        if not self.may_be_of(later.manifest):
             return False
         if isinstance(later, ArtifactRecord):
             return self.device is None and later.recorded_at > self.at

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from edgekit import __version__
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger.database import damaged, open_database, place, refusal
+from edgekit.ledger.models import planned_networks
 from edgekit.ledger.records import (
     AccuracyRecord,
     ArtifactRecord,
@@ -251,7 +252,7 @@ class Ledger:
     def artifacts(self, run_id: str | None = None, latest: bool = False) -> list[ArtifactRecord]:
         """Return the artifacts, of one run or of all, newest first.
 
-        `latest` keeps the newest of each recipe, variant and target.
+        `latest` keeps the newest of each recipe, model, variant and target.
         """
         columns = (getattr(ArtifactRow, field.name) for field in fields(ArtifactRecord))
         query = select(*columns).order_by(ArtifactRow.recorded_at.desc(), ArtifactRow.id.desc())
@@ -260,12 +261,12 @@ class Ledger:
         with self._session(self._reader) as session:
             found = [ArtifactRecord(**row) for row in session.execute(query).mappings()]
         self._check_manifests(found)
-        return _first_of_each(found, lambda a: (a.recipe, a.variant, a.target)) if latest else found
+        return _first_of_each(found, lambda a: (a.recipe, a.model, a.variant, a.target)) if latest else found
 
     def measurements(self, run_id: str | None = None, latest: bool = False) -> list[MeasurementRecord]:
         """Return the finished measurements, of one run or of all, newest first.
 
-        `latest` keeps the newest of each recipe, variant, target, device and protocol name.
+        `latest` keeps the newest of each recipe, model, variant, target, device and protocol name.
         """
         query = (
             select(
@@ -302,7 +303,8 @@ class Ledger:
         self._check_manifests(found)
         if not latest:
             return found
-        return _first_of_each(found, lambda m: (m.recipe, m.variant, m.target, m.device_id, m.protocol.get("name")))
+        same = ("recipe", "model", "variant", "target", "device_id")
+        return _first_of_each(found, lambda m: (*(getattr(m, name) for name in same), m.protocol.get("name")))
 
     def sessions(self, measurement_id: int) -> list[SessionRecord]:
         """Return the sessions of a measurement in the order of their blocks; finished or not."""
@@ -322,13 +324,15 @@ class Ledger:
         if run_id is not None:
             query = query.where(FailureRow.run_id == run_id)
         with self._session(self._reader) as session:
-            found = [_failure_record(row) for row in session.scalars(query)]
+            rows = session.scalars(query).all()
+            runs = session.execute(select(RunRow.id, RunRow.plan)).all() if rows else []
+        networks = {run.id: planned_networks(run.plan) for run in runs}
+        found = [_failure_record(row, networks[row.run_id].get(row.recipe, set())) for row in rows]
         if not latest:
             return found
         later: list[MeasurementRecord | ArtifactRecord] = [*self.measurements(run_id, latest=True)]
         later += self.artifacts(run_id, latest=True)
-        newest = _first_of_each(found, lambda f: (f.recipe, f.variant, f.target, f.device))
-        return [failure for failure in newest if not any(map(failure.settled_by, later))]
+        return [failure for failure in _newest_failures(found) if not any(map(failure.settled_by, later))]
 
     def _check_manifests(self, found: Iterable[ArtifactRecord | MeasurementRecord]) -> None:
         for one in found:
@@ -367,7 +371,17 @@ def _first_of_each(records: Iterable[Record], key: Callable[[Record], Hashable])
     return list(first.values())
 
 
-def _failure_record(row: FailureRow) -> FailureRecord:
+def _newest_failures(found: Iterable[FailureRecord]) -> list[FailureRecord]:
+    """Return the newest of each cell; of recipes that share a name, those of each that is another network."""
+    newest: dict[Hashable, list[FailureRecord]] = {}
+    for failure in found:
+        same_cell = newest.setdefault((failure.recipe, failure.variant, failure.target, failure.device), [])
+        if all(failure.networks and one.networks and not failure.networks & one.networks for one in same_cell):
+            same_cell.append(failure)
+    return [failure for same_cell in newest.values() for failure in same_cell]
+
+
+def _failure_record(row: FailureRow, networks: set[str]) -> FailureRecord:
     # A newer edgekit may write kinds that this one has no word for yet, into the same tables.
     kind = FailureKind.__members__.get(row.kind, FailureKind.internal)
     return FailureRecord(
@@ -380,4 +394,5 @@ def _failure_record(row: FailureRow) -> FailureRecord:
         artifact_sha256=row.artifact_sha256,
         failure=Failure(kind, row.stage, row.message, row.hint, row.retriable),
         at=row.at,
+        networks=frozenset(networks),
     )

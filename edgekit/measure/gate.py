@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from edgekit.devices.base import Device
+from edgekit.devices.profile import TemperatureLimit
 from edgekit.errors import EdgekitError, FailureKind
 
 GATE_SECONDS = 300.0
@@ -15,9 +17,9 @@ THROTTLING_STATUS = 2
 
 
 def wait_until_cool(device: Device) -> None:
-    """Wait until temperature and thermal status are under their limits; unknown ones hold nobody.
+    """Wait until temperatures and thermal status are within their limits. An unknown value does not delay.
 
-    EdgekitError (``thermal_gate_timeout``) after GATE_SECONDS.
+    EdgekitError (``thermal_gate_timeout``) after GATE_SECONDS names the sensor, its type and the limit.
     """
     limit = device.profile.max_temperature_c
     deadline = time.monotonic() + GATE_SECONDS
@@ -29,11 +31,25 @@ def wait_until_cool(device: Device) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _too_hot(state: dict[str, object], limit: float | None) -> str:
-    """Return why a session may not begin; empty where it may."""
-    temperature, status = state["temperature_c"], state.get("thermal_status")
+def _too_hot(state: dict[str, Any], limit: TemperatureLimit | None) -> str:
+    """Return why a session may not begin; empty if it may."""
+    status = state.get("thermal_status")
     if isinstance(status, int) and status >= THROTTLING_STATUS:
         return f"its thermal status is {status}"
-    if limit is not None and isinstance(temperature, int | float) and temperature > limit:
-        return f"{temperature:.1f} degrees, and the limit is {limit:.1f}"
+    if isinstance(limit, dict):
+        return _too_hot_by_type(state.get("temperatures", {}), limit)
+    hottest = state["temperature_c"]
+    if limit is None or not isinstance(hottest, int | float) or hottest <= limit:
+        return ""
+    sensors = state.get("temperatures", {}).items()
+    where = next((f" at {one['sensor']} ({type})" for type, one in sensors if one["celsius"] == hottest), "")
+    return f"{hottest:.1f} degrees{where}, and the limit is {limit:.1f}"
+
+
+def _too_hot_by_type(temperatures: dict[str, Any], limits: dict[Any, float]) -> str:
+    for sensor_type, limit in limits.items():
+        hottest = temperatures.get(sensor_type)
+        if hottest and hottest["celsius"] > limit:
+            where = f"{hottest['sensor']} ({sensor_type})"
+            return f"{hottest['celsius']:.1f} degrees at {where}, and the limit for {sensor_type} is {limit:.1f}"
     return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 from edgekit.cache import cached_folder, file_sha256
 from edgekit.errors import EdgekitError, FailureKind, UsageError, missing_converters
 from edgekit.models import ARCHITECTURES
+from edgekit.models.checkpoint_tensors import check_finite, check_finite_outputs
 from edgekit.models.weights import Resolved
 from edgekit.photos import PhotoSet, crops, default_photos, open_photo, parity_photos, preprocess
 from edgekit.places import cache_folder
@@ -58,6 +60,7 @@ class Prepared(BaseModel):
     multiply_adds: int
     contract: str
     photos_sha256: str
+    checkpoint_part: str = ""
     calibration: dict[str, Any]
     warnings: tuple[str, ...] = ()
 
@@ -129,15 +132,18 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
     photos = PhotoSet(tuple(Path(path) for path in job["photos"]), "", job["own_photos"])
     calibration, chosen, warnings = calibration_images(recipe, photos)
     parity = _crops(recipe, parity_photos(), PARITY)
-    model = build_model(recipe, job["checkpoint"], job["seed"], _crops(recipe, default_photos(), SETTLE))
+    parts: list[str] = []
+    settle = _crops(recipe, default_photos(), SETTLE)
+    model = build_model(recipe, job["checkpoint"], job["seed"], settle, parts.append)
     reference = [named_outputs(model, torch.from_numpy(image[None])) for image in parity]
     folder = Path(job["folder"])
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "state.safetensors")
     np.save(folder / "calibration.npy", calibration)
     np.save(folder / "parity.npy", parity)
     outputs: dict[str, Any] = {name: np.concatenate([one[name].numpy() for one in reference]) for name in reference[0]}
+    check_finite_outputs(outputs, recipe.name)
     np.savez(folder / "reference.npz", **outputs)
-    return {**facts, "calibration": chosen, "warnings": warnings}
+    return {**facts, "checkpoint_part": "".join(parts), "calibration": chosen, "warnings": warnings}
 
 
 def calibration_images(recipe: Recipe, photos: PhotoSet) -> tuple[Images, dict[str, Any], list[str]]:
@@ -211,10 +217,16 @@ def check_contract(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def build_model(recipe: Recipe, checkpoint: str | None, seed: int | None, settle: np.ndarray[Any, Any]) -> nn.Module:
+def build_model(
+    recipe: Recipe,
+    checkpoint: str | None,
+    seed: int | None,
+    settle: Images,
+    on_part: Callable[[str], None] | None = None,
+) -> nn.Module:
     """Return the recipe's model in eval mode, with its checkpoint, or random weights settled on (N, 3, H, W) images.
 
-    A checkpoint and a `seed` are the checkpoint with a new head.
+    A checkpoint and a `seed` are the checkpoint with a new head. `on_part` takes which part of the checkpoint was loaded.
     """
     import torch
 
@@ -224,10 +236,15 @@ def build_model(recipe: Recipe, checkpoint: str | None, seed: int | None, settle
 
     torch.manual_seed(seed or 0)
     model = build(recipe.architecture, **recipe.model.architecture_arguments())
+    weights = recipe.weights
     if checkpoint:
-        load_checkpoint(model, Path(checkpoint), recipe.weights.key_map, new_head=seed is not None)
+        head = seed is not None
+        part = load_checkpoint(model, Path(checkpoint), weights.key_map, head, weights.entry, weights.prefix)
+        if on_part:
+            on_part(part)
     else:
         settle_batch_norm(model, torch.from_numpy(settle))
+        check_finite(model, f"{recipe.name} with random weights")
     return model
 
 

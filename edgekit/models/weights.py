@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -21,8 +20,17 @@ from filelock import FileLock
 from edgekit.cache import file_sha256
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.key_maps import read_key_map
+from edgekit.models.checkpoint_tensors import (
+    check_finite,
+    is_safetensors,
+    part_label,
+    prefix_hint,
+    read_tensors,
+    without_prefix,
+)
 from edgekit.places import cache_folder
-from edgekit.recipe import Weights, told_url
+from edgekit.recipe import Weights
+from edgekit.redaction import redacted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,6 +39,7 @@ Progress = Callable[[int, int | None], None]
 """Told while a file is downloaded: the bytes that are here, and those of the whole file where the server says."""
 
 TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; an offline machine shall say so soon
+NO_PASSWORD = "the ledger keeps no passwords: before --resume, run `edgekit weights fetch RECIPE`"
 OLD_TORCH = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 """What torch.save wrote first of all before torch 1.6."""
 
@@ -52,17 +61,20 @@ class Checkpoint:
 class Resolved:
     """What a recipe's weights came to: a checkpoint, a seed, or both: a checkpoint whose head is drawn from the seed.
 
-    `warning` tells where a seed is a fallback for a checkpoint.
+    `warning` tells where a seed is a fallback for a checkpoint. `part` is which part of the checkpoint was loaded, if
+    it is not all of it: ``entry model_ema, prefix module.``.
     """
 
     checkpoint: Checkpoint | None
     seed: int | None
     warning: str = ""
+    part: str = ""
 
     @property
     def label(self) -> str:
         """What tables and manifests say: ``FILE``, ``FILE, new head (seed SEED)`` or ``random(SEED)``."""
-        return self._told(self.checkpoint.name if self.checkpoint else "")
+        part = f" ({self.part})" if self.part else ""
+        return self._told(f"{self.checkpoint.name}{part}" if self.checkpoint else "")
 
     @property
     def identity(self) -> str:
@@ -152,43 +164,71 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
     return Resolved(None, seed, f"{missing} Random weights (seed {seed}) stand in: latencies hold, accuracy does not.")
 
 
-def load_checkpoint(model: nn.Module, checkpoint: Path, key_map: str | None, new_head: bool = False) -> None:
+def load_checkpoint(
+    model: nn.Module,
+    checkpoint: Path,
+    key_map: str | None,
+    new_head: bool = False,
+    entry: str | None = None,
+    prefix: str | None = None,
+) -> str:
     """Load a cached checkpoint, safetensors or what torch.save wrote, strictly and tensors only.
 
+    `entry` and `prefix` choose its tensors (:mod:`edgekit.models.checkpoint_tensors`). Returns which part was taken.
     Old checkpoints have no ``num_batches_tracked``, which only training reads; that may be missing. With `new_head` the
     classifier's last layer stays as it is in `model`, whatever the checkpoint holds for it. EdgekitError
-    (``recipe``) for a file that is damaged or holds code, and for missing, extra and misshapen keys, listed.
+    (``recipe``) for a file that is damaged or holds code, for missing, extra and misshapen keys, for integers in float
+    layers, listed, and for values that are not finite.
     """
     from torch import nn
 
-    name = _name(checkpoint)
-    state = _read_tensors(checkpoint)
-    if key_map:
-        names = rename_keys(key_map, state)
-        state = {names[key]: value for key, value in state.items() if names[key]}
-    own = model.state_dict()
+    name, own = _name(checkpoint), model.state_dict()
+
+    def renamed(keys: Iterable[str]) -> dict[str, str]:
+        return rename_keys(key_map, keys) if key_map else {key: key for key in keys}
+
+    tensors, entry = read_tensors(checkpoint, name, entry)
+    tensors, prefix = without_prefix(
+        tensors, name, prefix, lambda keys: not own.keys().isdisjoint(renamed(keys).values())
+    )
+    names = renamed(tensors)
+    state = {names[key]: value for key, value in tensors.items() if names[key]}
     state = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")} | state
     last = [layer for layer, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
     head = {key: value for key, value in own.items() if key.startswith(f"{last}.")}
     if new_head:
         state |= head
-    problems = [f"missing {key}" for key in own if key not in state]
-    problems += [f"extra {key}" for key in state if key not in own]
-    problems += [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    if problems:
+    if problems := _misfits(state, own):
         shown = "; ".join(problems[:10]) + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
         other_classes = any(key in state and state[key].shape != value.shape for key, value in head.items())
         hint = (
             "For another number of classes of a classifier, `weights.new_head: SEED` draws the last layer anew."
             if other_classes
-            else ""
+            else prefix_hint(state.keys() - own.keys(), own)
         )
         raise EdgekitError(FailureKind.recipe, "weights", f"{name} does not fit the model: {shown}.", hint)
     model.load_state_dict(state, strict=True)
+    check_finite(model, name)
+    return part_label(entry, prefix)
+
+
+def _misfits(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """Return what keeps a checkpoint's tensors from being those of a model: names, shapes and kinds of number."""
+    both = [key for key in own if key in state]
+    return [
+        *(f"missing {key}" for key in own if key not in state),
+        *(f"extra {key}" for key in state if key not in own),
+        *(
+            f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+            for key in both
+            if state[key].shape != own[key].shape
+        ),
+        *(
+            f"{key} holds {str(state[key].dtype).removeprefix('torch.')}, not floats"
+            for key in both
+            if own[key].is_floating_point() and not state[key].is_floating_point()
+        ),
+    ]
 
 
 def rename_keys(key_map: str, keys: Iterable[str]) -> dict[str, str]:
@@ -213,19 +253,13 @@ def rename_keys(key_map: str, keys: Iterable[str]) -> dict[str, str]:
 
 def _problem(file: Path) -> str:
     """Say why a file is no whole checkpoint, empty where it may be one; without torch, which a lab's computer need not have."""
-    if _is_safetensors(file):
+    if is_safetensors(file):
         return "" if _is_whole_safetensors(file) else "the .safetensors file is damaged or cut off"
     with file.open("rb") as opened:
         begin = opened.read(32)
     if begin.startswith(b"PK"):
         return "" if zipfile.is_zipfile(file) else "what torch.save wrote is damaged or cut off"
     return "" if OLD_TORCH in begin else "neither .safetensors nor what torch.save writes"
-
-
-def _is_safetensors(file: Path) -> bool:
-    """Say whether a file begins as safetensors do, whatever its name: the header's length, then the header, in JSON."""
-    with file.open("rb") as opened:
-        return opened.read(9)[8:] == b"{"
 
 
 def _is_whole_safetensors(file: Path) -> bool:
@@ -258,30 +292,11 @@ def _name(path: Path) -> str:
     return path.name[65:]  # after the hash and its dash
 
 
-def _read_tensors(checkpoint: Path) -> dict[str, Tensor]:
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if _is_safetensors(checkpoint):
-            return load_file(checkpoint)
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-            raise ValueError("it is not a mapping of names to tensors")
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        message = f"{_name(checkpoint)} cannot be read as a checkpoint of tensors: {first}"
-        hint = "The file is damaged, or holds more than tensors."
-        raise EdgekitError(FailureKind.recipe, "weights", message, hint) from error
-    return state
-
-
 def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Checkpoint:
     """Download `url` as `name`; what another process downloads meanwhile is waited for, what was cut off before goes on."""
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(url.encode()).hexdigest()
+    key = hashlib.sha256(redacted(url).encode()).hexdigest()
     part, version = folder / f".{key}-.part", folder / f".{key}-.version"
     with FileLock(folder / f"{key}.lock"):
         if found := _whole(_copies(sha256, name)):
@@ -348,10 +363,13 @@ def _check_hash(name: str, found: str, wanted: str) -> None:
 
 
 def _host(url: str) -> str:
-    return urlsplit(told_url(url)).netloc
+    return urlsplit(redacted(url)).netloc
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, httpx.HTTPStatusError):
-        return f"the server answered {error.response.status_code}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        code = error.response.status_code
+        return f"the server answered {code}" + (
+            f" ({NO_PASSWORD})" if code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN} else ""
+        )
+    return redacted(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.backends.base import Artifact
@@ -35,6 +35,7 @@ def prepare_model(plan: Plan, tell: Tell, logs: Path) -> tuple[Resolved, Prepare
         tell(f"warning: {resolved.warning}")
     with compiling(tell):
         prepared = prepare_cached(plan.recipe, resolved, plan.photos, logs)
+    resolved = replace(resolved, part=prepared.checkpoint_part)
     for warning in prepared.warnings:
         tell(f"warning: {warning}")
     counted = f"{prepared.parameters:,} parameters, {prepared.multiply_adds:,} multiply-adds"

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.ledger import Ledger
+from edgekit.ledger.models import model_hash
 from edgekit.ledger.records import AccuracyRecord, SessionRecord
 from edgekit.measure.statistics import Told, paired_ratio, session_centre
 from edgekit.printed import Printed
@@ -22,13 +23,19 @@ class Part(BaseModel):
 class MeasurementEntry(Part):
     """A measured latency: milliseconds, inference only, batch 1. `kind` is always ``measured``.
 
+    `model_hash` and `device_id` tell models and devices of the same name apart. `measured_at` is in UTC.
     `latency_ms` is the median of the sessions' medians, or of their means where `centre` says so.
     """
 
     recipe: str
     variant: str
+    model_hash: str
     target: str
     device: str
+    device_id: str
+    device_model: str
+    os_build: str
+    measured_at: str
     protocol: str
     kind: Literal["measured"] = "measured"
     latency_ms: float
@@ -86,6 +93,7 @@ class ArtifactEntry(Part):
     recipe: str
     variant: str
     target: str
+    model_hash: str
     sha256: str
     build_key: str
     format: str
@@ -180,8 +188,13 @@ def _measurement(row: Row) -> MeasurementEntry:
     return MeasurementEntry(
         recipe=row.recipe,
         variant=row.variant,
+        model_hash=row.model or "",
         target=row.target,
         device=row.device,
+        device_id=row.device_id or "",
+        device_model=str((row.conditions or {}).get("model", "unknown")),
+        os_build=str((row.conditions or {}).get("os_build", "unknown")),
+        measured_at=row.measured_at.isoformat() if row.measured_at else "",
         protocol=row.protocol,
         latency_ms=summary["median"],
         centre=summary.get("centre", "median"),
@@ -240,6 +253,7 @@ def _artifact(manifest: dict[str, object], rows: list[Row], accuracies: list[Acc
     return ArtifactEntry.model_validate(
         {
             **same,
+            "model_hash": model_hash(manifest),
             "delegate_partitions": delegation["partitions"] if isinstance(delegation, dict) else None,
             "parity_kind": parity["kind"],
             "parity_max_absolute": parity["max_absolute"],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from edgekit import published
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
+from edgekit.ledger.models import model_hash
 from edgekit.ledger.records import AccuracyRecord, ArtifactRecord, FailureRecord, MeasurementRecord
 from edgekit.models import ARCHITECTURES, Task
 from edgekit.published import PHONES, Figure
@@ -39,11 +41,31 @@ class Row:
     failure: FailureRecord | None = None
     measurement_id: int | None = None
     accuracy: AccuracyRecord | None = None
+    device_id: str | None = None
+    measured_at: datetime | None = None
+    namesake: bool = False
+    """Whether another row has the same recipe name and variant, and another model."""
+
+    @property
+    def model(self) -> str | None:
+        """What the model is known by, whatever its recipe is called: NETWORK-WEIGHTS; None if nothing was built."""
+        return model_hash(self.manifest) if self.manifest else None
+
+    @property
+    def title(self) -> str:
+        """Recipe and variant, for people; with the model's hash if another model shares them."""
+        recipe = f"{self.recipe} #{self.model or 'not built'}" if self.namesake else self.recipe
+        return f"{recipe} {self.variant}".rstrip()
 
     @property
     def name(self) -> str:
         """For people: recipe, variant and target; what a run's own failure does not have is left out."""
-        return " ".join(part for part in (self.recipe, self.variant, self.target) if part)
+        return f"{self.title} {self.target}".rstrip()
+
+    @property
+    def device_label(self) -> str | None:
+        """The profile's name and the first digits of the device's id: two phones may be measured as ``pixel``."""
+        return f"{self.device} {self.device_id[:8]}" if self.device_id else self.device
 
     @property
     def emulated(self) -> bool | None:
@@ -127,12 +149,46 @@ def rows_of(ledger: Ledger, run_id: str | None = None) -> list[Row]:
     artifacts = {_key(artifact): artifact for artifact in reversed(ledger.artifacts(run_id))}
     rows = [_measured(measurement) for measurement in measurements]
     rows += [_failed(failure, artifacts.get(_key(failure))) for failure in failures]
-    settled = {(row.recipe, row.variant, row.target) for row in rows}
-    compiled = ledger.artifacts(run_id, latest=latest)
-    rows += [_compiled(one) for one in compiled if (one.recipe, one.variant, one.target) not in settled]
-    accuracies = ledger.accuracies()
-    rows = [replace(row, accuracy=accuracy_of(row, accuracies)) for row in rows]
-    return sorted(rows, key=lambda row: (row.recipe, row.variant, row.target, row.device or "", row.protocol or ""))
+    rows += [
+        _compiled(one) for one in ledger.artifacts(run_id, latest=latest) if not any(_covers(row, one) for row in rows)
+    ]
+    accuracies, shared = ledger.accuracies(), _shared_names(rows)
+    rows = [
+        replace(row, accuracy=accuracy_of(row, accuracies), namesake=(row.recipe, row.variant) in shared)
+        for row in rows
+    ]
+    return sorted(rows, key=_order)
+
+
+def _order(row: Row) -> tuple[str, ...]:
+    model = (row.model or "") if row.namesake else ""
+    return (row.recipe, row.variant, model, row.target, row.device or "", row.device_id or "", row.protocol or "")
+
+
+def _covers(row: Row, artifact: ArtifactRecord) -> bool:
+    """Say whether a row is already what became of an artifact."""
+    if (row.recipe, row.variant, row.target) != (artifact.recipe, artifact.variant, artifact.target):
+        return False
+    if row.manifest or not row.failure:
+        return row.model == artifact.model
+    return row.failure.may_be_of(artifact.manifest)
+
+
+def _shared_names(rows: Sequence[Row]) -> set[tuple[str, str]]:
+    """Return the recipe names, with variants, under which there are several models."""
+    models: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        if row.model:
+            models.setdefault((row.recipe, row.variant), set()).add(row.model)
+    others = {
+        (row.recipe, row.variant)
+        for row in rows
+        if row.failure and not row.manifest and row.failure.networks
+        if any(
+            model.partition("-")[0] not in row.failure.networks for model in models.get((row.recipe, row.variant), ())
+        )
+    }
+    return {name for name, found in models.items() if len(found) > 1} | others
 
 
 def accuracy_of(row: Row, accuracies: Sequence[AccuracyRecord]) -> AccuracyRecord | None:
@@ -145,7 +201,7 @@ def accuracy_of(row: Row, accuracies: Sequence[AccuracyRecord]) -> AccuracyRecor
         return None
     own = [one for one in accuracies if (one.artifact_sha256, one.target) == (row.manifest["sha256"], row.target)]
     own.sort(key=lambda one: -one.n)
-    there = (one for one in own if one.device is not None and one.device == row.device)
+    there = (one for one in own if one.device_id is not None and one.device_id == row.device_id)
     return next(there, next((one for one in own if one.device is None), None))
 
 
@@ -167,6 +223,8 @@ def _measured(measurement: MeasurementRecord) -> Row:
         verdict=measurement.verdict,
         evidence=measurement.evidence,
         measurement_id=measurement.id,
+        device_id=measurement.device_id,
+        measured_at=measurement.finished_at,
     )
 
 

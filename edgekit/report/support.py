@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
+from edgekit.ledger.models import network_hash, network_of
 from edgekit.ledger.records import ArtifactRecord, FailureRecord
 from edgekit.recipe import ModelArguments
 from edgekit.report.tables import told_parity
@@ -22,24 +24,29 @@ def support_matrix(ledger: Ledger) -> str:
 
     Of failures those of building: what befell an artifact on a device is no matter of support.
     """
-    artifacts = {(one.recipe, one.variant, one.target): one for one in ledger.artifacts(latest=True)}
-    failures = {
-        (one.recipe, one.variant, one.target): one for one in ledger.failures(latest=True) if one.device is None
-    }
+    artifacts, failures = ledger.artifacts(latest=True), ledger.failures(latest=True)
     planned = _planned(ledger)
-    targets = sorted({target for _, _, target in planned})
+    targets = sorted({target for found in planned.values() for target in found})
+    names = Counter((recipe, variant) for recipe, variant, _ in planned)
     table = []
     notes: dict[str, None] = {}
-    for recipe, variant in sorted({(recipe, variant) for recipe, variant, _ in planned}):
-        cells = {"recipe": f"{recipe} {variant}"}
+    for (recipe, variant, network), own in sorted(planned.items()):
+        name = f"{recipe} #{network} {variant}" if names[recipe, variant] > 1 else f"{recipe} {variant}"
+        built = {one.target: one for one in reversed(artifacts) if _is_of(one, recipe, variant, network)}
+        failed = {
+            one.target: one
+            for one in reversed(failures)
+            if one.device is None and (one.recipe, one.variant) == (recipe, variant)
+            if not one.networks or network in one.networks
+        }
+        cells = {"recipe": name}
         for target in targets:
-            cell = (recipe, variant, target)
             # A failure that the ledger still shows is newer than the artifact; one without a target is of all of them.
-            failure = failures.get(cell) or failures.get((recipe, variant, None))
-            cells[target] = _cell(artifacts.get(cell), failure) if cell in planned else ""
+            failure = failed.get(target) or failed.get(None)
+            cells[target] = _cell(built.get(target), failure) if target in own else ""
             if failure:
                 label = FailureKind(failure.failure.kind).label
-                notes[f"- {recipe} {variant} {failure.target or 'all'}: {label}: {failure.failure.message}"] = None
+                notes[f"- {name} {failure.target or 'all'}: {label}: {failure.failure.message}"] = None
         table.append(cells)
     if not table:
         return "The ledger holds no build yet; `edgekit compile --all` makes them.\n"
@@ -47,7 +54,7 @@ def support_matrix(ledger: Ledger) -> str:
 
     lines = pd.DataFrame(table).to_markdown(index=False, disable_numparse=True)
     below = "\n".join(notes)
-    return f"{lines}\n\n{LEGEND}{_tools(artifacts.values())}\n" + (f"\n{below}\n" if notes else "")
+    return f"{lines}\n\n{LEGEND}{_tools(artifacts)}\n" + (f"\n{below}\n" if notes else "")
 
 
 def _tools(artifacts: Iterable[ArtifactRecord]) -> str:
@@ -56,15 +63,20 @@ def _tools(artifacts: Iterable[ArtifactRecord]) -> str:
     return f" Built with {', '.join(sorted(found))}." if found else ""
 
 
-def _planned(ledger: Ledger) -> set[tuple[str, str, str]]:
-    """Return recipe, variant and target of everything that a run set out to build."""
-    cells = set()
+def _planned(ledger: Ledger) -> dict[tuple[str, str, str], set[str]]:
+    """Return recipe, variant and hash of the network -> the targets that a run set out to build."""
+    cells: dict[tuple[str, str, str], set[str]] = {}
     for run in ledger.runs():
         for planned in run.plan.get("recipes", []):
             if recipe := planned.get("recipe"):  # the first edgekit wrote plans of `compile` otherwise
                 variant = ModelArguments.model_validate(recipe["model"]).variant
-                cells |= {(recipe["name"], variant, target) for target in planned["targets"]}
+                network = network_hash(recipe["architecture"], recipe["model"])
+                cells.setdefault((recipe["name"], variant, network), set()).update(planned["targets"])
     return cells
+
+
+def _is_of(artifact: ArtifactRecord, recipe: str, variant: str, network: str) -> bool:
+    return (artifact.recipe, artifact.variant, network_of(artifact.manifest)) == (recipe, variant, network)
 
 
 def _cell(artifact: ArtifactRecord | None, failure: FailureRecord | None) -> str:

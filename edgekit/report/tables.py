@@ -57,11 +57,12 @@ def markdown(rows: Sequence[Row]) -> str:
 def _markdown(rows: Sequence[Row]) -> str:
     cells = [
         {
-            "Recipe": f"{row.recipe} {row.variant}",
+            "Recipe": row.title,
             "Weights": row.manifest["weights"] if row.manifest else DASH,
             "Target": row.target,
-            "Device": row.device or DASH,
+            "Device": row.device_label or DASH,
             "Protocol": row.protocol or DASH,
+            "Measured (UTC)": f"{row.measured_at:%Y-%m-%d %H:%M}" if row.measured_at else DASH,
             "Params, M (counted)": _millions(row, "parameters", 2),
             "MAdds, M (counted)": _millions(row, "multiply_adds", 1),
             "Top-1 % (this artifact)": accuracy_cell(row, DASH),
@@ -106,9 +107,11 @@ def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str, widt
 
 def _fill(table: Table, rows: Sequence[Row], width: int) -> list[str]:
     """Fill a terminal's table and return what it has no room for."""
-    several = len({(row.recipe, row.variant) for row in rows}) > 1
+    several = len({row.title for row in rows}) > 1
+    devices = len({row.device_label for row in rows if row.device}) > 1
     columns = {
-        **({"recipe": [Text(f"{row.recipe} {row.variant}") for row in rows]} if several else {}),
+        **({"recipe": [Text(row.title) for row in rows]} if several else {}),
+        **({"device": [Text(row.device_label or DASH) for row in rows]} if devices else {}),
         "target": [Text(row.target) for row in rows],
         "latency, ms\nmeasured": [Text(latency(row)) for row in rows],
         "result": [Text(row.result, _style(row)) for row in rows],
@@ -122,7 +125,10 @@ def _fill(table: Table, rows: Sequence[Row], width: int) -> list[str]:
         "size,\nMB": [Text(_megabytes(row), justify="right") for row in rows],
         **{f"{phone}, ms\npublished": [Text(_paper(row, phone), justify="right") for row in rows] for phone in PHONES},
     }
-    return [heading.splitlines()[0].partition(",")[0] for heading in fill(table, columns, width, always=3 + several)]
+    return [
+        heading.splitlines()[0].partition(",")[0]
+        for heading in fill(table, columns, width, always=3 + several + devices)
+    ]
 
 
 def _style(row: Row) -> str:
@@ -208,13 +214,20 @@ def _notes_of(row: Row) -> list[str]:
     if row.evidence:
         found.append(f"{row.name}: {row.verdict}: {row.evidence}.")
     if row.manifest and row.manifest["weights"].startswith("random"):
-        found.append(
-            f"{row.recipe} {row.variant}: {row.manifest['weights']} weights: latencies hold, accuracy does not."
-        )
+        found.append(f"{row.title}: {row.manifest['weights']} weights: latencies hold, accuracy does not.")
+    if row.namesake and row.manifest:
+        found.append(_model(row, row.manifest))
     if row.failure:
         hint = f" {row.failure.failure.hint}" if row.failure.failure.hint else ""
         found.append(f"{row.name}: {row.result}: {row.failure.failure.message}{hint}")
     return found
+
+
+def _model(row: Row, manifest: dict[str, Any]) -> str:
+    """Return what tells a model from another one of the same recipe name and variant."""
+    arguments = {name: value for name, value in manifest["model"].items() if value is not None}
+    shown = ", ".join(f"{name} {value}" for name, value in arguments.items())
+    return f"{row.title}: {manifest['architecture']}, {shown}, weights {manifest['weights']}."
 
 
 def _published_elsewhere(row: Row) -> list[str]:
@@ -238,7 +251,8 @@ def _conditions(row: Row) -> str:
     told = row.conditions
     cpu = told.get("affinity")
     return (
-        f"{row.device}: {told.get('model', 'unknown')}, {told.get('soc', 'unknown')}, {told.get('os_build', 'unknown')}; "
+        f"{row.device_label}: {told.get('model', 'unknown')}, {told.get('soc', 'unknown')}, {told.get('os_build', 'unknown')}; "
+        f"{f'measured {row.measured_at:%Y-%m-%d}, ' if row.measured_at else ''}"
         f"protocol {row.protocol}, {_workers(told)}, "
         f"CPU {cpu[0] if cpu and len(cpu) == 1 else 'unknown'}, "
         f"clock {told['before'].get('clock_rung', 'unknown')}, temperature {told['before'].get('temperature_c', 'unknown')}, "
@@ -276,7 +290,9 @@ def _record(row: Row) -> dict[str, Any]:
         "recipe": row.recipe,
         "variant": row.variant,
         "target": row.target,
+        "model_hash": row.model,
         "device": row.device,
+        **_device_columns(row),
         "protocol": row.protocol,
         "emulated": row.emulated,
         "clock_rung": row.clock_rung,
@@ -308,6 +324,16 @@ def _record(row: Row) -> dict[str, Any]:
         "parity_top1_agreement": result.get("top1_agreement"),
         "artifact_sha256": manifest.get("sha256"),
         "failure": row.failure.failure.message if row.failure else None,
+    }
+
+
+def _device_columns(row: Row) -> dict[str, Any]:
+    conditions = row.conditions or {}
+    return {
+        "device_id": row.device_id,
+        "device_model": conditions.get("model"),
+        "os_build": conditions.get("os_build"),
+        "measured_at": row.measured_at.isoformat() if row.measured_at else None,
     }
 
 

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from edgekit.devices.base import open_device
-from edgekit.devices.cpus import clock_rung, large_core
-from edgekit.devices.host import governors, hottest, speeds
+from edgekit.devices.cpus import clock_rung
+from edgekit.devices.host import governors
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 
@@ -67,7 +67,7 @@ def test_the_identity_is_stable_and_says_unknown_where_it_is(host):
     assert one.hash == two.hash
     assert len(one.hash) == 16
     assert one.facts["cpus"] == len(os.sched_getaffinity(0))
-    assert set(host.state()) == {"load_average", "temperature_c", "clock_rung"}
+    assert set(host.state()) == {"load_average", "temperature_c", "temperatures", "clock_rung"}
 
 
 @pytest.mark.parametrize(
@@ -80,39 +80,6 @@ def test_the_clock_rung_is_read_from_the_governors(tmp_path, held_by, rung):
         path.parent.mkdir(parents=True)
         path.write_text(governor + "\n")
     assert clock_rung(governors(tmp_path)) == rung
-
-
-def test_the_hottest_zone_counts(tmp_path):
-    assert hottest(tmp_path) == "unknown"
-    for zone, temperature in enumerate((41000, 55500)):
-        (tmp_path / f"thermal_zone{zone}").mkdir()
-        (tmp_path / f"thermal_zone{zone}" / "temp").write_text(f"{temperature}\n")
-    assert hottest(tmp_path) == 55.5
-
-
-@pytest.mark.parametrize(
-    ("allowed", "speed", "expected"),
-    [
-        ([0, 1], {}, 1),
-        ([0, 1, 2, 3], {0: 1800, 1: 1800, 2: 2800, 3: 2800}, 3),
-        ([0, 1], {0: 2800, 1: 1800}, 0),
-        ([0, 1, 2], {0: 1800, 1: 1800, 2: 1800, 3: 2800}, 2),  # the fast one is not ours
-        ([], {}, None),
-    ],
-)
-def test_the_large_core_is_computed(allowed, speed, expected):
-    assert large_core(allowed, speed) == expected
-
-
-@pytest.mark.parametrize("file", ["cpufreq/cpuinfo_max_freq", "cpu_capacity"])
-def test_speeds_are_read_from_either_file(tmp_path, file):
-    for cpu, value in {0: 1000, 1: 2000}.items():
-        path = tmp_path / f"cpu{cpu}" / file
-        path.parent.mkdir(parents=True)
-        path.write_text(f"{value}\n")
-    (tmp_path / "cpufreq").mkdir()
-    assert speeds(tmp_path) == {0: 1000, 1: 2000}
-    assert speeds(tmp_path / "none") == {}
 
 
 def test_a_profile_of_a_kind_that_nothing_provides_says_so(tmp_path):

@@ -7,6 +7,7 @@ from edgekit.devices.cpus import parse_cpu_list
 from edgekit.devices.linux import wheel_for
 from edgekit.devices.profile import load_profile
 from edgekit.devices.remote import reason
+from edgekit.devices.thermal import thermal_state
 from edgekit.errors import UsageError
 
 THERMAL = """\
@@ -32,16 +33,17 @@ Current Battery Service state:
 """
 
 
+def hottest(text):
+    return thermal_state(parse_thermal(text).sensors)["temperature_c"]
+
+
 def test_the_thermal_service_is_read_as_it_is_now():
-    found = parse_thermal(THERMAL)
-    assert (found.status, found.hottest) == (1, 44.25)
-    cached = parse_thermal(THERMAL.partition("Current temperatures")[0])
-    assert (cached.status, cached.hottest) == (1, 29.9)
-    empty = parse_thermal(f"{THERMAL.partition(' Temperature{mValue=44')[0]}Current cooling devices from HAL:\n")
-    assert empty.hottest == 29.9
-    assert parse_thermal(THERMAL.replace("44.25", "-")).hottest == 37.1
+    assert (parse_thermal(THERMAL).status, hottest(THERMAL)) == (1, 44.25)
+    assert hottest(THERMAL.partition("Current temperatures")[0]) == 29.9
+    assert hottest(f"{THERMAL.partition(' Temperature{mValue=44')[0]}Current cooling devices from HAL:\n") == 29.9
+    assert hottest(THERMAL.replace("44.25", "-")) == 37.1
     silent = parse_thermal("Can't find service: thermalservice\n")
-    assert (silent.status, silent.hottest) == (None, None)
+    assert (silent.status, silent.sensors) == (None, ())
 
 
 def test_the_battery_is_read_and_unknown_where_it_is_silent():

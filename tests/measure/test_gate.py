@@ -2,6 +2,7 @@ import pytest
 
 from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
+from edgekit.devices.thermal import Sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure import gate
 
@@ -17,6 +18,9 @@ class Warm(Host):
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
 
+HOT = thermal_state([Sensor("skin", "VIRTUAL-SKIN", 38.5), Sensor("cpu", "BIG", 60.0), Sensor("cpu", "LITTLE", 50.0)])
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(gate, "POLL_SECONDS", 0.01)
@@ -30,7 +34,11 @@ def test_a_device_that_cools_down_is_waited_for():
 
 @pytest.mark.parametrize(
     ("state", "said"),
-    [({"temperature_c": 60.0}, "60.0 degrees"), ({"temperature_c": 20.0, "thermal_status": 3}, "thermal status is 3")],
+    [
+        ({"temperature_c": 60.0}, "60.0 degrees, and"),
+        ({"temperature_c": 20.0, "thermal_status": 3}, "thermal status is 3"),
+        (HOT, r"60.0 degrees at BIG \(cpu\), and the limit is 45.0"),
+    ],
 )
 def test_a_device_that_stays_hot_is_given_up_in_time(state, said, monkeypatch):
     monkeypatch.setattr(gate, "GATE_SECONDS", 0.1)
@@ -44,6 +52,8 @@ def test_a_device_that_stays_hot_is_given_up_in_time(state, said, monkeypatch):
     ("state", "limit"),
     [
         ({"temperature_c": "unknown"}, 45),
+        (HOT, {"skin": 40, "battery": 30}),
+        ({"temperature_c": 90.0}, {"skin": 40}),
         ({"temperature_c": 90.0}, None),
         ({"temperature_c": 44.9, "thermal_status": 1}, 45),
     ],
@@ -51,3 +61,9 @@ def test_a_device_that_stays_hot_is_given_up_in_time(state, said, monkeypatch):
 def test_what_is_unknown_or_under_the_limit_holds_nobody(state, limit, monkeypatch):
     monkeypatch.setattr(gate.time, "sleep", lambda seconds: pytest.fail("it waited"))
     gate.wait_until_cool(Warm([state], limit))
+
+
+def test_a_limit_of_a_type_holds_for_sensors_of_this_type(monkeypatch):
+    monkeypatch.setattr(gate, "GATE_SECONDS", 0.1)
+    with pytest.raises(EdgekitError, match=r"38.5 degrees at VIRTUAL-SKIN \(skin\), and the limit for skin is 37.0"):
+        gate.wait_until_cool(Warm([HOT], {"cpu": 65.0, "skin": 37.0}))

@@ -11,6 +11,7 @@ def manifest(recipe, target, **changes):
         "recipe_hash": recipe.hash,
         "architecture": recipe.architecture,
         "variant": recipe.model.variant,
+        "model": recipe.model.model_dump(),
         "target": target,
         "format": "tflite",
         "sha256": "a" * 64,
@@ -66,3 +67,19 @@ def test_plans_of_the_first_edgekit_are_passed_over(ledger):
 
 def test_an_empty_ledger_says_how_to_fill_it(ledger):
     assert "edgekit compile --all" in support_matrix(ledger)
+
+
+def test_two_recipes_of_one_name_have_a_row_each(ledger):
+    net = load_recipe("v1").model_copy(update={"name": "net"})
+    other = load_recipe("v2").model_copy(update={"name": "net"})
+    for recipe, size in ((net, 17_000_000), (other, 14_000_000)):
+        plan = {"recipes": [{"recipe": recipe.model_dump(mode="json"), "targets": TARGETS[2:]}]}
+        run = ledger.begin_run("compile", 0, {}, plan)
+        if recipe is net:
+            ledger.record_failure(run, Failure(FailureKind.contract, "model", "No."), recipe="net", variant="1.0/224")
+        else:
+            ledger.record_artifact(run, manifest(recipe, TARGETS[2], size_bytes=size))
+    lines = [line for line in support_matrix(ledger).splitlines() if line.startswith("| net #")]
+    assert len(lines) == 2
+    assert ["14.0 MB" in line for line in lines].count(True) == 1
+    assert ["contract broken" in line for line in lines].count(True) == 1

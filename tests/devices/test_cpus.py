@@ -1,0 +1,85 @@
+"""Which CPU is the fastest. given/cpus.csv is from the report sched-ext/scx#1994 and from the boards' device trees."""
+
+import csv
+import itertools
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgekit.devices.cpus import clusters, large_core, parse_cpu_list, parse_speeds
+from edgekit.devices.host import speeds
+from edgekit.devices.scripts import SPEEDS
+
+CAPACITY, FREQUENCY = "cpu_capacity", "cpufreq/cpuinfo_max_freq"
+with (Path(__file__).parent / "given/cpus.csv").open() as opened:
+    BOARDS = {board: list(rows) for board, rows in itertools.groupby(csv.DictReader(opened), lambda row: row["board"])}
+
+
+def write_cpus(folder, cpus):
+    """Write /sys/devices/system/cpu with CPU -> file -> text. None is a file that cannot be read."""
+    for cpu, files in cpus.items():
+        for file, text in files.items():
+            path = folder / f"cpu{cpu}" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir() if text is None else path.write_text(f"{text}\n")
+    (folder / "cpufreq").mkdir(parents=True)
+
+
+def read_through_a_shell(folder):
+    script = SPEEDS.replace("/sys/devices/system/cpu", str(folder))
+    return parse_speeds(
+        subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+    )
+
+
+READERS = pytest.mark.parametrize("read", [speeds, read_through_a_shell])
+
+
+@READERS
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_fastest_cluster_of_a_board_is_found(board, read, tmp_path):
+    cpus = {
+        cpu: {CAPACITY: row["capacity"], FREQUENCY: row["max_khz"]}
+        for row in BOARDS[board]
+        for cpu in parse_cpu_list(row["cpus"])
+    }
+    write_cpus(tmp_path, cpus)
+    fastest = [cpu for row in BOARDS[board] if row["fastest"] == "yes" for cpu in parse_cpu_list(row["cpus"])]
+    assert large_core(list(cpus), read(tmp_path)) == fastest[-1]
+
+
+@READERS
+def test_a_file_that_is_missing_or_cannot_be_read_is_unknown(read, tmp_path):
+    write_cpus(tmp_path, {0: {FREQUENCY: 1000}, 1: {FREQUENCY: None}, 2: {FREQUENCY: "busy"}, 3: {FREQUENCY: 0}})
+    assert read(tmp_path) == {0: {FREQUENCY: 1000}}
+    assert read(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "known", "expected"),
+    [
+        ([0, 1], {}, 1),
+        ([0, 1, 2, 3], {FREQUENCY: {0: 1800, 1: 1800, 2: 2800, 3: 2800}}, 3),
+        ([0, 1], {FREQUENCY: {0: 2800, 1: 1800}}, 0),
+        ([0, 1, 2], {FREQUENCY: {0: 1800, 1: 1800, 2: 1800, 3: 2800}}, 2),  # the fast one is not ours
+        ([0, 1], {CAPACITY: {0: 1024, 1: 1024}, FREQUENCY: {0: 2800, 1: 1800}}, 0),  # equal: frequency decides
+        ([0, 1, 2, 3], {CAPACITY: {0: 1024, 1: 1024}}, 3),  # of the others nothing is known
+        ([0, 1], {CAPACITY: {0: 1024}, FREQUENCY: {0: 1000, 1: 2000}}, 1),
+        ([0, 1], {FREQUENCY: {0: 1000, 1: 1000, 2: 3000}, CAPACITY: {1: 100}}, 1),
+        ([], {}, None),
+    ],
+)
+def test_the_large_core_is_chosen_by_what_is_known_of_all_allowed_cpus(allowed, known, expected):
+    found = {}
+    for file, values in known.items():
+        for cpu, value in values.items():
+            found.setdefault(cpu, {})[file] = value
+    assert large_core(allowed, found) == expected
+
+
+def test_the_facts_of_a_device_name_the_unit_of_a_speed():
+    assert clusters({}) == "unknown"
+    assert clusters({0: {CAPACITY: 631, FREQUENCY: 1896000}}) == {
+        "0": {"cpu_capacity": 631, "cpuinfo_max_freq": 1896000}
+    }
