@@ -243,7 +243,8 @@ class QuantizedLimits(Strict):
     """How far an int8 artifact may be from PyTorch; docs/parity.md shows what wrong artifacts measure.
 
     For trained weights: signal-to-noise ratio, agreement on the clear decisions, share of decisions that tie at the
-    maximum, and share of photos whose outputs reach the end of their range. Among random weights' logits the largest is a
+    maximum, share of photos whose outputs reach the end of their range, and, if the backend shows what the artifact's layers
+    compute, the signal-to-noise ratio of the worst layer alone. Among random weights' logits the largest is a
     matter of chance: `min_snr_db_random` alone judges them.
     """
 
@@ -251,6 +252,7 @@ class QuantizedLimits(Strict):
     min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.95
     max_ties: Annotated[float, Field(ge=0, le=1)] = 0.05
     max_saturation: Annotated[float, Field(ge=0, le=1)] = 0.1
+    min_layer_db: float = 33.0
     min_snr_db_random: float = 3.0
 
 

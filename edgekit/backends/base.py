@@ -71,11 +71,12 @@ class Compiled(BaseModel):
 class LayerValue:
     """What one layer of an artifact read and computed for some images, in the model's layout; the output is activated.
 
-    `step` is the scale of an output that is stored in integers.
+    `weight` is the shape of its weights, as PyTorch has them; `step` the scale of an output that is stored in integers.
     """
 
     input: NDArray[np.float32]
     output: NDArray[np.float32]
+    weight: tuple[int, ...]
     step: float = 0.0
 
 
@@ -88,6 +89,7 @@ class ParityResult(BaseModel):
     `decisions`: one a photo, or one a pixel or anchor. `clear_agreement` is that among the `clear_decisions`, where PyTorch's
     largest logit leads, with its 95 % Wilson interval. `ties` is the share of decisions with several largest logits in the
     artifact and not in PyTorch, `saturation` the share of photos whose outputs reach the end of what the artifact ever gives.
+    `layer_db` is the signal-to-noise ratio of the worst layer alone (:mod:`edgekit.backends.layer_parity`).
     `first_departure` is the layer at which a failed artifact departs from PyTorch, if it could be found.
     """
 
@@ -103,6 +105,7 @@ class ParityResult(BaseModel):
     agreement_interval: tuple[float, float] | None = None
     ties: float = 0.0
     saturation: float = 0.0
+    layer_db: float | None = None
     first_departure: str | None = None
     passed: bool
     limits: dict[str, float]
@@ -161,8 +164,9 @@ class Artifact:
 class Backend(Protocol):
     """Compiles a model for its targets and, where it can, executes the result on this machine.
 
-    A backend may also have ``layer_values(model, target, calibration, artifact, images)``: what the artifact's
-    convolutions and fully connected layers compute, in their order, so that a wrong one can be named.
+    A backend may also have ``layer_values(model, target, calibration, artifact, images)``: what the artifact's convolutions
+    and fully connected layers compute, in their order, so that a wrong one can be named; and ``layers_of`` which says
+    whether that is read from the ``artifact`` or from the ``graph`` that it is lowered from.
 
     `distributions` are the packages whose versions tell artifacts apart, `modules` what takes long to load: it stays loaded from
     one compilation to the next.

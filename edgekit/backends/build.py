@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.base import Artifact, Images, Manifest, TensorSpec, backend_of, by_name
-from edgekit.backends.layer_parity import compare_layers, first_departure
+from edgekit.backends.layer_parity import LayerParity, compare_layers, first_departure
 from edgekit.backends.parity import MAX_FLOAT, compare, exceeded, explain
 from edgekit.cache import cached_folder, content_sha256, content_size
 from edgekit.errors import EdgekitError, Failure, FailureKind, failure_of
@@ -151,11 +151,21 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     outputs = by_name(compiled.outputs, backend.execute(output, images))
     with np.load(prepared / "reference.npz") as saved:
         reference = dict(saved)
+    shows_layers = target.precision == "int8" and job["trained"] and getattr(backend, "layers_of", "") == "artifact"
+    layers = _layers(model, target, calibration, output, images) if shows_layers else []
     parity = compare(
-        reference, outputs, target.precision, recipe.parity, kind=backend.parity_kind, trained=job["trained"]
+        reference,
+        outputs,
+        target.precision,
+        recipe.parity,
+        kind=backend.parity_kind,
+        trained=job["trained"],
+        layer_db=min((one.alone for one in layers), default=None),
     )
     if not parity.passed:
-        parity.first_departure = _first_departure(model, target, calibration, output, images)
+        layers = layers or _layers(model, target, calibration, output, images)
+        first = first_departure(layers, target.precision)
+        parity.first_departure = first.name if first else None
     return {
         "format": backend.format,
         "file": output.name,
@@ -167,7 +177,7 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def layers(job: dict[str, Any]) -> list[dict[str, Any]]:
+def compare_layers_of(job: dict[str, Any]) -> list[dict[str, Any]]:
     """Return how far each layer of the artifact ``job["artifact"]`` is from PyTorch, in the order in which they run."""
     recipe, prepared = Recipe.model_validate(job["recipe"]), Path(job["prepared"])
     calibration, images = (np.load(prepared / f"{name}.npy") for name in ("calibration", "parity"))
@@ -175,14 +185,13 @@ def layers(job: dict[str, Any]) -> list[dict[str, Any]]:
     return [vars(one) for one in compare_layers(model, target, calibration, Path(job["artifact"]), images)]
 
 
-def _first_departure(model: Any, target: Target, calibration: Images, artifact: Path, images: Images) -> str | None:
-    """Return the layer at which a failed artifact departs; None if its layers cannot be compared, which is no other failure."""
+def _layers(model: Any, target: Target, calibration: Images, artifact: Path, images: Images) -> list[LayerParity]:
+    """Return the layers of an artifact beside PyTorch's; none if they cannot be compared, which is no failure of its own."""
     try:
-        found = first_departure(compare_layers(model, target, calibration, artifact, images), target.precision)
+        return compare_layers(model, target, calibration, artifact, images)
     except EdgekitError as error:
         traceback.print_exception(error)  # into the log of this compilation
-        return None
-    return found.name if found else None
+        return []
 
 
 def predict(job: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ class CoreML:
     distributions = ("coremltools", "torch")
     modules = ("coremltools", "edgekit.backends.mil_reference")
     parity_kind = "derived"
+    layers_of = "artifact"
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
@@ -67,7 +68,8 @@ class CoreML:
 
         program = mil_reference.load(artifact)
         runs = [program.layers(image[None]) for image in images]
-        return [
-            LayerValue(np.concatenate([input for input, _ in layer]), np.concatenate([output for _, output in layer]))
-            for layer in zip(*runs, strict=True)
-        ]
+        found = []
+        for layer in zip(*runs, strict=True):
+            inputs, outputs, (weight, *_) = zip(*layer, strict=True)
+            found.append(LayerValue(np.concatenate(inputs), np.concatenate(outputs), weight))
+        return found

@@ -32,6 +32,7 @@ class ExecuTorch:
         "edgekit.backends.rewrite",
     )
     parity_kind = "measured"
+    layers_of = "graph"
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
@@ -68,17 +69,21 @@ class ExecuTorch:
         """
         import torch
 
-        from edgekit.backends.quantization.graph import LAYERS, activation_after, record
+        from edgekit.backends.quantization.graph import LAYERS, activation_after, arguments, record
 
         graph = _graph(model, target, calibration)
         if not isinstance(graph, torch.fx.GraphModule):
             graph = torch.export.export(graph, (torch.from_numpy(images[:1]),)).module()
         nodes = [node for node in graph.graph.nodes if node.target in LAYERS]
         ends = [(node.all_input_nodes[0], activation_after(node) or node) for node in nodes]
-        wanted = {node for pair in ends for node in pair}
+        applied = [arguments(node)[1] for node in nodes]
+        wanted = {node for pair in ends for node in pair} | set(applied)
         runs = [record(graph, wanted, torch.from_numpy(image[None])) for image in images]
-        joined = {node: np.concatenate([run[node].numpy() for run in runs]) for node in wanted}
-        return [LayerValue(joined[input], joined[output]) for input, output in ends]
+        joined = {node: np.concatenate([run[node].numpy() for run in runs]) for pair in ends for node in pair}
+        return [
+            LayerValue(joined[input], joined[output], tuple(runs[0][weight].shape))
+            for (input, output), weight in zip(ends, applied, strict=True)
+        ]
 
 
 def _graph(model: nn.Module, target: Target, calibration: Images) -> Any:

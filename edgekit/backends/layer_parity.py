@@ -6,7 +6,7 @@ order in which they run. The model's layers have the same order; their shapes ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,7 @@ def compare_layers(
             _snr_db(wanted, value.output),
             _snr_db(_alone(own[name], value.input), value.output, rounding=ROUNDING * value.step**2 / 12),
         )
-        for name, wanted, value in _matched(exact, values)
+        for name, wanted, value in _matched(exact, own, values)
     ]
 
 
@@ -140,13 +140,13 @@ def _alone(applied: _Applied, input: NDArray[np.float32]) -> NDArray[np.float32]
 
 
 def _matched(
-    exact: dict[str, NDArray[np.float32]], values: Sequence[LayerValue]
+    exact: Mapping[str, NDArray[np.float32]], own: Mapping[str, _Applied], values: Sequence[LayerValue]
 ) -> list[tuple[str, NDArray[np.float32], LayerValue]]:
-    """Match layers by their order; those that only the artifact has, or only the model, are passed over by their shapes."""
+    """Match layers by their order; what only the artifact has, or only the model, is passed over by its shapes."""
     found, waiting = [], list(exact.items())
     for value in values:
         for place, (name, wanted) in enumerate(waiting):
-            if wanted.shape == value.output.shape:
+            if wanted.shape == value.output.shape and tuple(own[name].layer.weight.shape) == value.weight:
                 found.append((name, wanted, value))
                 waiting = waiting[place + 1 :]
                 break

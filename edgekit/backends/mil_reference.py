@@ -59,8 +59,10 @@ class Program:
         values = self._values(image)
         return {variable.name: values[variable].numpy() for variable in self._outputs}
 
-    def layers(self, image: NDArray[np.float32]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Return input and activated output of every convolution and fully connected layer, in their order."""
+    def layers(
+        self, image: NDArray[np.float32]
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, ...]]]:
+        """Return input, activated output and shape of the weights of every convolution and fully connected layer."""
         values = self._values(image)
         found = []
         for operation in self._operations:
@@ -69,7 +71,8 @@ class Program:
                 readers = output.child_ops
                 if len(readers) == 1 and readers[0].op_type in {"relu", "relu6", "clip"}:
                     (output,) = readers[0].outputs
-                found.append((values[operation.inputs["x"]].numpy(), values[output].numpy()))
+                weight = tuple(int(side) for side in operation.inputs["weight"].shape)
+                found.append((values[operation.inputs["x"]].numpy(), values[output].numpy(), weight))
         return found
 
     def _values(self, image: NDArray[np.float32]) -> dict[Any, Any]:

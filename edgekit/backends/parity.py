@@ -41,6 +41,7 @@ SHOWN_AS: dict[str, tuple[str, Callable[[float], str]]] = {
     "agreement": ("agreement on clear decisions", _percent),
     "ties": ("ties at the maximum", _percent),
     "saturation": ("photos at the end of the output's range", _percent),
+    "layer_db": ("signal-to-noise ratio of the worst layer alone", _decibels),
     "absolute": ("largest error", _number),
     "relative": ("largest error over the largest value", _number),
 }
@@ -55,12 +56,14 @@ def compare(
     *,
     kind: Literal["measured", "derived"],
     trained: bool,
+    layer_db: float | None = None,
 ) -> ParityResult:
     """Compare the outputs (photos first) of PyTorch and of an artifact by name, under the limits of its `precision`.
 
-    Every output must be within them. Decisions are judged if the model is `trained`: of random logits the largest is a matter of
-    chance. A value that is not finite is never within the limits. AttributeError for a precision that has none, KeyError
-    for an output that the artifact lacks.
+    Every output must be within them, and so must be `layer_db`, the worst layer's signal-to-noise ratio, if it is given.
+    Decisions are judged if the model is `trained`: of random logits the largest is a matter of chance. A value that is not
+    finite is never within the limits. AttributeError for a precision that has none, KeyError for an output that the
+    artifact lacks.
     """
     limit: FloatLimits | QuantizedLimits = getattr(limits, precision)
     differences = [_difference(reference[name], artifact[name]) for name in reference]
@@ -76,6 +79,7 @@ def compare(
         saturation=max(0.0, *(_saturation(artifact[name]) - _saturation(reference[name]) for name in reference))
         if finite
         else 1.0,
+        layer_db=layer_db,
         passed=finite,
         limits={},
         **decisions,

@@ -45,6 +45,7 @@ class TFLite:
     distributions = ("litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert")
     modules = ("litert_torch", "ai_edge_quantizer.quantizer", "ai_edge_litert.interpreter", "edgekit.backends.rewrite")
     parity_kind = "measured"
+    layers_of = "artifact"
 
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
@@ -92,7 +93,19 @@ class TFLite:
                 kept.append(_dequantised(interpreter.get_tensor(index), details[index]))
         joined = {index: _nchw(np.concatenate(kept)) for index, kept in values.items()}
         steps = {index: float(details[index]["quantization"][0]) for index in joined}
-        return [LayerValue(joined[input], joined[output], steps[output]) for input, output in ends]
+        weights = [_torch_shape(node["op_name"], details[int(node["inputs"][1])]["shape"].tolist()) for node in found]
+        return [
+            LayerValue(joined[input], joined[output], weight, steps[output])
+            for (input, output), weight in zip(ends, weights, strict=True)
+        ]
+
+
+def _torch_shape(operator: str, shape: list[int]) -> tuple[int, ...]:
+    """Return the shape that PyTorch's weight has for one of TFLite's, whose channels are the last."""
+    if operator == "FULLY_CONNECTED":
+        return tuple(shape)
+    outputs, height, width, inputs = shape
+    return (inputs, 1, height, width) if operator == "DEPTHWISE_CONV_2D" else (outputs, inputs, height, width)
 
 
 def _nhwc(images: Images) -> Images:

@@ -42,5 +42,5 @@ def compare_artifact(plan: Plan, by_layer: bool, tell: Tell) -> Compared:
     }
     with Workers() as workers:
         modules = (*backend_of(built.target).modules, "edgekit.backends.build")
-        found = workers.call("edgekit.backends.build:layers", job, logs / "layers.log", modules=modules)
+        found = workers.call("edgekit.backends.build:compare_layers_of", job, logs / "layers.log", modules=modules)
     return Compared(built.target, parity, tuple(LayerParity(**one) for one in found))

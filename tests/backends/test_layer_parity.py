@@ -1,6 +1,7 @@
 """Which layer departs: artifacts of a network with one wrong layer, beside the right network."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,6 +75,8 @@ def test_a_layer_that_is_right_alone_departs_where_the_noise_before_it_is_too_mu
 
 
 def test_layers_of_another_network_are_refused():
-    values = [LayerValue(np.zeros((1, 3)), np.zeros((1, 5)))]
-    with pytest.raises(EdgekitError, match="not those of the model"):
-        _matched({"one": np.zeros((1, 4))}, values)
+    own = {"one": SimpleNamespace(layer=nn.Linear(3, 4))}
+    for outputs, weight in ((5, (4, 3)), (4, (4, 2))):
+        values = [LayerValue(np.zeros((1, 3)), np.zeros((1, outputs)), weight)]
+        with pytest.raises(EdgekitError, match="not those of the model"):
+            _matched({"one": np.zeros((1, 4))}, own, values)

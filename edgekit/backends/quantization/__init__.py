@@ -7,10 +7,13 @@ outputs change least (:mod:`~edgekit.backends.quantization.rounding`). Runtimes 
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 PIXELS = 32 * 224 * 224
 """So many pixels of the calibration photos, all at once in memory, are enough for the passes."""
+_KEPT: WeakKeyDictionary[nn.Module, tuple[Images, tuple[nn.Module, nn.Module]]] = WeakKeyDictionary()
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,28 +26,32 @@ def optimise_for_int8(model: nn.Module, calibration: Images) -> nn.Module:
 
     In float it computes the same up to the rounding of its weights to int8.
     """
-    import torch
-
-    from edgekit.backends.quantization.rounding import round_weights
-
-    with torch.no_grad():
-        equalised = equalise_for_int8(model, calibration)
-        round_weights(equalised, _some(calibration))
-    return equalised
+    return _passed(model, calibration)[1]
 
 
 def equalise_for_int8(model: nn.Module, calibration: Images) -> nn.Module:
     """Return the copy of `model` before its weights are rounded: in float it computes the same."""
+    return _passed(model, calibration)[0]
+
+
+def _passed(model: nn.Module, calibration: Images) -> tuple[nn.Module, nn.Module]:
+    """Return both. They are kept as long as the model: a compilation and the comparison of its layers ask for the same."""
     import torch
 
     from edgekit.backends.quantization.equalization import equalise
     from edgekit.backends.quantization.graph import fold_batch_norm
+    from edgekit.backends.quantization.rounding import round_weights
 
+    if model in _KEPT and _KEPT[model][0] is calibration:
+        return _KEPT[model][1]
     images = _some(calibration)
     with torch.no_grad():
         folded = fold_batch_norm(model, images)
         equalise(folded, images)
-    return folded.model
+        rounded = copy.deepcopy(folded.model)
+        round_weights(rounded, images)
+    _KEPT[model] = (calibration, (folded.model, rounded))
+    return folded.model, rounded
 
 
 def _some(calibration: Images) -> Tensor:
