@@ -14,6 +14,7 @@ class MyRuntime:
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,13 +72,14 @@ class Compiled(BaseModel):
 class LayerValue:
     """What one layer of an artifact read and computed for some images, in the model's layout; the output is activated.
 
-    `weight` is the shape of its weights, as PyTorch has them; `step` the scale of an output that is stored in integers.
+    `weight` is the shape of its weights, as PyTorch has them. An output that is stored in integers has a `step` and a `range`.
     """
 
     input: NDArray[np.float32]
     output: NDArray[np.float32]
     weight: tuple[int, ...]
     step: float = 0.0
+    range: tuple[float, float] = (-math.inf, math.inf)
 
 
 class ParityResult(BaseModel):

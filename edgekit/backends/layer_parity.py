@@ -36,7 +36,7 @@ ROUNDING = 2.0
 class LayerParity:
     """How far a layer's output is from PyTorch's, in dB.
 
-    `so_far`: with all layers before it. `alone`: of its own input, without what rounding to its own steps costs.
+    `so_far`: with all layers before it. `alone`: of its own input, without what rounding to its own steps and range costs.
     """
 
     name: str
@@ -59,11 +59,7 @@ def compare_layers(
     values = backend.layer_values(model, target, calibration, artifact, images)
     exact, own = _references(model, target, calibration, images)
     return [
-        LayerParity(
-            name,
-            _snr_db(wanted, value.output),
-            _snr_db(_alone(own[name], value.input), value.output, rounding=ROUNDING * value.step**2 / 12),
-        )
+        LayerParity(name, _snr_db(wanted, value.output), _alone_db(own[name], value))
         for name, wanted, value in _matched(exact, own, values)
     ]
 
@@ -117,6 +113,12 @@ def _outputs(model: nn.Module, graph: fx.GraphModule, images: Tensor) -> dict[st
     nodes = {name: one.activation or one.node for name, one in found.items()}
     values = record(graph, set(nodes.values()), images)
     return {name: values[node].numpy() for name, node in nodes.items()}
+
+
+def _alone_db(applied: _Applied, value: LayerValue) -> float:
+    """Return the ratio of a layer by itself. Rounding to its steps, and what its range cuts off, are not held against it."""
+    wanted = _alone(applied, value.input).clip(*value.range)
+    return _snr_db(wanted, value.output, rounding=ROUNDING * value.step**2 / 12)
 
 
 def _alone(applied: _Applied, input: NDArray[np.float32]) -> NDArray[np.float32]:

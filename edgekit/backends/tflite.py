@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Collection, Sequence
@@ -92,12 +93,20 @@ class TFLite:
             for index, kept in values.items():
                 kept.append(_dequantised(interpreter.get_tensor(index), details[index]))
         joined = {index: _nchw(np.concatenate(kept)) for index, kept in values.items()}
-        steps = {index: float(details[index]["quantization"][0]) for index in joined}
         weights = [_torch_shape(node["op_name"], details[int(node["inputs"][1])]["shape"].tolist()) for node in found]
         return [
-            LayerValue(joined[input], joined[output], weight, steps[output])
+            LayerValue(joined[input], joined[output], weight, *_steps(details[output]))
             for (input, output), weight in zip(ends, weights, strict=True)
         ]
+
+
+def _steps(detail: dict[str, Any]) -> tuple[float, tuple[float, float]]:
+    """Return the scale of a tensor of integers, and from what to what it reaches; nothing limits one of floats."""
+    scale, zero_point = detail["quantization"]
+    if not scale:
+        return 0.0, (-math.inf, math.inf)
+    limits = np.iinfo(detail["dtype"])
+    return float(scale), (float(scale * (limits.min - zero_point)), float(scale * (limits.max - zero_point)))
 
 
 def _torch_shape(operator: str, shape: list[int]) -> tuple[int, ...]:

@@ -37,7 +37,9 @@ def result_lines(compared: Compared) -> list[str]:
     if compared.layers:
         first = first_departure(compared.layers, compared.target.precision)
         lines.append(_departure(first) if first else "No layer departs.")
-        lines.append("So far: with all layers before it. Alone: of its own input, without rounding to its own steps.")
+        lines.append(
+            "So far: with all layers before it. Alone: of its own input, without rounding to its steps and range."
+        )
     return lines
 
 

@@ -4,6 +4,7 @@ The figures of docs/parity.md are what the slow test prints.
 """
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,9 +28,9 @@ INT8, FP16 = Target.parse("tflite/xnnpack/int8"), Target.parse("coreml/-/fp16")
 class Subject:
     """A network with what its artifacts are calibrated on and judged by."""
 
-    def __init__(self, model, calibration, images, folder, sensitive, residual, halved):
+    def __init__(self, model, calibration, images, folder, perturbed, residual):
         self.model, self.calibration, self.images, self.folder = model, calibration, images, folder
-        self.sensitive, self.residual, self.halved = sensitive, residual, halved
+        self.perturbed, self.residual = perturbed, residual
         self.reference = {name: value.numpy() for name, value in named_outputs(model, torch.from_numpy(images)).items()}
 
     def outputs(self, model=None, calibration=None, images=None, target=INT8):
@@ -62,14 +63,22 @@ def saturated(subject, patch):
 
 
 def halved(subject, patch):
-    best, count = Range.best.fget, iter(range(10_000))
-    patch.setattr(Range, "best", property(lambda own: tuple(np.divide(best(own), 1 + (next(count) == subject.halved)))))
+    """The range of the features that the classifier reads."""
+    ranges = tflite._ranges
+
+    def changed(*arguments):
+        found = ranges(*arguments)
+        name = list(found)[-1]
+        half = tuple(np.divide(found[name].best, 2))
+        return {**found, name: SimpleNamespace(best=half)}
+
+    patch.setattr(tflite, "_ranges", changed)
     return subject.outputs()
 
 
 def perturbed(subject, patch):
     def change(model):
-        weight = model.get_submodule(subject.sensitive).weight
+        weight = model.get_submodule(subject.perturbed).weight
         weight *= 1 + 0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
 
     return subject.outputs(subject.changed(change))
@@ -123,7 +132,7 @@ def tiny(tmp_path_factory):
     model = Classifier(features, nn.Sequential(nn.Dropout(0.2), nn.Linear(64, 10)))
     settle_batch_norm(model, torch.from_numpy(smooth(16, 0)))
     folder = tmp_path_factory.mktemp("gate")
-    return Subject(model, smooth(16, 1), smooth(32, 2), folder, "features.0.0", "features.2", 2)
+    return Subject(model, smooth(16, 1), smooth(32, 2), folder, "features.0.0", "features.2")
 
 
 def test_a_right_artifact_passes(tiny):
@@ -147,7 +156,7 @@ def overflow(model):
 def test_an_fp16_artifact_that_overflows_fails(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    subject = Subject(model.eval(), smooth(2, 0) * 4, smooth(4, 1) * 4, tmp_path, None, None, None)
+    subject = Subject(model.eval(), smooth(2, 0) * 4, smooth(4, 1) * 4, tmp_path, None, None)
     assert subject.judge(subject.outputs(target=FP16), FP16).passed
     result = subject.judge(subject.outputs(subject.changed(overflow), target=FP16), FP16)
     assert not result.passed
@@ -165,7 +174,7 @@ def trained(request, tmp_path_factory):
     calibration = _crops(recipe, default_photos(), CALIBRATION, varied=True)
     parity = _crops(recipe, parity_photos(), PARITY)
     folder = tmp_path_factory.mktemp("gate")
-    return Subject(model, calibration, parity, folder, "features.9.conv.2", "features.3", 20)
+    return Subject(model, calibration, parity, folder, "features.9.conv.2", "features.3")
 
 
 @pytest.fixture(scope="module")
