@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from edgekit.backends.quantization.graph import Layer, arguments, export, layers, quantised_nodes
+from edgekit.models.float_layers import float_layers
 
 LEVELS = 127
 """Weights are -127 to 127 times their output channel's scale, in both runtimes."""
@@ -37,7 +38,10 @@ class Pair:
 
 
 def round_weights(model: nn.Module, images: Tensor) -> None:
-    """Round the weights of all layers of `model` in place, and correct their biases; `images` are (N, 3, H, W)."""
+    """Round the weights of the layers of `model` in place, and correct their biases; `images` are (N, 3, H, W).
+
+    Layers that stay in float keep their weights and biases.
+    """
     _Rounding(model, export(model, images)).run(images)
 
 
@@ -46,7 +50,8 @@ class _Rounding(fx.Interpreter):
 
     def __init__(self, model: nn.Module, graph: fx.GraphModule) -> None:
         super().__init__(graph)
-        self._layers = {layer.node: layer for layer in layers(model, graph)}
+        kept = float_layers(model)
+        self._layers = {layer.node: layer for layer in layers(model, graph) if layer.name not in kept}
         self._quantised = quantised_nodes(graph)
 
     def run_node(self, n: fx.Node) -> Any:
