@@ -19,6 +19,7 @@ COMMANDS = (
     "compile",
     "classify",
     "evaluate",
+    "quantize",
     "inspect",
     "operators",
     "recipes",

@@ -79,11 +79,21 @@ class _Rounding(fx.Interpreter):
         exact = apply(input.exact, module.weight, *rest, **kwargs)  # type: ignore[operator]
         rounded = round_layer(layer, patches(layer, input.quantised))
         quantised = apply(input.quantised, rounded, *rest, **kwargs)  # type: ignore[operator]
-        axis = exact.dim() - 1 if isinstance(module, nn.Linear) else 1
-        shift = (exact - quantised).mean([dim for dim in range(exact.dim()) if dim != axis])
+        axis, shift = channel_axis(layer, exact), mean_shift(layer, exact, quantised)
         module.weight = nn.Parameter(rounded, False)
         module.bias = nn.Parameter(shift if module.bias is None else module.bias + shift, False)
         return Pair(exact, quantised + shift.reshape([-1 if dim == axis else 1 for dim in range(exact.dim())]))
+
+
+def channel_axis(layer: Layer, output: Tensor) -> int:
+    """Return the axis of the channels in a layer's output."""
+    return output.dim() - 1 if isinstance(layer.module, nn.Linear) else 1
+
+
+def mean_shift(layer: Layer, exact: Tensor, quantised: Tensor) -> Tensor:
+    """Return what a layer's bias lacks so that each output channel keeps its mean: (channels,)."""
+    axis = channel_axis(layer, exact)
+    return (exact - quantised).mean([dim for dim in range(exact.dim()) if dim != axis])
 
 
 def _side(side: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
