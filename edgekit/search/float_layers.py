@@ -42,6 +42,8 @@ from edgekit.worker import Workers
 
 PROTOCOL = PROTOCOLS["quick"]
 """How the artifacts are timed on this machine."""
+SCAN_SECONDS = 6 * 3600
+"""A scan that takes longer is stopped. It runs the model once for each layer."""
 AGREEMENT = "agreement"
 """What judges an artifact if there are no labelled photos."""
 
@@ -151,6 +153,8 @@ def quantize(request: Request, ledger: Ledger, progress: Tell) -> QuantizeDocume
     UsageError for a target that is not int8, and for random weights. EdgekitError if a build or an evaluation fails.
     """
     _check(request)
+    if request.recipe.quantization.float_layers:
+        progress("The search ignores the float_layers that the recipe has, and starts without any.")
     logs = cache_folder() / "logs" / "quantize"
     with in_use():
         layers = _scan(request, progress, logs)
@@ -198,7 +202,8 @@ def _scan(request: Request, progress: Tell, logs: Path) -> list[LayerEntry]:
     progress(f"{plan.recipe.name}: scan of the layers")
     with compiling(progress), Workers() as workers:
         modules = ("torch", "edgekit.backends.quantization.sensitivity")
-        found = workers.call("edgekit.backends.quantization.sensitivity:scan", job, logs / "scan.log", modules=modules)
+        function = "edgekit.backends.quantization.sensitivity:scan"
+        found = workers.call(function, job, logs / "scan.log", SCAN_SECONDS, modules)
     return [LayerEntry.model_validate(layer) for layer in found]
 
 
@@ -273,6 +278,8 @@ def _by_accuracy(evaluation: EvaluationRequest, ledger: Ledger, progress: Tell) 
     """Return the accuracy in the chief metric, what was lost against PyTorch, and the number of photos."""
     result = evaluate(evaluation, ledger, progress).results[0]
     assert result.comparison
+    if result.failed:
+        progress(f"warning: {len(result.failed)} photos could not be read and do not count")
     difference = result.comparison.difference
     interval = (-difference.interval[1], -difference.interval[0]) if difference.interval else None
     return result.metrics[result.metric], Estimate(value=0.0 - difference.value, interval=interval), result.n

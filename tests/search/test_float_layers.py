@@ -90,8 +90,10 @@ def test_the_first_artifact_that_keeps_the_drop_is_chosen(recipe, ledger, made_u
 def test_the_float_layers_that_the_recipe_has_are_replaced(recipe, ledger, made_up):
     built = made_up({0: 1.0})
     old = load_recipe("v2", ("quantization.float_layers=[features.0.0]",))
-    assert quantize(request(old), ledger, lambda line: None).chosen == []
+    lines = []
+    assert quantize(request(old), ledger, lines.append).chosen == []
     assert built == [()]
+    assert "The search ignores the float_layers that the recipe has, and starts without any." in lines
 
 
 def test_an_artifact_outside_parity_is_never_chosen(recipe, ledger, made_up):
@@ -128,12 +130,14 @@ def test_accuracy_against_pytorch_judges_if_there_is_a_data_set(recipe, ledger, 
         own = [0] * (87 + 3 * kept) + [1] * (13 - 3 * kept)
         comparison = compare_top1(own, exact, labels, "pytorch", "cd" * 32)
         metrics = metrics_of_top5([[answer] for answer in own], labels)
-        result = SimpleNamespace(metric="top1", metrics=metrics, comparison=comparison, n=100)
+        result = SimpleNamespace(metric="top1", metrics=metrics, comparison=comparison, n=100, failed={"a.jpg": "bad"})
         return SimpleNamespace(results=[result])
 
     monkeypatch.setattr(float_layers, "evaluate", evaluate)
     monkeypatch.setattr(float_layers, "fitting_scorer", lambda asked: SimpleNamespace(metric="top1"))
-    document = quantize(request(recipe, dataset=object(), available=100), ledger, lambda line: None)
+    lines = []
+    document = quantize(request(recipe, dataset=object(), available=100), ledger, lines.append)
+    assert "warning: 1 photos could not be read and do not count" in lines
     assert evaluated == [INT8, INT8]
     assert [entry.drop.value for entry in document.curve] == pytest.approx([3, 0])
     low, high = document.curve[0].drop.interval
