@@ -28,6 +28,10 @@ from edgekit.target import KNOWN_TARGETS, Target
 VARIANT = re.compile(r"\d+(\.\d+)?/\d+(x\d+)?(/\d+)?(/[a-z_]+=[^/=]+)*")
 
 
+MODEL_PARTS = frozenset({"architecture", "model", "weights", "preprocessing", "calibration", "parity", "expect"})
+"""Keys of a recipe that the prepared model depends on."""
+
+
 class ModelArguments(Strict):
     """What the architecture is built with. `resolution` is the input's side in pixels; beside `input_width` its height.
 
@@ -274,6 +278,22 @@ class Calibration(Strict):
     count: Annotated[int, Field(ge=1, le=4096)] = 256
 
 
+class Quantization(Strict):
+    """How int8 is made. `float_layers` are modules of the PyTorch model that int8 artifacts compute in float.
+
+    ``edgekit quantize`` finds them and writes them.
+    """
+
+    float_layers: tuple[str, ...] = ()
+
+    @field_validator("float_layers")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"a layer is listed more than once: {', '.join(twice)}")
+        return names
+
+
 class Published(Strict):
     """The name under which papers print figures for this model (:mod:`edgekit.published`).
 
@@ -314,6 +334,7 @@ class Recipe(Strict):
     sweep: Variants | None = None
     targets: tuple[Annotated[str, Field(examples=list(KNOWN_TARGETS))], ...] = KNOWN_TARGETS
     calibration: Calibration = Calibration()
+    quantization: Quantization = Quantization()
     parity: ParityLimits = ParityLimits()
     published: Published | None = None
     class_names: ClassNames | None = None
@@ -411,9 +432,16 @@ class Recipe(Strict):
     @property
     def build_hash(self) -> str:
         """SHA-256 of what the artifacts depend on; targets, descriptions, mirrors and published names are left out."""
-        parts = {"architecture", "model", "weights", "preprocessing", "calibration", "parity", "expect"}
+        return _canonical_hash(self._parts(MODEL_PARTS | {"quantization"}))
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 of what the prepared model depends on: all of `build_hash` except how int8 is made."""
+        return _canonical_hash(self._parts(MODEL_PARTS))
+
+    def _parts(self, keys: frozenset[str]) -> dict[str, Any]:
         left_out = {"weights": {"mirrors"}, "calibration": {"photos"}}  # the photos' own hash is part of the build key
-        return _canonical_hash(self.model_dump(mode="json", include=parts, exclude=left_out))
+        return self.model_dump(mode="json", include=set(keys), exclude=left_out)
 
 
 def _published_for(recipe: Recipe, model: ModelArguments) -> Published | None:

@@ -1,17 +1,23 @@
-"""Recipe files: the list of those that are found by name, and a commented one to start from."""
+"""Recipe files: the list of those that are found by name, a commented one to start from, and keys that are written."""
 
 from __future__ import annotations
 
 import inspect
+import os
+from collections.abc import Sequence
+from importlib.resources import files
 from io import SEEK_END, StringIO
 from pathlib import Path
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.util import load_yaml_guess_indent
 
 from edgekit.document import NAME
 from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean, printable
 from edgekit.models import ARCHITECTURES, Task
+from edgekit.places import find_document
 from edgekit.printed import Printed
 from edgekit.recipe import ModelArguments, Recipe, Weights, known_recipes, load_recipe
 from edgekit.target import KNOWN_TARGETS
@@ -113,6 +119,47 @@ def write_recipe(recipe: Recipe, folder: Path, about: str) -> Path:
     path = folder / f"{recipe.name}.yaml"
     _write(text.getvalue(), path)
     return path
+
+
+def write_float_layers(source: Path, names: Sequence[str], file: Path) -> None:
+    """Write the recipe file `source` with these ``quantization.float_layers`` to `file`. Comments stay.
+
+    `file` may be `source` itself. UsageError if it cannot be written.
+    """
+    try:
+        file.write_text(with_float_layers(source, names), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}.", "Choose another with --output.") from error
+
+
+def with_float_layers(path: Path, names: Sequence[str]) -> str:
+    """Return the text of a recipe file with these ``quantization.float_layers``."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # long lines of the file stay one line
+    content, indent, offset = load_yaml_guess_indent(path.read_text(encoding="utf-8"), yaml=yaml)
+    yaml.indent(mapping=2, sequence=indent or 4, offset=2 if offset is None else offset)
+    content.setdefault("quantization", CommentedMap())["float_layers"] = list(names)
+    text = StringIO()
+    yaml.dump(content, text)
+    return text.getvalue()
+
+
+def destination(name: str, output: Path | None) -> tuple[Path, Path | None]:
+    """Return the file of the recipe `name`, and the file to write a changed recipe to.
+
+    That is `output`, else the recipe's own file. It is None if this file is edgekit's own or cannot be written.
+    UsageError if `output` exists, or its folder does not.
+    """
+    source = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
+    if output is None:
+        shipped = source.resolve().is_relative_to(Path(str(files("edgekit"))).resolve())
+        return source, None if shipped or not os.access(source, os.W_OK) else source
+    if output.exists():
+        raise UsageError(f"{output} exists already.", "Choose another file with --output.")
+    if not os.access(output.parent, os.W_OK):
+        raise UsageError(f"{output} cannot be written.", "Choose another file with --output.")
+    return source, output
 
 
 def _write(text: str, path: Path) -> None:

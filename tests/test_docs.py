@@ -30,8 +30,8 @@ EXAMPLES = [" ".join(command.split()) for command in HELP]
 PROSE = "".join(re.sub("```.*?```", "", text, flags=re.DOTALL) for text in PAGES.values())
 INLINE = re.findall("`(edgekit [^`]+)`", PROSE)
 EVERY = dict.fromkeys([*EXAMPLES, *INLINE, *in_blocks("".join(PAGES.values()))])
-ELSEWHERE = re.compile(r"pixel|mac|--all|>|cache clean|capsule build|weights (import|convert)")
-"""Examples that need a device, hours, a shell, somebody's files, or the cache to themselves: other tests run them."""
+ELSEWHERE = re.compile(r"pixel|mac|--all|>|cache clean|capsule build|weights (import|convert)|quantize")
+"""Examples that need a device, real weights, hours, a shell, other files or the whole cache: other tests run them."""
 
 
 def test_the_command_line_reference_is_up_to_date():

@@ -38,9 +38,10 @@ class Built:
     cached: bool = False
 
 
-def build_key(prepared: Prepared, target: Target, tools: dict[str, str]) -> str:
-    """Return what identifies a build: the model with its weights and photos, the target, the tools and edgekit's sources."""
-    parts = [prepared.key, str(target), json.dumps(tools, sort_keys=True), source_hash("models", "backends", "runners")]
+def build_key(recipe: Recipe, prepared: Prepared, target: Target, tools: dict[str, str]) -> str:
+    """Return what identifies a build: recipe, model with weights and photos, target, tools and edgekit's sources."""
+    sources = source_hash("models", "backends", "runners")
+    parts = [recipe.build_hash, prepared.key, str(target), json.dumps(tools, sort_keys=True), sources]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -64,7 +65,7 @@ def build_target(
     """Compile and verify one target, or find it in the cache. A failure is returned, not raised."""
     try:
         tools = tool_versions(target)
-        key = build_key(prepared, target, tools)
+        key = build_key(recipe, prepared, target, tools)
         job = {
             "stage": "compile",
             "failure_kind": FailureKind.compilation.value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,18 +93,21 @@ def _graph(model: nn.Module, target: Target, calibration: Images) -> Any:
 
     from edgekit.backends.quantization import optimise_for_int8
     from edgekit.backends.rewrite import decompose
+    from edgekit.models.float_layers import float_layers
 
     source = optimise_for_int8(model, calibration) if target == INT8 else model
     rewritten = decompose(source, hard_sigmoid=True, l2_norm=True, average_pool=target == INT8)
     if target != INT8:
         return rewritten
-    return _quantise(torch.export.export(rewritten, (torch.from_numpy(calibration[:1]),)), calibration)
+    exported = torch.export.export(rewritten, (torch.from_numpy(calibration[:1]),))
+    return _quantise(exported, calibration, float_layers(rewritten))
 
 
-def _quantise(exported: Any, calibration: Images) -> Any:
+def _quantise(exported: Any, calibration: Images, float_layers: Collection[str] = ()) -> Any:
     """Quantise everything to int8, but a fully connected layer that makes an output: its input is quantised as it comes.
 
     Its result then is float and cannot saturate, in the same delegate. Other outputs have a range with margin.
+    The layers named in `float_layers` stay in float.
     """
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetric_quantization_config
@@ -111,7 +115,7 @@ def _quantise(exported: Any, calibration: Images) -> Any:
 
     from edgekit.backends.quantization.executorch_quantizer import FusingQuantizer
 
-    quantizer = FusingQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    quantizer = FusingQuantizer(float_layers).set_global(get_symmetric_quantization_config(is_per_channel=True))
     module = exported.module()
     for name in _linear_outputs(module):
         quantizer.set_module_name(name, get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True))
@@ -128,12 +132,10 @@ def _linear_outputs(module: Any) -> list[str]:
     """Return the names of the fully connected layers whose results are outputs of the graph."""
     import torch
 
+    from edgekit.backends.quantization.graph import layer_name
+
     (output,) = (node for node in module.graph.nodes if node.op == "output")
-    return [
-        str(node.args[1].target).rpartition(".")[0]
-        for node in output.all_input_nodes
-        if node.target is torch.ops.aten.linear.default
-    ]
+    return [layer_name(node) for node in output.all_input_nodes if node.target is torch.ops.aten.linear.default]
 
 
 def _allow_small_scales(prepared: Any) -> None:

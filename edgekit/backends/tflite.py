@@ -51,16 +51,16 @@ class TFLite:
     def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
         from edgekit.backends.quantization import optimise_for_int8
+        from edgekit.backends.quantization.tflite_layers import float_outputs
         from edgekit.backends.rewrite import decompose
 
         shapes = _output_shapes(model, calibration)
         if target == INT8:
             with tempfile.TemporaryDirectory() as folder:
                 unquantised = Path(folder) / "float.tflite"
-                _convert(
-                    decompose(optimise_for_int8(model, calibration), **INT8_FORMS), calibration, shapes, unquantised
-                )
-                _quantise(unquantised, calibration, output)
+                rewritten = decompose(optimise_for_int8(model, calibration), **INT8_FORMS)
+                _convert(rewritten, calibration, shapes, unquantised)
+                _quantise(unquantised, calibration, output, float_outputs(rewritten, unquantised))
         else:
             _convert(decompose(model, **FP32_FORMS), calibration, shapes, output)
         return _describe(output, shapes)
@@ -149,10 +149,11 @@ def _output_shapes(model: nn.Module, calibration: Images) -> dict[str, tuple[int
     return {name: tuple(output.shape) for name, output in outputs.items()}
 
 
-def _quantise(source: Path, calibration: Images, output: Path) -> None:
+def _quantise(source: Path, calibration: Images, output: Path, float_tensors: Collection[str] = ()) -> None:
     """Quantise everything to int8, but a fully connected layer that makes an output: its input is quantised as it comes.
 
     Its result then is float and cannot saturate, in the same delegate. Other outputs have a range with margin.
+    Operators that write one of `float_tensors` stay in float.
     """
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
@@ -167,6 +168,8 @@ def _quantise(source: Path, calibration: Images, output: Path) -> None:
     for name, operation in makers.items():
         if operation == "FULLY_CONNECTED":
             int8.add_dynamic_config(re.escape(name), TFLOperationName.FULLY_CONNECTED, 8)
+    for name in float_tensors:
+        int8.update_quantization_recipe(f"^{re.escape(name)};", TFLOperationName.ALL_SUPPORTED, None, "no_quantize")
     for operation in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         int8.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
     first = {input_name: _nhwc(calibration[:1])}

@@ -22,6 +22,7 @@ COMMANDS = (
     "parity",
     "classify",
     "evaluate",
+    "quantize",
     "inspect",
     "operators",
     "recipes",

@@ -95,7 +95,7 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
         raise missing_converters(error) from error
     sources = [source_hash("models", "photos.py"), plugged_source_hash(recipe.architecture)]
     fixed = [default_photos().sha256, parity_photos().sha256]
-    parts = [recipe.build_hash, resolved.identity, photos.sha256, str(photos.own), *fixed, *tools, *sources]
+    parts = [recipe.model_hash, resolved.identity, photos.sha256, str(photos.own), *fixed, *tools, *sources]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     job = {
         "stage": "model",
@@ -232,11 +232,13 @@ def build_model(
 
     from edgekit.models import build
     from edgekit.models.blocks import settle_batch_norm
+    from edgekit.models.float_layers import keep_in_float
     from edgekit.models.weights import load_checkpoint
 
     torch.manual_seed(seed or 0)
     model = build(recipe.architecture, **recipe.model.architecture_arguments())
     weights = recipe.weights
+    keep_in_float(model, recipe.quantization.float_layers)
     if checkpoint:
         head = seed is not None
         part = load_checkpoint(model, Path(checkpoint), weights.key_map, head, weights.entry, weights.prefix)
@@ -253,7 +255,9 @@ def load_prepared(recipe: Recipe, folder: Path) -> nn.Module:
     from safetensors.torch import load_file
 
     from edgekit.models import build
+    from edgekit.models.float_layers import keep_in_float
 
     model = build(recipe.architecture, **recipe.model.architecture_arguments())
+    keep_in_float(model, recipe.quantization.float_layers)
     model.load_state_dict(load_file(folder / "state.safetensors"), strict=True)
     return model

@@ -21,6 +21,7 @@ from edgekit.recipe import Recipe
 from edgekit.recipe_files import RecipesDocument
 from edgekit.report.document import RunDocument
 from edgekit.search.compound_scaling import ScaleDocument
+from edgekit.search.float_layers import QuantizeDocument
 
 WRITTEN: dict[str, type[BaseModel]] = {"recipe": Recipe, "device_profile": DeviceProfile}
 PRINTED: dict[str, type[BaseModel]] = {
@@ -28,6 +29,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "inspect": InspectDocument,
     "run": RunDocument,
     "evaluate": EvaluateDocument,
+    "quantize": QuantizeDocument,
     "operators": OperatorsDocument,
     "scale": ScaleDocument,
     "cache": CacheDocument,

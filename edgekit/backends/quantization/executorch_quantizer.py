@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
 from torch import fx
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-from edgekit.backends.quantization.graph import CLIPPED_RELU, LAYERS, aten
+from edgekit.backends.quantization.graph import CLIPPED_RELU, LAYERS, aten, layer_name
 
 
 class FusingQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
@@ -14,7 +16,12 @@ class FusingQuantizer(XNNPACKQuantizer):  # type: ignore[misc]
 
     XNNPACKQuantizer knows that of a plain ReLU only. Before a ReLU6 it stores values that the ReLU6 cuts off, with steps as
     much coarser: in MobileNetV1 from -23 to 24 instead of from 0 to 6. The delegate fuses both.
+    The layers named in `float_layers` stay in float.
     """
+
+    def __init__(self, float_layers: Collection[str] = ()) -> None:
+        super().__init__()
+        self.set_filter_function(lambda node: node.target not in LAYERS or layer_name(node) not in float_layers)
 
     def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         """Annotate the graph as XNNPACKQuantizer does, then move output ranges behind clipped ReLUs."""

@@ -83,6 +83,12 @@ def layers(model: nn.Module, graph: fx.GraphModule) -> Iterator[Layer]:
             yield Layer(node, name, module)
 
 
+def layer_name(node: fx.Node) -> str:
+    """Return the name of the module whose weight a node of LAYERS applies; empty if the graph computes the weight."""
+    applied = arguments(node)[1]
+    return str(applied.target).rpartition(".")[0] if applied.op == "get_attr" else ""
+
+
 def quantised_nodes(graph: fx.GraphModule) -> set[fx.Node]:
     """Return the nodes whose outputs a runtime stores in int8: all that compute, but what is fused with its activation."""
     found = set()

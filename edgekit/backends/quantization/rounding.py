@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from edgekit.backends.quantization.graph import Layer, arguments, export, layers, quantised_nodes
+from edgekit.models.float_layers import float_layers
 
 LEVELS = 127
 """Weights are -127 to 127 times their output channel's scale, in both runtimes."""
@@ -37,7 +38,10 @@ class Pair:
 
 
 def round_weights(model: nn.Module, images: Tensor) -> None:
-    """Round the weights of all layers of `model` in place, and correct their biases; `images` are (N, 3, H, W)."""
+    """Round the weights of the layers of `model` in place, and correct their biases; `images` are (N, 3, H, W).
+
+    Layers that stay in float keep their weights and biases.
+    """
     _Rounding(model, export(model, images)).run(images)
 
 
@@ -46,7 +50,8 @@ class _Rounding(fx.Interpreter):
 
     def __init__(self, model: nn.Module, graph: fx.GraphModule) -> None:
         super().__init__(graph)
-        self._layers = {layer.node: layer for layer in layers(model, graph)}
+        kept = float_layers(model)
+        self._layers = {layer.node: layer for layer in layers(model, graph) if layer.name not in kept}
         self._quantised = quantised_nodes(graph)
 
     def run_node(self, n: fx.Node) -> Any:
@@ -74,11 +79,21 @@ class _Rounding(fx.Interpreter):
         exact = apply(input.exact, module.weight, *rest, **kwargs)  # type: ignore[operator]
         rounded = round_layer(layer, patches(layer, input.quantised))
         quantised = apply(input.quantised, rounded, *rest, **kwargs)  # type: ignore[operator]
-        axis = exact.dim() - 1 if isinstance(module, nn.Linear) else 1
-        shift = (exact - quantised).mean([dim for dim in range(exact.dim()) if dim != axis])
+        axis, shift = channel_axis(layer, exact), mean_shift(layer, exact, quantised)
         module.weight = nn.Parameter(rounded, False)
         module.bias = nn.Parameter(shift if module.bias is None else module.bias + shift, False)
         return Pair(exact, quantised + shift.reshape([-1 if dim == axis else 1 for dim in range(exact.dim())]))
+
+
+def channel_axis(layer: Layer, output: Tensor) -> int:
+    """Return the axis of the channels in a layer's output."""
+    return output.dim() - 1 if isinstance(layer.module, nn.Linear) else 1
+
+
+def mean_shift(layer: Layer, exact: Tensor, quantised: Tensor) -> Tensor:
+    """Return what a layer's bias lacks so that each output channel keeps its mean: (channels,)."""
+    axis = channel_axis(layer, exact)
+    return (exact - quantised).mean([dim for dim in range(exact.dim()) if dim != axis])
 
 
 def _side(side: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
