@@ -174,3 +174,15 @@ def test_executorch_stores_what_comes_out_of_a_clipped_relu_and_not_what_goes_in
     (stored,) = clipped.users
     scale = stored.args[1]
     assert float(getattr(converted, scale.target) if hasattr(scale, "target") else scale) <= 6.01 / 255
+
+
+def test_the_bias_of_a_channel_with_hardly_any_weights_fits_into_32_bits():
+    torch.manual_seed(4)
+    model, images = nn.Sequential(nn.Conv2d(3, 2, 1)), torch.rand(4, 3, 8, 8)
+    model[0].weight[1] *= 1e-9
+    model[0].bias[1] = 4.0
+    wanted = model(images)
+    round_weights(model, images)
+    steps = model[0].bias / (1 / 255 * model[0].weight.flatten(1).abs().amax(1) / LEVELS)
+    assert (steps.abs() < 2**31).all()
+    assert float((model(images) - wanted)[:, 1].abs().max()) < 1e-3

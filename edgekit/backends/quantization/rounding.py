@@ -25,6 +25,8 @@ ROWS = 16_384
 """So many places of all photos tell how a layer's inputs vary."""
 LARGEST = 4_608
 """Inputs of an output channel, 512 channels of 3x3, beyond which weights are rounded to the nearest."""
+SMALLEST_SHARE = 1e-5
+"""The largest weight of a channel is at least this share of its bias: 127 steps of it, at an input scale of 0.01, leave 31 bits."""
 DAMPING = 0.01
 """Share of the mean variance that is added to every input's, so that few photos do not overfit (GPTQ's percdamp)."""
 
@@ -128,7 +130,7 @@ def patches(layer: Layer, input: Tensor) -> Tensor:
 
 def round_layer(layer: Layer, inputs: Tensor) -> Tensor:
     """Return the layer's weight on its int8 grid; `inputs` are its :func:`patches`."""
-    weight = layer.module.weight
+    weight = _with_representable_bias(layer.module)
     scale = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / LEVELS
     if inputs.shape[-1] > LARGEST:
         return (weight / _rows(scale, weight)).round().mul(_rows(scale, weight))
@@ -137,6 +139,22 @@ def round_layer(layer: Layer, inputs: Tensor) -> Tensor:
     covariance = centred.transpose(1, 2) @ centred / inputs.shape[1]
     rounded = _gptq(grouped.double(), scale.reshape(layer.groups, -1).double(), covariance)
     return rounded.reshape(weight.shape).float()
+
+
+def _with_representable_bias(module: nn.Conv2d | nn.Linear) -> Tensor:
+    """Return the weight with scales that let 32 bits hold the bias.
+
+    A bias is stored in steps of the input's scale times the weight's. Training leaves channels whose weights are next to
+    nothing; their steps are so fine that the bias overflows and the channel has any value. Their first weight becomes large
+    enough, which is next to nothing beside the bias.
+    """
+    weight = module.weight.clone()
+    if module.bias is not None:
+        least = SMALLEST_SHARE * module.bias.abs()
+        rows = weight.flatten(1).abs().amax(1) < least
+        weight.flatten(1)[rows] = 0.0
+        weight.flatten(1)[rows, 0] = least[rows]
+    return weight
 
 
 def _rows(scale: Tensor, weight: Tensor) -> Tensor:
