@@ -38,6 +38,8 @@ SETTLE = (32, 0)
 CALIBRATION = (64, 1)
 PARITY = (64, 2)
 """How many crops, and their seed. The photos of parity are never those of calibration."""
+RANDOM_PARITY = (16, 2)
+"""A network with random weights knows no photos but those that its batch norm is settled on: it gets other crops of them."""
 FEW_PHOTOS = 32
 """With fewer photos of the user's, crops of them in turn make up the number."""
 LITTLE_VARIETY = 0.25
@@ -131,7 +133,8 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
     facts = check_contract(recipe)
     photos = PhotoSet(tuple(Path(path) for path in job["photos"]), "", job["own_photos"])
     calibration, chosen, warnings = calibration_images(recipe, photos)
-    parity = _crops(recipe, parity_photos(), PARITY)
+    random = job["checkpoint"] is None
+    parity = _crops(recipe, default_photos(), RANDOM_PARITY) if random else _crops(recipe, parity_photos(), PARITY)
     parts: list[str] = []
     settle = _crops(recipe, default_photos(), SETTLE)
     model = build_model(recipe, job["checkpoint"], job["seed"], settle, parts.append)
