@@ -38,8 +38,12 @@ SETTLE = (32, 0)
 CALIBRATION = (64, 1)
 PARITY = (64, 2)
 """How many crops, and their seed. The photos of parity are never those of calibration."""
+RANDOM_CALIBRATION = (32, 1)
 RANDOM_PARITY = (16, 2)
-"""A network with random weights knows no photos but those that its batch norm is settled on: it gets other crops of them."""
+"""A network with random weights knows no photos but those that its batch norm is settled on: it gets other crops of them.
+
+Recoloured crops widen its ranges until nothing is left: EfficientNet-B0 has -19 dB with them and 10 dB without.
+"""
 FEW_PHOTOS = 32
 """With fewer photos of the user's, crops of them in turn make up the number."""
 LITTLE_VARIETY = 0.25
@@ -132,8 +136,8 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
     recipe = Recipe.model_validate(job["recipe"])
     facts = check_contract(recipe)
     photos = PhotoSet(tuple(Path(path) for path in job["photos"]), "", job["own_photos"])
-    calibration, chosen, warnings = calibration_images(recipe, photos)
     random = job["checkpoint"] is None
+    calibration, chosen, warnings = calibration_images(recipe, photos, random)
     parity = _crops(recipe, default_photos(), RANDOM_PARITY) if random else _crops(recipe, parity_photos(), PARITY)
     parts: list[str] = []
     settle = _crops(recipe, default_photos(), SETTLE)
@@ -149,16 +153,17 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
     return {**facts, "checkpoint_part": "".join(parts), "calibration": chosen, "warnings": warnings}
 
 
-def calibration_images(recipe: Recipe, photos: PhotoSet) -> tuple[Images, dict[str, Any], list[str]]:
+def calibration_images(recipe: Recipe, photos: PhotoSet, random: bool) -> tuple[Images, dict[str, Any], list[str]]:
     """Return images (N, 3, H, W) to calibrate on, how they were chosen, and what is to be said against them.
 
-    Of the default photos they are varied crops. The user's photos are shown as at evaluation, up to `calibration.count` of them
+    Of the default photos they are varied crops, plain ones for `random` weights. The user's photos are shown as at evaluation, up to `calibration.count` of them
     in a seeded order; if they are few, crops of them are added. UsageError if no photo shows anything.
     """
     size, seed = recipe.model.size, CALIBRATION[1]
     if not photos.own:
-        images = _crops(recipe, photos, CALIBRATION, varied=True)
-        chosen = {"choice": "varied crops of the default photos", "photos": len(photos.paths)}
+        images = _crops(recipe, photos, RANDOM_CALIBRATION if random else CALIBRATION, varied=not random)
+        kind = "plain" if random else "varied"
+        chosen = {"choice": f"{kind} crops of the default photos", "photos": len(photos.paths)}
         return images, {**chosen, "images": len(images), "seed": seed}, []
     count = crop_count(recipe.calibration.count, size)
     order = np.random.default_rng(seed).permutation(len(photos.paths))[:count]
