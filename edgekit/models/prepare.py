@@ -40,7 +40,7 @@ PARITY = (64, 2)
 """How many crops, and their seed. The photos of parity are never those of calibration."""
 RANDOM_CALIBRATION = (32, 1)
 RANDOM_PARITY = (16, 2)
-"""A network with random weights knows no photos but those that its batch norm is settled on: it gets other crops of them.
+"""A network with random weights knows only the photos that its batch norm is settled on: it gets other crops of them.
 
 Recoloured crops widen its ranges until nothing is left: EfficientNet-B0 has -19 dB with them and 10 dB without.
 """
@@ -156,8 +156,9 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
 def calibration_images(recipe: Recipe, photos: PhotoSet, random: bool) -> tuple[Images, dict[str, Any], list[str]]:
     """Return images (N, 3, H, W) to calibrate on, how they were chosen, and what is to be said against them.
 
-    Of the default photos they are varied crops, plain ones for `random` weights. The user's photos are shown as at evaluation, up to `calibration.count` of them
-    in a seeded order; if they are few, crops of them are added. UsageError if no photo shows anything.
+    Of the default photos they are varied crops, plain ones for `random` weights. The user's photos are shown as at evaluation,
+    up to `calibration.count` of them in a seeded order; if they are few, crops of them are added. UsageError if no photo shows
+    anything.
     """
     size, seed = recipe.model.size, CALIBRATION[1]
     if not photos.own:

@@ -26,7 +26,7 @@ ROWS = 16_384
 LARGEST = 4_608
 """Inputs of an output channel, 512 channels of 3x3, beyond which weights are rounded to the nearest."""
 SMALLEST_SHARE = 1e-4
-"""The largest weight of a channel is at least this share of its bias, whose steps then fit into 31 bits at any usual input scale."""
+"""A channel's largest weight is at least this share of its bias: its steps then fit into 31 bits at any usual input scale."""
 DAMPING = 0.01
 """Share of the mean variance that is added to every input's, so that few photos do not overfit (GPTQ's percdamp)."""
 
