@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fetched import PACKAGES, ROOT, fetched, missing
 
 from edgekit.capsule import build_capsule
 from edgekit.errors import EdgekitError, FailureKind
@@ -18,9 +19,6 @@ from edgekit.ledger import Ledger
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["lab.fixtures"]  # the phones and boards of tests/lab
-
-ROOT = Path(__file__).parents[1]
-PACKAGES = ROOT / ".cache" / "packages"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,20 +66,6 @@ def edgekit():
         )
 
     return run
-
-
-def missing(reason: str) -> None:
-    """Skip the test and say why; under CI=true, where everything is to be had, fail."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def fetched(path: Path, target: str) -> Path:
-    """Return a file that the Makefile fetches from a package; skip where it is missing, fail under CI=true."""
-    if not path.exists():
-        missing(f"{path.relative_to(ROOT)} is not there: run `make {target}`")
-    return path
 
 
 @pytest.fixture(name="missing")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PACKAGES, ROOT, fetched
+from fetched import PACKAGES, ROOT, fetched
 
 from edgekit.models.weights import import_checkpoint
 

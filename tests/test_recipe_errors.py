@@ -116,6 +116,7 @@ def test_one_limit_of_parity_is_set_alone(write):
             "min_agreement": 0.95,
             "max_ties": 0.05,
             "max_saturation": 0.1,
+            "min_layer_db": 33.0,
             "min_snr_db_random": 3.0,
         },
     }

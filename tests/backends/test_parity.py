@@ -98,7 +98,7 @@ def test_what_is_not_finite_fails_and_can_be_written_as_json(value):
         result = judge(broken, precision)
         assert not result.passed
         assert "NaN" not in result.model_dump_json()
-        assert "null" not in result.model_dump_json()
+        assert "null" not in result.model_dump_json(exclude={"layer_db", "first_departure"})
 
 
 @pytest.mark.parametrize(("artifact", "passed"), [(0.0, True), (0.1, False)])

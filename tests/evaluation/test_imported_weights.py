@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import PACKAGES, fetched
+from fetched import PACKAGES, fetched
 
 from edgekit.evaluation.detection import detect, overlaps, ssd_anchors
 from edgekit.evaluation.segmentation import class_overlap

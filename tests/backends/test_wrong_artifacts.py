@@ -182,7 +182,7 @@ def trained(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def v2_weights(cache):
-    from conftest import PACKAGES, fetched
+    from fetched import PACKAGES, fetched
 
     from edgekit.models.weights import import_checkpoint
 
