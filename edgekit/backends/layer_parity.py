@@ -162,6 +162,8 @@ def _snr_db(wanted: NDArray[np.float32], found: NDArray[np.float32], rounding: f
     """Return signal over noise; `rounding` is the power of the noise that is as it should be."""
     signal = float(np.square(wanted, dtype=np.float64).mean())
     noise = float(np.square(found - wanted, dtype=np.float64).mean()) - rounding
+    if not np.isfinite(noise):
+        return -EQUAL_DB
     if noise <= 0:
         return EQUAL_DB
     return float(10 * np.log10(max(signal, 1e-30) / noise))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edgekit.backends.base import LayerValue, backend_of
-from edgekit.backends.layer_parity import LayerParity, _matched, compare_layers, first_departure
+from edgekit.backends.layer_parity import LayerParity, _matched, _snr_db, compare_layers, first_departure
 from edgekit.errors import EdgekitError
 from edgekit.models import build
 from edgekit.models.blocks import settle_batch_norm
@@ -72,6 +72,12 @@ def test_a_layer_that_is_right_alone_departs_where_the_noise_before_it_is_too_mu
     assert first_departure(layers, "int8").name == "two"
     assert first_departure(layers[:1], "int8") is None
     assert first_departure([*layers, LayerParity("four", 3, 20)], "int8").name == "four"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_layer_that_is_not_finite_has_a_figure_that_json_can_hold(value):
+    with np.errstate(invalid="ignore"):
+        assert _snr_db(np.ones(3), np.array([1, 1, value])) == -999
 
 
 def test_layers_of_another_network_are_refused():
