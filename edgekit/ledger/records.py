@@ -126,7 +126,7 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class FailureRecord:
-    """One recorded failure and what it befell; None is what had not been reached by then.
+    """One recorded failure and the cell that failed; None is what had not been reached by then.
 
     `networks` are the hashes of what the run planned under the recipe's name; empty if its plan names none.
     """
