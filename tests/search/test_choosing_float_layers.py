@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from edgekit.backends.base import ParityResult
 from edgekit.backends.build import Built
-from edgekit.cli.quantize import command, conclusion
+from edgekit.cli import cli
+from edgekit.cli.quantize import conclusion
 from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError
 from edgekit.photos import photo_set
 from edgekit.recipe import load_recipe
@@ -188,7 +189,7 @@ def test_where_a_recipe_is_written(tmp_path):
 
 
 def run(*arguments):
-    return CliRunner().invoke(command, list(map(str, arguments)), standalone_mode=False)
+    return CliRunner().invoke(cli, ["quantize", *map(str, arguments)], standalone_mode=False)
 
 
 def test_the_command_writes_the_chosen_layers_and_json(recipe, made_up, tmp_path):
