@@ -6,7 +6,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine
@@ -14,7 +13,7 @@ from sqlalchemy import create_engine
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """The address of a server without a database's name; PostgreSQL does not run as root."""
+    """The address of a server's database; PostgreSQL does not run as root."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         pytest.skip("needs Debian's postgresql")
@@ -35,17 +34,17 @@ def postgresql_server() -> Iterator[str]:
         options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
         run("pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log", "-o", options, "start")
         try:
-            yield f"postgresql+psycopg://edgekit@/{{}}?host={folder}"
+            yield f"postgresql+psycopg://edgekit@/postgres?host={folder}"
         finally:
-            run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop")
+            run("pg_ctl", "-D", f"{folder}/data", "-m", "fast", "stop")
 
 
 @pytest.fixture
 def postgresql(postgresql_server: str) -> str:
-    """The address of a new, empty database."""
-    name = f"test_{uuid4().hex}"
-    engine = create_engine(postgresql_server.format("postgres"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    """The address of an empty database; one for all tests, because making one takes long."""
+    engine = create_engine(postgresql_server)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
     engine.dispose()
-    return postgresql_server.format(name)
+    return postgresql_server
