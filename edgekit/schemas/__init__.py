@@ -22,6 +22,7 @@ from edgekit.recipe_files import RecipesDocument
 from edgekit.report.document import RunDocument
 from edgekit.search.compound_scaling import ScaleDocument
 from edgekit.search.float_layers import QuantizeDocument
+from edgekit.selection.document import SelectDocument
 
 WRITTEN: dict[str, type[BaseModel]] = {"recipe": Recipe, "device_profile": DeviceProfile}
 PRINTED: dict[str, type[BaseModel]] = {
@@ -34,6 +35,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "scale": ScaleDocument,
     "cache": CacheDocument,
     "ledger": LedgerInfo,
+    "select": SelectDocument,
 }
 
 
