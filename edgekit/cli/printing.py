@@ -1,4 +1,4 @@
-"""The end of deploy and compile: the run's table or JSON, and the exit code."""
+"""How tables are printed: of a run, with the exit code, and of a report."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import console
+from edgekit.cli.options import console, tell
 from edgekit.errors import ExitCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgekit.ledger import Ledger
+    from edgekit.report.sheet import Report
 
 
 def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool) -> int:
-    """Print a run from the ledger; 1 where it holds a failure, 3 where `strict` and a verdict is not stable, else 0."""
+    """Print a run from the ledger; 1 if it holds a failure, 3 if `strict` and a verdict is not stable, else 0."""
     from edgekit.report.document import run_document
     from edgekit.report.rows import rows_of
     from edgekit.report.tables import terminal
@@ -30,3 +33,23 @@ def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool)
     if strict and verdicts != {"stable"}:
         codes.add(ExitCode.untrustworthy)
     return ExitCode.worst(codes)
+
+
+def publish(report: Report, format_: str | None, output: Path | None, everything: str = "") -> None:
+    """Print a report, or write it to a file. Without a format: the file's, a terminal's in a terminal, else Markdown.
+
+    `everything` is the command that shows the columns that a terminal has no room for.
+    """
+    from edgekit.report.output import FORMATS, format_of, rendered, write_whole
+    from edgekit.report.terminal import EVERYTHING, terminal
+
+    screen = console()
+    default = format_of(output) if output else "terminal" if screen.is_terminal else "markdown"
+    format = FORMATS[format_] if format_ else default
+    if output:
+        write_whole(output, rendered(report, format, everything=everything or EVERYTHING))
+        tell(f"{output}: written")
+    elif format == "terminal":
+        screen.print(terminal(report, screen.width, everything or EVERYTHING))
+    else:
+        click.echo(rendered(report, format), nl=False)
