@@ -27,7 +27,7 @@ def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool)
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     else:
         output = console()
-        output.print(terminal(rows, document.ratios, title, output.width))
+        output.print(terminal(rows, document.ratios, title, output.width), crop=False)
     codes = {ExitCode.failure} if document.failures else set()
     verdicts = {entry.verdict for entry in document.measurements}
     if strict and verdicts != {"stable"}:
@@ -50,6 +50,6 @@ def publish(report: Report, format_: str | None, output: Path | None, everything
         write_whole(output, rendered(report, format, everything=everything or EVERYTHING))
         tell(f"{output}: written")
     elif format == "terminal":
-        screen.print(terminal(report, screen.width, everything or EVERYTHING))
+        screen.print(terminal(report, screen.width, everything or EVERYTHING), crop=False)
     else:
         click.echo(rendered(report, format), nl=False)

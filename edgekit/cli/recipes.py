@@ -23,4 +23,4 @@ def command(as_json: bool) -> None:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
         return
     screen = console()
-    screen.print(terminal(recipes_report(document), screen.width, "edgekit recipes --json"))
+    screen.print(terminal(recipes_report(document), screen.width, "edgekit recipes --json"), crop=False)

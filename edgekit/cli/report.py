@@ -20,6 +20,17 @@ from edgekit.cli.printing import publish
 @click.option("--run", "runs", multiple=True, metavar="ID", help="Only these runs; default: the latest of everything.")
 @click.option("--sort", cls=Once, metavar="KEY", help="Best rows of a column first; default: the fastest of a device.")
 @click.option("--columns", cls=Once, metavar="K,K", help="These columns, by the keys that the CSV's header has.")
+@click.option(
+    "--table",
+    "shape",
+    type=click.Choice(("list", "paper")),
+    default="list",
+    show_default=True,
+    help="list: a row for each result. paper: a row for each network, a column for each device.",
+)
+@click.option(
+    "--against", cls=Once, metavar="TABLE", help="Hold the results against a published table, e.g. mobilenetv3-table3."
+)
 @report_format_option
 @output_option
 def command(
@@ -32,6 +43,8 @@ def command(
     runs: tuple[str, ...],
     sort: str | None,
     columns: str | None,
+    shape: str,
+    against: str | None,
     format_: str | None,
     output: Path | None,
 ) -> None:
@@ -43,8 +56,8 @@ def command(
     """
     from edgekit.ledger import Ledger
     from edgekit.report.filters import Filters, chosen, known_runs, moment
+    from edgekit.report.kinds import report_of
     from edgekit.report.rows import rows_of
-    from edgekit.report.tables import overview
 
     filters = Filters(
         recipes=parts_of_all(recipes),
@@ -55,4 +68,5 @@ def command(
     )
     with Ledger.open(ledger, must_exist=True) as opened:
         rows = chosen(rows_of(opened, *known_runs(opened, parts_of_all(runs))), filters)
-    publish(overview(rows, sort=sort, keys=parts_of_all([columns] if columns else [])), format_, output)
+    keys = parts_of_all([columns] if columns else [])
+    publish(report_of(rows, shape=shape, against=against, sort=sort, keys=keys), format_, output)

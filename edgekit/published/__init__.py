@@ -12,7 +12,7 @@ from functools import cache
 
 from edgekit.published.figures import Figure, figures, mismatches
 
-__all__ = ["PHONES", "Figure", "accuracy_range", "figures", "find", "is_paper_column", "mismatches"]
+__all__ = ["PHONES", "Figure", "accuracy_range", "figures", "find", "is_paper_column", "mismatches", "our_precision"]
 
 PHONES = ("Pixel 1", "Pixel 2", "Pixel 3")
 PRECISIONS = {"fp32": ("float32",), "int8": ("uint8", "uint8 QAT", "uint8 PTQ", "int8 PTQ")}
@@ -36,6 +36,11 @@ def find(
         and row.width in {None, width}
         and row.precision in words
     )
+
+
+def our_precision(figure: Figure) -> str | None:
+    """Return fp32 or int8 for the word of a source; None for another precision."""
+    return next((ours for ours, words in PRECISIONS.items() if figure.precision in words), None)
 
 
 def accuracy_range(found: Sequence[Figure], precision: str) -> tuple[float, float, str] | None:

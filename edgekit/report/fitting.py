@@ -11,8 +11,8 @@ from edgekit.report.column import Column
 
 GAP = 2
 """Characters between two columns."""
-NEEDED, WORTH_WRAPPING = 2, 4
-"""Ranks: up to the first a column is never left out, up to the second the others are wrapped to make room for it."""
+WORTH_WRAPPING = 4
+"""The highest rank of a column for which others are wrapped to make room."""
 LONGEST_WORD = 24
 """Characters of a word that a table never breaks."""
 BREAKS = re.compile(r"(?<=[/_])(?=[A-Za-z])|(?<=\s)(?![^\[\]]*\])")
@@ -75,10 +75,11 @@ def _pieces(text: str, longest: int) -> list[str]:
 def _kept(
     columns: Sequence[Column[Any]], least: dict[str, int], natural: dict[str, int], width: int
 ) -> list[Column[Any]]:
+    """Return the columns that fit, those of the lowest rank first; those of rank 0 stay in any case."""
     kept: list[Column[Any]] = []
     for column in sorted(columns, key=lambda one: one.rank):
         sizes = natural if column.rank > WORTH_WRAPPING else least
-        if column.rank <= NEEDED or _total([*kept, column], sizes) <= width:
+        if column.rank == 0 or _total([*kept, column], sizes) <= width:
             kept.append(column)
         elif column.rank > WORTH_WRAPPING:
             break
@@ -112,6 +113,11 @@ def _wider(texts: Sequence[str], width: int, most: int) -> int | None:
 
 def _lines(texts: Sequence[str], width: int) -> int:
     return max(len(wrapped(text, width)) for text in texts)
+
+
+def total(fitted: Sequence[Fitted]) -> int:
+    """Return the width of a table with these columns; more than there is room for if those of rank 0 do not fit."""
+    return sum(one.width for one in fitted) + GAP * max(0, len(fitted) - 1)
 
 
 def _total(columns: Sequence[Column[Any]], sizes: dict[str, int]) -> int:

@@ -58,7 +58,7 @@ def _plain(report: Report, width: int, everything: str) -> str:
 
     output = io.StringIO()
     console = Console(file=output, width=width, highlight=False, color_system=None)
-    console.print(terminal(report, width, everything))
+    console.print(terminal(report, width, everything), crop=False)
     return "".join(f"{line.rstrip()}\n" for line in output.getvalue().splitlines())
 
 

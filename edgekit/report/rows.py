@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from edgekit import published
 from edgekit.errors import FailureKind
@@ -21,6 +21,17 @@ PUBLISHED_CLASSES: dict[Task, set[int]] = {
     "segmentation": {19, 21},
 }
 """Class counts of the networks that papers print figures of: ImageNet, COCO, Cityscapes and VOC."""
+
+
+class Network(NamedTuple):
+    """What a network is published as; `resolution` is ``224`` or ``1024x2048``, `precision` is ours."""
+
+    model: str
+    variant: str
+    head: str
+    width: float
+    resolution: str
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,7 @@ class Row:
     run: str | None = None
     recorded_at: datetime | None = None
     edgekit_version: str | None = None
+    kind: str = "measured"
     namesake: bool = False
     """Whether another row has the same recipe name and variant, and another model."""
 
@@ -81,6 +93,13 @@ class Row:
         return str(self.conditions["before"].get("clock_rung", "unknown")) if self.conditions else None
 
     @property
+    def setup(self) -> tuple[str | None, ...]:
+        """Device, protocol and conditions: a column of a table may hold only rows that share them."""
+        found = self.conditions or {}
+        same = (found.get("runner"), found.get("runner_sha256"), found.get("threads"), self.clock_rung, self.emulated)
+        return (self.device_label, self.protocol, *(None if value is None else str(value) for value in same))
+
+    @property
     def runtime(self) -> str:
         """Runtime and delegate: ``tflite/xnnpack``."""
         return self.target.rsplit("/", 1)[0]
@@ -91,16 +110,23 @@ class Row:
         return self.target.rsplit("/", 1)[-1]
 
     @property
-    def published(self) -> tuple[Figure, ...]:
-        """What was published for this model at this precision, all sources.
+    def network(self) -> Network | None:
+        """What figures of this network are published under.
 
-        Nothing if its recipe names no paper, or if it is another network: with a new head or another class count.
+        None if its recipe names no paper, or if it is another network: with a new head or another class count.
         """
         if not self.manifest or not self.manifest.get("published") or not is_published_network(self.manifest):
-            return ()
+            return None
         names, model = self.manifest["published"], self.manifest["model"]
         resolution = self.variant.split("/")[1]
-        return published.find(**names, width=model["width"], resolution=resolution, precision=self.precision)
+        head, variant = names.get("head", ""), names.get("variant", "")
+        return Network(names["model"], variant, head, model["width"], resolution, self.precision)
+
+    @property
+    def published(self) -> tuple[Figure, ...]:
+        """What was published for this model at this precision, all sources."""
+        network = self.network
+        return published.find(**network._asdict()) if network else ()
 
     @property
     def paper(self) -> dict[str, Figure]:
@@ -261,6 +287,7 @@ def _measured(measurement: MeasurementRecord) -> Row:
         device_id=measurement.device_id,
         measured_at=measurement.finished_at,
         run=measurement.run_id,
+        kind=measurement.kind,
         recorded_at=measurement.finished_at,
     )
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekit.report.column import Column
-from edgekit.report.fitting import GAP, WORTH_WRAPPING, fit
+from edgekit.report.fitting import GAP, WORTH_WRAPPING, fit, total
 from edgekit.report.sheet import Report, Section
 
 EVERYTHING = "edgekit report --format csv"
@@ -22,7 +22,7 @@ LISTED_AT_MOST = 12
 
 
 def terminal(report: Report, width: int, everything: str = EVERYTHING) -> RenderableType:
-    """Return the tables and the notes for a terminal `width` characters wide.
+    """Return the tables and the notes for a terminal `width` characters wide; print them without cropping.
 
     Columns without room are named below, with the command that shows `everything`.
     """
@@ -72,7 +72,7 @@ def _table(section: Section[Any], report: Report, width: int) -> tuple[Table, se
     if report.keys:  # what the user asked for is wrapped before it is left out
         columns = [replace(column, rank=min(column.rank, WORTH_WRAPPING)) for column in columns]
     fitted, omitted = fit(columns, section.items, width)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), width=total(fitted))
     for one in fitted:
         table.add_column(one.heading, width=one.width, no_wrap=True, overflow="ignore", vertical="top")
     for index, item in enumerate(section.items):
