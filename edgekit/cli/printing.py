@@ -35,21 +35,22 @@ def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool)
     return ExitCode.worst(codes)
 
 
-def publish(report: Report, format_: str | None, output: Path | None, everything: str = "") -> None:
-    """Print a report, or write it to a file. Without a format: the file's, a terminal's in a terminal, else Markdown.
-
-    `everything` is the command that shows the columns that a terminal has no room for.
-    """
+def publish(report: Report, format_: str | None, output: Path | None) -> None:
+    """Print a report, or write it to a file. Without a format: the file's, a terminal's in a terminal, else Markdown."""
     from edgekit.report.output import FORMATS, format_of, rendered, write_whole
-    from edgekit.report.terminal import EVERYTHING, terminal
+    from edgekit.report.terminal import terminal
 
     screen = console()
-    default = format_of(output) if output else "terminal" if screen.is_terminal else "markdown"
-    format = FORMATS[format_] if format_ else default
+    if format_:
+        format = FORMATS[format_]
+    elif output:
+        format = format_of(output)
+    else:
+        format = "terminal" if screen.is_terminal else "markdown"
     if output:
-        write_whole(output, rendered(report, format, everything=everything or EVERYTHING))
+        write_whole(output, rendered(report, format))
         tell(f"{output}: written")
     elif format == "terminal":
-        screen.print(terminal(report, screen.width, everything or EVERYTHING), crop=False)
+        screen.print(terminal(report, screen.width), crop=False)
     else:
         click.echo(rendered(report, format), nl=False)

@@ -23,4 +23,4 @@ def command(ledger: str | None, format_: str | None, output: Path | None) -> Non
     from edgekit.report.support import support_report
 
     with Ledger.open(ledger, must_exist=True) as opened:
-        publish(support_report(opened), format_, output, "edgekit support --format markdown")
+        publish(support_report(opened), format_, output)

@@ -35,9 +35,9 @@ def fit(columns: Sequence[Column[Any]], items: Sequence[Any], width: int) -> tup
     """Return the columns that `width` characters have room for, and those that it has no room for."""
     texts = {column.key: [_plain(column.cell(item)) for item in items] for column in columns}
     least = {column.key: _least(column, texts[column.key]) for column in columns}
-    natural = {column.key: _natural(column, texts[column.key]) for column in columns}
-    kept = _kept(columns, least, natural, width)
-    widths = _widths(kept, texts, least, natural, width)
+    roomy = {column.key: max(least[column.key], *map(len, texts[column.key])) for column in columns}
+    kept = _kept(columns, least, roomy, width)
+    widths = _widths(kept, texts, least, width)
     fitted = [
         Fitted(
             column,
@@ -73,12 +73,15 @@ def _pieces(text: str, longest: int) -> list[str]:
 
 
 def _kept(
-    columns: Sequence[Column[Any]], least: dict[str, int], natural: dict[str, int], width: int
+    columns: Sequence[Column[Any]], least: dict[str, int], roomy: dict[str, int], width: int
 ) -> list[Column[Any]]:
-    """Return the columns that fit, those of the lowest rank first; those of rank 0 stay in any case."""
+    """Return the columns that fit, those of the lowest rank first; those of rank 0 stay in any case.
+
+    `roomy` are the widths at which no cell is wrapped, but headings are.
+    """
     kept: list[Column[Any]] = []
     for column in sorted(columns, key=lambda one: one.rank):
-        sizes = natural if column.rank > WORTH_WRAPPING else least
+        sizes = roomy if column.rank > WORTH_WRAPPING else least
         if column.rank == 0 or _total([*kept, column], sizes) <= width:
             kept.append(column)
         elif column.rank > WORTH_WRAPPING:
@@ -87,27 +90,36 @@ def _kept(
 
 
 def _widths(
-    kept: Sequence[Column[Any]], texts: dict[str, list[str]], least: dict[str, int], natural: dict[str, int], width: int
+    kept: Sequence[Column[Any]], texts: dict[str, list[str]], least: dict[str, int], width: int
 ) -> dict[str, int]:
-    """Return the width of each column: as few lines for a row as there is room for, the columns with most lines first."""
+    """Return the width of each column: as few lines for a row as there is room for, then as few for the headings."""
     widths = {column.key: least[column.key] for column in kept}
     longest = {key: sorted(set(texts[key]), key=len)[-TRIED_AT_MOST:] for key in widths}
-    left = width - _total(kept, least)
-    open_ = {key for key in widths if widths[key] < natural[key]}
+    left = _widen(widths, longest, width - _total(kept, least))
+    _widen(widths, {column.key: _heading(column) for column in kept}, left)
+    return widths
+
+
+def _widen(widths: dict[str, int], texts: dict[str, list[str]], left: int) -> int:
+    """Share `left` characters among columns, those whose texts have most lines first; return how many are left then."""
+    open_ = set(widths)
     while open_:
-        key = max(sorted(open_), key=lambda one: _lines(longest[one], widths[one]))
-        wider = _wider(longest[key], widths[key], min(natural[key], widths[key] + max(left, 0)))
+        key = max(sorted(open_), key=lambda one: _lines(texts[one], widths[one]))
+        wider = _wider(texts[key], widths[key], widths[key] + max(left, 0))
         if wider is None:
             open_.remove(key)
         else:
             left -= wider - widths[key]
             widths[key] = wider
-    return widths
+    return left
 
 
 def _wider(texts: Sequence[str], width: int, most: int) -> int | None:
     """Return the least width up to `most` at which the texts have fewer lines; None if there is none."""
     lines = _lines(texts, width)
+    if lines == 1:
+        return None
+    most = min(most, max(map(len, texts)))
     return next((wider for wider in range(width + 1, most + 1) if _lines(texts, wider) < lines), None)
 
 
@@ -127,10 +139,6 @@ def _total(columns: Sequence[Column[Any]], sizes: dict[str, int]) -> int:
 def _heading(column: Column[Any]) -> list[str]:
     unit = f", {column.unit}" if column.unit else ""
     return [f"{column.heading}{unit}", *([f"({column.kind})"] if column.kind else [])]
-
-
-def _natural(column: Column[Any], cells: Sequence[str]) -> int:
-    return max(map(len, (*_heading(column), *cells)))
 
 
 def _least(column: Column[Any], cells: Sequence[str]) -> int:

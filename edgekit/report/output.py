@@ -10,7 +10,7 @@ from edgekit.errors import UsageError
 from edgekit.report import text
 from edgekit.report.column import Format
 from edgekit.report.sheet import Report
-from edgekit.report.terminal import EVERYTHING, terminal
+from edgekit.report.terminal import terminal
 
 SUFFIXES: dict[str, Format] = {
     ".md": "markdown",
@@ -35,7 +35,7 @@ def format_of(path: Path) -> Format:
     return SUFFIXES[path.suffix]
 
 
-def rendered(report: Report, format: Format, width: int = FILE_WIDTH, everything: str = EVERYTHING) -> str:
+def rendered(report: Report, format: Format, width: int = FILE_WIDTH) -> str:
     """Return a report as text that ends with a line feed; `width` is a terminal's."""
     match format:
         case "markdown":
@@ -47,18 +47,18 @@ def rendered(report: Report, format: Format, width: int = FILE_WIDTH, everything
         case "json":
             return text.document(report).model_dump_json(by_alias=True, indent=2) + "\n"
         case "terminal":
-            return _plain(report, width, everything)
+            return _plain(report, width)
         case "html":
             raise UsageError("This table is not a page.", "Choose another format.")
 
 
-def _plain(report: Report, width: int, everything: str) -> str:
+def _plain(report: Report, width: int) -> str:
     """Return a terminal's table without colours."""
     from rich.console import Console
 
     output = io.StringIO()
     console = Console(file=output, width=width, highlight=False, color_system=None)
-    console.print(terminal(report, width, everything), crop=False)
+    console.print(terminal(report, width), crop=False)
     return "".join(f"{line.rstrip()}\n" for line in output.getvalue().splitlines())
 
 

@@ -18,6 +18,8 @@ from edgekit.report.rows import Row, comparable
 from edgekit.report.sheet import Note, Report, Section
 
 EMPTY = "The ledger holds no result yet; `edgekit deploy recipes/v3_large.yaml --device host` makes one."
+EVERYTHING = "edgekit report --format csv"
+"""The command that shows all columns of what the ledger holds."""
 
 
 def overview(
@@ -49,7 +51,9 @@ def markdown(rows: Sequence[Row]) -> str:
 def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str, width: int) -> RenderableType:
     """Return a run's table for a terminal `width` columns wide. What other sources print is in the Markdown only."""
     report = overview(rows, title=title, columns=_columns(rows))
-    return terminal_module.terminal(replace(report, notes=[*report.notes, *map(Note, ratio_lines(ratios))]), width)
+    return terminal_module.terminal(
+        replace(report, notes=[*report.notes, *map(Note, ratio_lines(ratios))]), width, EVERYTHING
+    )
 
 
 def _columns(rows: Sequence[Row]) -> list[Column[Row]]:

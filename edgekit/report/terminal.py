@@ -15,8 +15,8 @@ from edgekit.report.column import Column
 from edgekit.report.fitting import GAP, WORTH_WRAPPING, fit, total
 from edgekit.report.sheet import Report, Section
 
-EVERYTHING = "edgekit report --format csv"
-"""The command that shows all columns of what the ledger holds."""
+EVERYTHING = "--format csv"
+"""What shows all columns of a report."""
 LISTED_AT_MOST = 12
 """How many texts of a column are listed below a table that has no room for it."""
 
@@ -24,7 +24,7 @@ LISTED_AT_MOST = 12
 def terminal(report: Report, width: int, everything: str = EVERYTHING) -> RenderableType:
     """Return the tables and the notes for a terminal `width` characters wide; print them without cropping.
 
-    Columns without room are named below, with the command that shows `everything`.
+    Columns without room are named below, with what shows `everything`.
     """
     if not report.filled:
         return Text(report.empty)
@@ -43,7 +43,7 @@ def terminal(report: Report, width: int, everything: str = EVERYTHING) -> Render
                 missing[column.title] = None
     notes = [*(note.text for note in report.notes_about(shown) if not note.long), *found]
     if missing:
-        notes.append(f"No room here for: {', '.join(missing)}. They are in: {everything}")
+        notes.append(f"No room here for: {', '.join(missing)}. See them with: {everything}")
     return Group(*parts, *(line(note, width, bullet=True) for note in notes))
 
 
