@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from edgekit.errors import Failure
-from edgekit.ledger.models import model_hash, network_of
+from edgekit.ledger.models import network_of
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class ArtifactRecord:
-    """What a run built, or found in the cache, for one target of a recipe."""
+    """What a run built, or found in the cache, for one target of a recipe.
+
+    `model` is what the model is known by: :func:`edgekit.ledger.models.model_hash`.
+    """
 
     id: int
     run_id: str
@@ -40,18 +43,17 @@ class ArtifactRecord:
     variant: str
     architecture: str
     target: str
+    model: str
     manifest: dict[str, Any]
     recorded_at: datetime
-
-    @property
-    def model(self) -> str:
-        """What the model is known by: :func:`edgekit.ledger.models.model_hash`."""
-        return model_hash(self.manifest)
 
 
 @dataclass(frozen=True)
 class MeasurementRecord:
-    """One finished measurement with the artifact's manifest and the device it ran on."""
+    """One finished measurement with the artifact's manifest and the device it ran on.
+
+    `model` is as that of an artifact. Measurements of equal artifacts share one `manifest`: do not change it.
+    """
 
     id: int
     run_id: str
@@ -59,6 +61,7 @@ class MeasurementRecord:
     recipe_hash: str
     variant: str
     architecture: str
+    model: str
     target: str
     artifact_sha256: str
     manifest: dict[str, Any]
@@ -73,11 +76,6 @@ class MeasurementRecord:
     conditions: dict[str, Any] | None
     started_at: datetime
     finished_at: datetime
-
-    @property
-    def model(self) -> str:
-        """What the model is known by: :func:`edgekit.ledger.models.model_hash`."""
-        return model_hash(self.manifest)
 
 
 @dataclass(frozen=True)
@@ -109,9 +107,10 @@ class AccuracyRecord:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """One fresh process on the device and all its samples; `started_at` is None where nobody told.
+    """One fresh process on the device and all its samples; `started_at` is None if it is unknown.
 
     Of a program that gave no samples, `told` in its environment is what it gave.
+    `centre_ns` is the median of the samples, or the median or else the mean of what it gave.
     """
 
     id: int
@@ -121,6 +120,7 @@ class SessionRecord:
     load_ns: int
     first_ns: int
     samples: list[int]
+    centre_ns: float | None
     environment: dict[str, Any]
 
 
@@ -155,8 +155,8 @@ class FailureRecord:
         """
         if (later.recipe, later.variant) != (self.recipe, self.variant) or self.target not in {None, later.target}:
             return False
-        if not self.may_be_of(later.manifest):
-            return False
         if isinstance(later, ArtifactRecord):
-            return self.device is None and later.recorded_at > self.at
-        return later.finished_at > self.at and self.device in {None, later.device_name, later.device_id}
+            works = self.device is None and later.recorded_at > self.at
+        else:
+            works = later.finished_at > self.at and self.device in {None, later.device_name, later.device_id}
+        return works and self.may_be_of(later.manifest)

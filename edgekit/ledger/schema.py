@@ -8,9 +8,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, MetaData, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Double, ForeignKey, Index, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+from edgekit.ledger.samples import Samples
 
 
 def utc_now() -> datetime:
@@ -45,12 +47,14 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
             "fk": "fk_%(table_name)s_%(column_0_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         }
     )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UTCDateTime(),
         dict[str, Any]: JSON(none_as_null=True),
-        list[int]: JSON(),
+        list[int]: Samples(),
+        float: Double(),
     }
 
 
@@ -82,10 +86,17 @@ class DeviceRow(Base):
 
 
 class ArtifactRow(Base):
-    """What a run built, or found in the cache, for one target of a recipe; equal bytes have equal `sha256`."""
+    """What a run built, or found in the cache, for one target of a recipe; equal bytes have equal `sha256`.
+
+    `model_hash` is that of :mod:`edgekit.ledger.models`.
+    """
 
     __tablename__ = "artifacts"
-    __table_args__ = (UniqueConstraint("run_id", "recipe", "recipe_hash", "target"),)
+    __table_args__ = (
+        UniqueConstraint("run_id", "recipe", "recipe_hash", "target"),
+        # All that the newest of each cell is found by, so that no manifest is read for it.
+        Index("ix_artifacts_cell", "recipe", "variant", "model_hash", "target", "run_id", "recorded_at"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
@@ -99,6 +110,7 @@ class ArtifactRow(Base):
     format: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     manifest: Mapped[dict[str, Any]]
+    model_hash: Mapped[str]
     recorded_at: Mapped[datetime]
 
 
@@ -106,12 +118,16 @@ class MeasurementRow(Base):
     """One artifact timed on one device by one protocol; without `finished_at` it is under way or was cut off."""
 
     __tablename__ = "measurements"
+    __table_args__ = (
+        Index("ix_measurements_cell", "artifact_id", "device_id", "target", "protocol_name", "finished_at"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     artifact_id: Mapped[int] = mapped_column(ForeignKey("artifacts.id"))
     device_id: Mapped[str] = mapped_column(ForeignKey("devices.id"))
     target: Mapped[str]
     protocol: Mapped[dict[str, Any]]
+    protocol_name: Mapped[str]
     kind: Mapped[str]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
@@ -122,7 +138,10 @@ class MeasurementRow(Base):
 
 
 class SessionRow(Base):
-    """One fresh process on the device and every sample it took; `started_at` is null where nobody told."""
+    """One fresh process on the device and every sample it took; `started_at` is null if it is unknown.
+
+    `centre_ns` is the median of the samples, or the median or else the mean that a program gave instead of them.
+    """
 
     __tablename__ = "sessions"
     __table_args__ = (UniqueConstraint("measurement_id", "block"),)
@@ -134,6 +153,7 @@ class SessionRow(Base):
     load_ns: Mapped[int] = mapped_column(BigInteger)
     first_ns: Mapped[int] = mapped_column(BigInteger)
     samples: Mapped[list[int]]
+    centre_ns: Mapped[float | None]
     environment: Mapped[dict[str, Any]]
 
 
@@ -143,7 +163,7 @@ class FailureRow(Base):
     __tablename__ = "failures"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
     recipe: Mapped[str]
     variant: Mapped[str]
     target: Mapped[str | None]
@@ -167,7 +187,7 @@ class AccuracyRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
-    artifact_sha256: Mapped[str]
+    artifact_sha256: Mapped[str] = mapped_column(index=True)
     subset_sha256: Mapped[str]
     recipe: Mapped[str]
     variant: Mapped[str]

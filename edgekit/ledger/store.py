@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
@@ -10,14 +11,17 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, RowMapping, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from edgekit import __version__
 from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.ledger import queries
 from edgekit.ledger.database import damaged, open_database, place, refusal
-from edgekit.ledger.models import planned_networks
+from edgekit.ledger.failures import failure_record, newest_failures
+from edgekit.ledger.models import model_hash, planned_networks
+from edgekit.ledger.queries import Filter
 from edgekit.ledger.records import (
     AccuracyRecord,
     ArtifactRecord,
@@ -26,6 +30,7 @@ from edgekit.ledger.records import (
     RunRecord,
     SessionRecord,
 )
+from edgekit.ledger.samples import NANOSECONDS, centre_ns
 from edgekit.ledger.schema import (
     AccuracyRow,
     ArtifactRow,
@@ -51,7 +56,6 @@ ARTIFACT_FIELDS = (
 )
 
 Row = TypeVar("Row", bound=Base)
-Record = TypeVar("Record")
 
 
 class Ledger:
@@ -134,7 +138,8 @@ class Ledger:
         key = {"run_id": run_id, **{name: facts[name] for name in ("recipe", "recipe_hash", "target")}}
         with self._session(self._writer) as session:
             known = session.scalar(select(ArtifactRow.id).filter_by(**key))
-            row = ArtifactRow(id=known, run_id=run_id, **facts, manifest=dict(manifest), recorded_at=utc_now())
+            row = ArtifactRow(id=known, run_id=run_id, **facts, manifest=dict(manifest))
+            row.model_hash, row.recorded_at = model_hash(manifest), utc_now()
             merged = session.merge(row)
         return merged.id
 
@@ -144,12 +149,16 @@ class Ledger:
             session.merge(DeviceRow(id=identity, name=name, info=dict(info)))
 
     def begin_measurement(self, artifact_id: int, device_id: str, target: str, protocol: Mapping[str, Any]) -> int:
-        """Record that a measurement begins now and return its id; artifact and device must be recorded before."""
+        """Record that a measurement begins now and return its id; artifact and device must be recorded before.
+
+        `protocol` has at least a `name`.
+        """
         row = MeasurementRow(
             artifact_id=artifact_id,
             device_id=device_id,
             target=target,
             protocol=dict(protocol),
+            protocol_name=protocol["name"],
             kind="measured",
             started_at=utc_now(),
         )
@@ -179,6 +188,7 @@ class Ledger:
                 load_ns=load_ns,
                 first_ns=first_ns,
                 samples=list(samples),
+                centre_ns=centre_ns(samples, dict(environment)),
                 environment=dict(environment),
             )
         )
@@ -250,67 +260,62 @@ class Ledger:
             return [RunRecord(**row) for row in session.execute(query).mappings()]
 
     def artifacts(self, run_id: str | None = None, latest: bool = False) -> list[ArtifactRecord]:
-        """Return the artifacts, of one run or of all, newest first.
+        """Return the artifacts, of one run or of all, newest first. Equal manifests are one object: do not change them.
 
         `latest` keeps the newest of each recipe, model, variant and target.
         """
-        columns = (getattr(ArtifactRow, field.name) for field in fields(ArtifactRecord))
-        query = select(*columns).order_by(ArtifactRow.recorded_at.desc(), ArtifactRow.id.desc())
-        if run_id is not None:
-            query = query.where(ArtifactRow.run_id == run_id)
+        names = [field.name for field in fields(ArtifactRecord) if field.name not in {"model", "manifest"}]
+        columns = [*(getattr(ArtifactRow, name) for name in names), ArtifactRow.model_hash.label("model")]
         with self._session(self._reader) as session:
-            found = [ArtifactRecord(**row) for row in session.execute(query).mappings()]
+            rows = session.execute(queries.artifacts(columns, run_id, latest)).mappings().all()
+            manifests = queries.manifests(session, (row["id"] for row in rows))
+        found = [ArtifactRecord(**row, manifest=manifests[row["id"]]) for row in rows]
         self._check_manifests(found)
-        return _first_of_each(found, lambda a: (a.recipe, a.model, a.variant, a.target)) if latest else found
+        return found
 
-    def measurements(self, run_id: str | None = None, latest: bool = False) -> list[MeasurementRecord]:
+    def measurements(
+        self,
+        run_id: str | None = None,
+        latest: bool = False,
+        *,
+        recipes: Collection[str] = (),
+        devices: Collection[str] = (),
+        targets: Collection[str] = (),
+        protocols: Collection[str] = (),
+        since: datetime | None = None,
+    ) -> list[MeasurementRecord]:
         """Return the finished measurements, of one run or of all, newest first.
 
-        `latest` keeps the newest of each recipe, model, variant, target, device and protocol name.
+        The other arguments filter, as :class:`edgekit.ledger.queries.Filter` says. `latest` keeps the newest of each recipe,
+        model, variant, target, device and protocol name among what passed the filters. ValueError if `since` has no time zone.
         """
-        query = (
-            select(
-                MeasurementRow.id,
-                ArtifactRow.run_id,
-                ArtifactRow.recipe,
-                ArtifactRow.recipe_hash,
-                ArtifactRow.variant,
-                ArtifactRow.architecture,
-                MeasurementRow.target,
-                ArtifactRow.sha256.label("artifact_sha256"),
-                ArtifactRow.manifest,
-                DeviceRow.name.label("device_name"),
-                MeasurementRow.device_id,
-                DeviceRow.info.label("device_info"),
-                MeasurementRow.protocol,
-                MeasurementRow.kind,
-                MeasurementRow.verdict,
-                MeasurementRow.evidence,
-                MeasurementRow.summary,
-                MeasurementRow.conditions,
-                MeasurementRow.started_at,
-                MeasurementRow.finished_at,
-            )
-            .join(ArtifactRow, MeasurementRow.artifact_id == ArtifactRow.id)
-            .join(DeviceRow, MeasurementRow.device_id == DeviceRow.id)
-            .where(MeasurementRow.finished_at.is_not(None))
-            .order_by(MeasurementRow.finished_at.desc(), MeasurementRow.id.desc())
-        )
-        if run_id is not None:
-            query = query.where(ArtifactRow.run_id == run_id)
+        if since is not None and since.utcoffset() is None:
+            raise ValueError(f"the time {since} has no time zone")
+        wanted = Filter(run_id, recipes, devices, targets, protocols, since)
         with self._session(self._reader) as session:
-            found = [MeasurementRecord(**row) for row in session.execute(query).mappings()]
+            rows = session.execute(queries.measurements(wanted, latest)).mappings().all()
+            manifests = queries.manifests(session, (row["artifact_id"] for row in rows))
+            known = queries.devices(session) if rows else {}
+        found = [_measurement_record(row, manifests, known) for row in rows]
         self._check_manifests(found)
-        if not latest:
-            return found
-        same = ("recipe", "model", "variant", "target", "device_id")
-        return _first_of_each(found, lambda m: (*(getattr(m, name) for name in same), m.protocol.get("name")))
+        return found
+
+    def session_centres(self, measurement_ids: Iterable[int]) -> dict[int, dict[int, float]]:
+        """Return each measurement's centres of sessions: block -> milliseconds. No sample is read.
+
+        A centre is the session's median, or what :class:`SessionRecord` says. A measurement without any has an empty dict.
+        """
+        wanted = list(measurement_ids)
+        found: dict[int, dict[int, float]] = {id: {} for id in wanted}
+        with self._session(self._reader) as session:
+            for id, block, centre in queries.session_centres(session, wanted):
+                found[id][block] = centre / NANOSECONDS
+        return found
 
     def sessions(self, measurement_id: int) -> list[SessionRecord]:
         """Return the sessions of a measurement in the order of their blocks; finished or not."""
-        query = (
-            select(SessionRow.__table__).where(SessionRow.measurement_id == measurement_id).order_by(SessionRow.block)
-        )
+        columns = [getattr(SessionRow, field.name) for field in fields(SessionRecord)]
+        query = select(*columns).where(SessionRow.measurement_id == measurement_id).order_by(SessionRow.block)
         with self._session(self._reader) as session:
             return [SessionRecord(**row) for row in session.execute(query).mappings()]
 
@@ -325,17 +330,26 @@ class Ledger:
             query = query.where(FailureRow.run_id == run_id)
         with self._session(self._reader) as session:
             rows = session.scalars(query).all()
-            runs = session.execute(select(RunRow.id, RunRow.plan)).all() if rows else []
+            failed = select(FailureRow.run_id)
+            runs = session.execute(select(RunRow.id, RunRow.plan).where(RunRow.id.in_(failed))).all() if rows else []
         networks = {run.id: planned_networks(run.plan) for run in runs}
-        found = [_failure_record(row, networks[row.run_id].get(row.recipe, set())) for row in rows]
+        found = [failure_record(row, networks[row.run_id].get(row.recipe, set())) for row in rows]
         if not latest:
             return found
-        later: list[MeasurementRecord | ArtifactRecord] = [*self.measurements(run_id, latest=True)]
-        later += self.artifacts(run_id, latest=True)
-        return [failure for failure in _newest_failures(found) if not any(map(failure.settled_by, later))]
+        later: defaultdict[tuple[str, str], list[MeasurementRecord | ArtifactRecord]] = defaultdict(list)
+        works: list[MeasurementRecord | ArtifactRecord] = [*self.measurements(run_id, latest=True)]
+        works += self.artifacts(run_id, latest=True)
+        for one in works:
+            later[one.recipe, one.variant].append(one)
+        newest = newest_failures(found)
+        return [one for one in newest if not any(map(one.settled_by, later[one.recipe, one.variant]))]
 
     def _check_manifests(self, found: Iterable[ArtifactRecord | MeasurementRecord]) -> None:
+        checked: set[int] = set()  # equal manifests are one object
         for one in found:
+            if id(one.manifest) in checked:
+                continue
+            checked.add(id(one.manifest))
             if missing := [field for field in ARTIFACT_FIELDS if field not in one.manifest]:
                 raise damaged(self._place, f"the manifest of {one.recipe} {one.target} has no {missing[0]}")
 
@@ -364,35 +378,10 @@ class Ledger:
         return row
 
 
-def _first_of_each(records: Iterable[Record], key: Callable[[Record], Hashable]) -> list[Record]:
-    first: dict[Hashable, Record] = {}
-    for record in records:
-        first.setdefault(key(record), record)
-    return list(first.values())
-
-
-def _newest_failures(found: Iterable[FailureRecord]) -> list[FailureRecord]:
-    """Return the newest of each cell; of recipes that share a name, those of each that is another network."""
-    newest: dict[Hashable, list[FailureRecord]] = {}
-    for failure in found:
-        same_cell = newest.setdefault((failure.recipe, failure.variant, failure.target, failure.device), [])
-        if all(failure.networks and one.networks and not failure.networks & one.networks for one in same_cell):
-            same_cell.append(failure)
-    return [failure for same_cell in newest.values() for failure in same_cell]
-
-
-def _failure_record(row: FailureRow, networks: set[str]) -> FailureRecord:
-    # A newer edgekit may write kinds that this one has no word for yet, into the same tables.
-    kind = FailureKind.__members__.get(row.kind, FailureKind.internal)
-    return FailureRecord(
-        id=row.id,
-        run_id=row.run_id,
-        recipe=row.recipe,
-        variant=row.variant,
-        target=row.target,
-        device=row.device,
-        artifact_sha256=row.artifact_sha256,
-        failure=Failure(kind, row.stage, row.message, row.hint, row.retriable),
-        at=row.at,
-        networks=frozenset(networks),
-    )
+def _measurement_record(
+    row: RowMapping, manifests: Mapping[int, dict[str, Any]], devices: Mapping[str, tuple[str, dict[str, Any]]]
+) -> MeasurementRecord:
+    facts: dict[str, Any] = {**row}
+    name, info = devices[facts["device_id"]]
+    manifest = manifests[facts.pop("artifact_id")]
+    return MeasurementRecord(**facts, manifest=manifest, device_name=name, device_info=info)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, MetaData, create_engine, insert, inspect
 
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.ledger import Ledger, database
+from edgekit.ledger import Ledger, database, store
+from edgekit.ledger.models import model_hash
 from edgekit.ledger.schema import Base
 
 
@@ -71,7 +77,7 @@ def test_a_newer_ledger_is_refused_untouched(path: Path, journal: str) -> None:
     assert (failure.kind, failure.stage) == (FailureKind.ledger, "ledger")
     assert str(path) in failure.message
     assert "9999" in failure.message
-    assert "0002" in failure.hint
+    assert "0003" in failure.hint
     assert path.read_bytes() == before
 
 
@@ -101,8 +107,6 @@ def test_somebody_elses_database_is_refused_untouched(path: Path) -> None:
 
 
 def test_a_migration_that_is_cut_off_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alembic import command
-
     upgrade = command.upgrade
 
     def cut_off(*arguments: object) -> None:
@@ -135,14 +139,108 @@ def test_the_migrations_are_found_in_a_folder_with_a_percent_sign(
     assert differences(path) == []
 
 
-def test_a_ledger_of_the_first_revision_keeps_its_rows(path: Path) -> None:
+# What an older edgekit wrote
+
+SAMPLES = [[20_000_001, 20_000_003, 19_999_000, 2**40], [5], []]
+TOLD = {"runs": 7, "mean": 3.5, "median": None}
+MANIFEST = {
+    "sha256": "a" * 64,
+    "build_key": "key",
+    "recipe": "v2",
+    "recipe_hash": "hash",
+    "variant": "1.0/224",
+    "architecture": "mobilenet_v2",
+    "target": "tflite/xnnpack/fp32",
+    "format": "tflite",
+    "size_bytes": 14_000_000,
+    "model": {"width": 1.0},
+    "weights": "random(0)",
+}
+MEASUREMENT = {
+    "artifact_id": 1,
+    "device_id": "id",
+    "target": MANIFEST["target"],
+    "protocol": {"name": "quick", "sessions": 3},
+    "kind": "measured",
+    "verdict": "stable",
+    "summary": {"median": 20},
+    "conditions": {},
+}
+
+
+def write_as_before(engine: Engine, revision: str) -> None:
+    """Make the tables of an older revision, and write rows into them as the edgekit of that time did."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        tables = MetaData()
+        tables.reflect(connection)
+        now = datetime(2026, 3, 1, 12, 0, 0, 123456)
+
+        def add(table: str, *rows: dict[str, Any]) -> None:
+            connection.execute(insert(tables.tables[table]), rows)
+
+        run = {"id": "run", "started_at": now, "command": "deploy", "seed": 2**40, "protocol": {}, "plan": {}}
+        add("runs", {**run, "edgekit_version": "0.1", "status": "done"})
+        add("devices", {"id": "id", "name": "pixel", "info": {"model": "Pixel 3"}, "first_seen": now})
+        artifact = {name: MANIFEST[name] for name in store.ARTIFACT_FIELDS}
+        add("artifacts", {**artifact, "id": 1, "run_id": "run", "manifest": MANIFEST, "recorded_at": now})
+        add("measurements", *({**MEASUREMENT, "id": id, "started_at": now, "finished_at": now} for id in (1, 2)))
+        session = {"measurement_id": 1, "started_at": now, "load_ns": 2**40, "first_ns": 9}
+        environments = [{"core": 7}, {}, {"told": TOLD}]
+        rows = zip(SAMPLES, environments, strict=True)
+        add(
+            "sessions",
+            *(
+                {**session, "id": block + 1, "block": block, "samples": samples, "environment": environment}
+                for block, (samples, environment) in enumerate(rows)
+            ),
+        )
+
+
+def check_nothing_was_lost(ledger: Ledger) -> None:
+    (run,) = ledger.runs()
+    assert (run.id, run.seed, run.started_at) == ("run", 2**40, datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC))
+    assert [one.id for one in ledger.measurements()] == [2, 1]
+    (found,) = ledger.measurements(latest=True, protocols=["quick"])
+    assert (found.id, found.manifest, found.model) == (2, MANIFEST, model_hash(MANIFEST))
+    assert (found.protocol, found.summary, found.device_info) == (
+        MEASUREMENT["protocol"],
+        {"median": 20},
+        {"model": "Pixel 3"},
+    )
+    assert ledger.artifacts()[0].model == model_hash(MANIFEST)
+    sessions = ledger.sessions(1)
+    assert [one.samples for one in sessions] == SAMPLES
+    assert [one.environment for one in sessions] == [{"core": 7}, {}, {"told": TOLD}]
+    assert [one.centre_ns for one in sessions] == [20_000_002, 5, 3_500_000]
+    assert {(one.load_ns, one.first_ns) for one in sessions} == {(2**40, 9)}
+    assert ledger.session_centres([1, 2]) == {1: {0: 20.000002, 1: 5e-6, 2: 3.5}, 2: {}}
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_an_older_ledger_keeps_everything(path: Path, monkeypatch: pytest.MonkeyPatch, revision: str) -> None:
+    migration = ScriptDirectory(str(Path(database.__file__).parent / "migrations")).get_revision("0003")
+    assert migration is not None
+    monkeypatch.setattr(migration.module, "BATCH", 2)
+    engine = create_engine(f"sqlite:///{path}")
+    write_as_before(engine, revision)
+    engine.dispose()
     with Ledger.open(f"sqlite:///{path}") as ledger:
-        run_id = ledger.begin_run("deploy", 1, {}, {})
-    older = sqlite3.connect(path, isolation_level=None)
-    older.execute("DROP TABLE accuracies")
-    older.execute("UPDATE alembic_version SET version_num = '0001'")
-    older.close()
-    with Ledger.open(f"sqlite:///{path}") as ledger:
-        assert [run.id for run in ledger.runs()] == [run_id]
+        check_nothing_was_lost(ledger)
         assert ledger.accuracies() == []
     assert differences(path) == []
+    found = sqlite3.connect(path).execute("PRAGMA foreign_key_check").fetchall()
+    assert found == []
+
+
+def test_an_older_ledger_on_postgresql_keeps_everything(postgresql: str) -> None:
+    engine = create_engine(postgresql)
+    write_as_before(engine, "0002")
+    with Ledger.open(postgresql) as ledger:
+        check_nothing_was_lost(ledger)
+    with engine.connect() as connection:
+        assert list(compare_metadata(MigrationContext.configure(connection), Base.metadata)) == []
+    engine.dispose()

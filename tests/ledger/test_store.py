@@ -449,7 +449,7 @@ def test_a_damaged_ledger_says_so(path: Path) -> None:
         for _ in range(200):
             ledger.begin_run("x" * 1000, 1, {}, {})
     content = bytearray(path.read_bytes())
-    content[50_000:] = bytes(len(content) - 50_000)
+    content[120_000:] = bytes(len(content) - 120_000)
     path.write_bytes(content)
     with Ledger.open(url_of(path)) as ledger, pytest.raises(EdgekitError, match="is damaged"):
         ledger.runs()
