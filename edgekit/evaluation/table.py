@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekit.evaluation.document import EvaluateDocument
+from edgekit.evaluation.labels import LABELS
 from edgekit.evaluation.metrics import format_comparison, format_estimate
 
-LABELS = {"top1": "top-1 %", "top5": "top-5 %", "map": "mAP 50:95 %", "map50": "mAP 50 %", "miou": "mIoU %"}
 NAMED_AT_MOST = 10
 """How many failed photos are printed; `--json` has all of them."""
 
