@@ -199,9 +199,8 @@ def _next_step(document: SelectDocument) -> Iterator[Text]:
     if step is None or step.probability < 0.01:
         yield Text("- no single further measurement is likely to change the answer")
         return
-    what = (
-        f"time {step.title} again on {step.device}" if step.what == "time" else f"evaluate {step.title} on more photos"
-    )
+    again, more = ("", "") if step.guessed else (" again", " on more photos")
+    what = f"time {step.title}{again} on {step.device}" if step.what == "time" else f"evaluate {step.title}{more}"
     guess = "; a rough guess" if step.guessed else ""
     yield Text(f"- next: {what}: it changes the answer with probability {percent(step.probability)}{guess}")
     yield Text(f"  {step.command}")
