@@ -112,7 +112,7 @@ CONDITIONS: tuple[Column[Row], ...] = (
     Column("clock_rung", "Clock", lambda row: row.clock_rung, shown=shown(), rank=2, identity=True),
     Column("cpu", "CPU", _condition("soc"), shown=shown(), rank=2, identity=True),
     Column("cpu_architecture", "Architecture", _condition("machine"), shown=shown()),
-    Column("cpu_features", "CPU features", cells.cpu_features, shown=shown()),
+    Column("cpu_features", "CPU features", cells.cpu_features, shown=shown(), rank=2, identity=True),
     Column("edgekit_version", "edgekit", lambda row: row.edgekit_version, shown=shown(), rank=2, identity=True),
     Column(
         "measured_at",

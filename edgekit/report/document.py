@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.ledger import Ledger
 from edgekit.ledger.models import model_hash
-from edgekit.ledger.records import AccuracyRecord, SessionRecord
-from edgekit.measure.statistics import Told, paired_ratio, session_centre
+from edgekit.ledger.records import AccuracyRecord
+from edgekit.measure.statistics import paired_ratio
 from edgekit.printed import Printed
 from edgekit.report.cells import cached_path
 from edgekit.report.columns import BY_KEY
@@ -170,22 +170,23 @@ def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
     measured = {
         (row.recipe, row.variant, row.device, row.target): row for row in rows if row.measurement_id is not None
     }
+    pairs = [
+        (row, other)
+        for (recipe, variant, device, target), row in measured.items()
+        if row.precision == "fp32"
+        if (other := measured.get((recipe, variant, device, target.replace("/fp32", "/int8"))))
+    ]
+    centres = ledger.session_centres(row.measurement_id or 0 for pair in pairs for row in pair)
     ratios = []
-    for (recipe, variant, device, target), row in measured.items():
-        other = measured.get((recipe, variant, device, target.replace("/fp32", "/int8")))
-        if row.precision != "fp32" or other is None or row.measurement_id is None or other.measurement_id is None:
-            continue
-        slower, faster = (
-            {session.block: _centre(session) for session in ledger.sessions(id)}
-            for id in (row.measurement_id, other.measurement_id)
-        )
+    for row, other in pairs:
+        slower, faster = centres[row.measurement_id or 0], centres[other.measurement_id or 0]
         ratio, interval = paired_ratio(slower, faster)
         ratios.append(
             RatioEntry(
-                recipe=recipe,
-                variant=variant,
-                device=device or "",
-                baseline=target,
+                recipe=row.recipe,
+                variant=row.variant,
+                device=row.device or "",
+                baseline=row.target,
                 target=other.target,
                 speedup=ratio,
                 interval=(interval.low, interval.high),
@@ -193,11 +194,6 @@ def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
             )
         )
     return ratios
-
-
-def _centre(session: SessionRecord) -> float:
-    told = session.environment.get("told")
-    return session_centre(session.samples, Told.model_validate(told) if told else None)
 
 
 def _measurement(row: Row) -> MeasurementEntry:

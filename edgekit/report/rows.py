@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 from edgekit import published
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
-from edgekit.ledger.models import model_hash
 from edgekit.ledger.records import AccuracyRecord, ArtifactRecord, FailureRecord, MeasurementRecord
 from edgekit.models import ARCHITECTURES, Task
 from edgekit.published import PHONES, Figure
@@ -58,13 +57,10 @@ class Row:
     recorded_at: datetime | None = None
     edgekit_version: str | None = None
     kind: str = "measured"
+    model: str | None = None
+    """What the model is known by, whatever its recipe is called: NETWORK-WEIGHTS; None if nothing was built."""
     namesake: bool = False
     """Whether another row has the same recipe name and variant, and another model."""
-
-    @property
-    def model(self) -> str | None:
-        """What the model is known by, whatever its recipe is called: NETWORK-WEIGHTS; None if nothing was built."""
-        return model_hash(self.manifest) if self.manifest else None
 
     @property
     def title(self) -> str:
@@ -288,6 +284,7 @@ def _measured(measurement: MeasurementRecord) -> Row:
         measured_at=measurement.finished_at,
         run=measurement.run_id,
         kind=measurement.kind,
+        model=measurement.model,
         recorded_at=measurement.finished_at,
     )
 
@@ -301,6 +298,7 @@ def _compiled(artifact: ArtifactRecord) -> Row:
         manifest=artifact.manifest,
         run=artifact.run_id,
         recorded_at=artifact.recorded_at,
+        model=artifact.model,
     )
 
 
@@ -318,4 +316,5 @@ def _failed(failure: FailureRecord, artifact: ArtifactRecord | None) -> Row:
         failure=failure,
         run=failure.run_id,
         recorded_at=failure.at,
+        model=artifact.model if artifact else None,
     )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-
-from rich.console import RenderableType
+from typing import TYPE_CHECKING
 
 from edgekit.report import terminal as terminal_module
 from edgekit.report import text
 from edgekit.report.column import Column
 from edgekit.report.columns import COLUMNS, COMPILED
-from edgekit.report.document import RatioEntry
 from edgekit.report.filters import best_first
 from edgekit.report.notes import notes
 from edgekit.report.rows import Row, comparable
 from edgekit.report.sheet import Note, Report, Section
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from edgekit.report.document import RatioEntry
 
 EMPTY = "The ledger holds no result yet; `edgekit deploy recipes/v3_large.yaml --device host` makes one."
 EVERYTHING = "edgekit report --format csv"
