@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from edgekit.cache_contents import CacheDocument
+from edgekit.comparison.document import DiffDocument
 from edgekit.devices.profile import DeviceProfile
 from edgekit.evaluation.document import EvaluateDocument
 from edgekit.inspection import InspectDocument
@@ -38,6 +39,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "cache": CacheDocument,
     "ledger": LedgerInfo,
     "select": SelectDocument,
+    "diff": DiffDocument,
 }
 
 
