@@ -3,7 +3,10 @@
 The model. A recipe has a cost, drawn log-uniformly. Its true latency on a device is cost x target's factor x device's factor,
 times a log-normal interaction. Its true accuracy rises with the logarithm of its cost. A session's median is the true latency
 times a log-normal factor (`between`), a sample is the session's median times another (`within`). Both spreads differ between
-cells by up to a factor of three. The photos that an artifact gets right are binomial. All of it follows from the seed.
+cells by up to a factor of three. A share of the sessions (`interfered`) is 10 to 30 % slower, because of other work.
+
+PyTorch gets a binomial number of photos right; an artifact loses some of these and gains some others. Different recipes get
+photos right independently, which makes their differences harder to see than in practice. All of it follows from the seed.
 
 `write(ledger, Spec(...))` writes a ledger and returns the truth. Measurements of one repeat are one run.
 """
@@ -19,7 +22,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import insert
 
-from edgekit.evaluation.metrics import share
+from edgekit.evaluation.metrics import Comparison, mcnemar, paired_difference, share
 from edgekit.ledger import Ledger
 from edgekit.ledger.models import model_hash
 from edgekit.ledger.schema import (
@@ -31,7 +34,8 @@ from edgekit.ledger.schema import (
     RunRow,
     SessionRow,
 )
-from edgekit.measure.statistics import NANOSECONDS, order_statistic_interval
+from edgekit.measure.statistics import NANOSECONDS, Summary, order_statistic_interval
+from edgekit.measure.verdict import judge
 
 TARGETS = ("tflite/xnnpack/fp32", "tflite/xnnpack/int8", "executorch/xnnpack/fp32", "executorch/xnnpack/int8")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,6 +58,7 @@ class Spec:
     samples: int = 30
     between: float = 0.01
     within: float = 0.03
+    interfered: float = 0.0
     photos: int = 1000
     failures: float = 0.0
     costs: tuple[float, float] = (2.0, 60.0)
@@ -63,10 +68,17 @@ class Spec:
 
 @dataclass
 class Truth:
-    """What is true: medians in ms by cell, accuracies in percent by recipe and target, spreads by cell, cells that fail."""
+    """What is true: medians in ms by cell, accuracies in percent by recipe and target, spreads by cell, cells that fail.
+
+    `baseline` is the share of photos that PyTorch gets right, `lost` and `gained` are shares of the photos that it gets right
+    and wrong.
+    """
 
     latency_ms: dict[CellName, float] = field(default_factory=dict)
     accuracy: dict[tuple[str, str], float] = field(default_factory=dict)
+    baseline: dict[str, float] = field(default_factory=dict)
+    lost: dict[tuple[str, str], float] = field(default_factory=dict)
+    gained: dict[tuple[str, str], float] = field(default_factory=dict)
     between: dict[CellName, float] = field(default_factory=dict)
     within: dict[CellName, float] = field(default_factory=dict)
     size_bytes: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -86,10 +98,14 @@ def make_truth(spec: Spec) -> Truth:
     for number in range(spec.recipes):
         recipe, cost = f"net{number:02}", random.uniform(low, high)
         grade = (cost - low) / (high - low)
-        top = np.interp(grade, (0, 1), spec.accuracies) + random.normal(0, 1.5)
+        top = float(np.clip(np.interp(grade, (0, 1), spec.accuracies) + random.normal(0, 1.5), 1, 99)) / 100
+        truth.baseline[recipe] = top
         for target in spec.targets:
             int8 = target.endswith("int8")
-            truth.accuracy[recipe, target] = float(np.clip(top - int8 * random.uniform(0, 2), 1, 99))
+            drop, churn = (random.uniform(0, 0.02), random.uniform(0.01, 0.03)) if int8 else (0.0, 0.0005)
+            lost, gained = min(1.0, (churn + drop) / top), min(1.0, churn / (1 - top))
+            truth.lost[recipe, target], truth.gained[recipe, target] = lost, gained
+            truth.accuracy[recipe, target] = 100 * (top * (1 - lost) + (1 - top) * gained)
             truth.size_bytes[recipe, target] = int(1e6 * (1 + 20 * grade) * (0.3 if int8 else 1))
             factor = (0.55 if int8 else 1.0) * (1.1 if target.startswith("executorch") else 1.0)
             for device, speed in speeds.items():
@@ -132,13 +148,15 @@ def rows_of_run(
     }  # built -> id
     yield ArtifactRow, [artifact_row(spec, truth, built, run, id, at) for built, id in artifacts.items()]
     if repeat == 0 and spec.photos:
-        yield AccuracyRow, [accuracy_row(spec, truth, built, run, at, random) for built in artifacts]
+        right = {recipe: int(random.binomial(spec.photos, share)) for recipe, share in truth.baseline.items()}
+        yield AccuracyRow, [accuracy_row(spec, truth, built, right[built[0]], run, at, random) for built in artifacts]
     yield FailureRow, [failure_row(spec, cell, run, at) for cell in sorted(truth.failed)]
     first, cells = 1 + repeat * len(truth.measured), truth.measured
     samples = draw(spec, truth, cells, random)
     summaries = summaries_of(samples)
     measured = []
     for index, (recipe, target, device) in enumerate(cells):
+        judgement = judge(Summary.model_validate(summaries[index]))
         moment = at + timedelta(seconds=index)
         measured.append(
             {
@@ -151,8 +169,8 @@ def rows_of_run(
                 "kind": "measured",
                 "started_at": moment,
                 "finished_at": moment + timedelta(seconds=30),
-                "verdict": "stable" if spec.sessions >= 6 else "preliminary",
-                "evidence": f"{spec.sessions} sessions",
+                "verdict": judgement.verdict,
+                "evidence": judgement.evidence,
                 "summary": summaries[index],
                 "conditions": {**described(device), **CONDITIONS, "artifact_sha256": sha256_of(spec, recipe, target)},
             }
@@ -169,6 +187,8 @@ def draw(spec: Spec, truth: Truth, cells: list[CellName], random: np.random.Gene
         for values in (truth.latency_ms, truth.between, truth.within)
     )
     sessions = np.log(medians) + between * random.standard_normal((*shape[:2], 1))
+    slower = random.random((*shape[:2], 1)) < spec.interfered
+    sessions += slower * np.log(random.uniform(1.1, 1.3, slower.shape))
     return np.asarray(NANOSECONDS * np.exp(sessions + within * random.standard_normal(shape))).astype(np.int64)
 
 
@@ -237,11 +257,30 @@ def artifact_row(spec: Spec, truth: Truth, built: tuple[str, str], run: str, id:
 
 
 def accuracy_row(
-    spec: Spec, truth: Truth, built: tuple[str, str], run: str, at: datetime, random: np.random.Generator
+    spec: Spec,
+    truth: Truth,
+    built: tuple[str, str],
+    baseline: int,
+    run: str,
+    at: datetime,
+    random: np.random.Generator,
 ) -> dict[str, Any]:
-    """Return the row of an evaluation on the host."""
+    """Return the row of an evaluation on the host, compared with PyTorch, which gets `baseline` of the photos right."""
     recipe, target = built
-    right = int(random.binomial(spec.photos, truth.accuracy[built] / 100))
+    lost = int(random.binomial(baseline, truth.lost[built]))
+    gained = int(random.binomial(spec.photos - baseline, truth.gained[built]))
+    right = baseline - lost + gained
+    compared = Comparison(
+        against="pytorch",
+        against_sha256=hashlib.sha256(recipe.encode()).hexdigest(),
+        metric="top1",
+        n=spec.photos,
+        difference=paired_difference(gained, lost, spec.photos),
+        p=mcnemar(gained, lost),
+        agreement=share(spec.photos - gained - lost, spec.photos),
+        only_this=gained,
+        only_that=lost,
+    )
     return {
         "run_id": run,
         "artifact_sha256": sha256_of(spec, recipe, target),
@@ -255,7 +294,7 @@ def accuracy_row(
         "n": spec.photos,
         "metric": "top1",
         "metrics": {"top1": share(right, spec.photos).model_dump()},
-        "comparison": None,
+        "comparison": compared.model_dump(),
         "failed": {},
         "kind": "measured",
         "device": None,

@@ -92,4 +92,6 @@ def folder(tmp_path):
 def test_every_command_of_the_readme_and_every_example_runs_as_written(edgekit, folder):
     for command in dict.fromkeys([*SHOWN, *(one for one in EXAMPLES if not ELSEWHERE.search(one))]):
         done = edgekit(*shlex.split(command)[1:], cwd=folder)
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        # Two sessions of tiny networks, and one photo, decide nothing.
+        expected = 3 if command.startswith("edgekit select") else 0
+        assert done.returncode == expected, f"{command}\n{done.stdout}{done.stderr}"

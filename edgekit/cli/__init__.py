@@ -34,6 +34,7 @@ COMMANDS = (
     "cache",
     "ledger",
     "report",
+    "select",
     "support",
 )
 

@@ -101,13 +101,6 @@ def artifacts(columns: Sequence[Any], run_id: str | None, latest: bool) -> Selec
     return select(*columns).where(*conditions).order_by(*newest_first)
 
 
-def devices(session: Session) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return each device's id -> the name of its profile and what is known of it."""
-    return {
-        row.id: (row.name, row.info) for row in session.execute(select(DeviceRow.id, DeviceRow.name, DeviceRow.info))
-    }
-
-
 def manifests(session: Session, artifact_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Return each artifact's manifest. Equal ones are read once and shared: a cached artifact has a row in every run."""
     text = cast(ArtifactRow.manifest, Text).label("text")
@@ -128,6 +121,16 @@ def session_centres(session: Session, measurement_ids: Iterable[int]) -> Iterato
         query = select(*columns).where(SessionRow.measurement_id.in_(ids), SessionRow.centre_ns.is_not(None))
         for row in session.execute(query.order_by(*columns[:2])):
             yield row.measurement_id, row.block, row.centre_ns
+
+
+def peak_memory(session: Session, measurement_ids: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield measurements and the largest resident memory of their sessions in kB, as the kernel counts it (1024 bytes)."""
+    peak = func.max(SessionRow.environment["max_rss_kb"].as_integer()).label("peak")
+    for ids in in_parts(sorted(set(measurement_ids))):
+        query = select(SessionRow.measurement_id, peak).where(SessionRow.measurement_id.in_(ids))
+        for row in session.execute(query.group_by(SessionRow.measurement_id)):
+            if row.peak is not None:
+                yield row.measurement_id, row.peak
 
 
 def in_parts(items: Sequence[Item], size: int = AT_ONCE) -> Iterator[Sequence[Item]]:

@@ -29,6 +29,16 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class DeviceRecord:
+    """One concrete device: the hash of its identity, the name of the profile that reached it last, what is known of it."""
+
+    id: str
+    name: str
+    info: dict[str, Any]
+    first_seen: datetime
+
+
+@dataclass(frozen=True)
 class ArtifactRecord:
     """What a run built, or found in the cache, for one target of a recipe.
 

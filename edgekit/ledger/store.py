@@ -25,6 +25,7 @@ from edgekit.ledger.queries import Filter
 from edgekit.ledger.records import (
     AccuracyRecord,
     ArtifactRecord,
+    DeviceRecord,
     FailureRecord,
     MeasurementRecord,
     RunRecord,
@@ -259,6 +260,11 @@ class Ledger:
         with self._session(self._reader) as session:
             return [RunRecord(**row) for row in session.execute(query).mappings()]
 
+    def devices(self) -> list[DeviceRecord]:
+        """Return all devices, by name."""
+        with self._session(self._reader) as session:
+            return sorted(_devices(session).values(), key=lambda device: (device.name, device.id))
+
     def artifacts(self, run_id: str | None = None, latest: bool = False) -> list[ArtifactRecord]:
         """Return the artifacts, of one run or of all, newest first. Equal manifests are one object: do not change them.
 
@@ -296,7 +302,7 @@ class Ledger:
         with self._session(self._reader) as session:
             rows = session.execute(queries.measurements(wanted, latest)).mappings().all()
             manifests = queries.manifests(session, (row["artifact_id"] for row in rows))
-            known = queries.devices(session) if rows else {}
+            known = _devices(session) if rows else {}
         found = [_measurement_record(row, manifests, known) for row in rows]
         self._check_manifests(found)
         return found
@@ -312,6 +318,11 @@ class Ledger:
             for id, block, centre in queries.session_centres(session, wanted):
                 found[id][block] = centre / NANOSECONDS
         return found
+
+    def peak_memory(self, measurement_ids: Iterable[int]) -> dict[int, int]:
+        """Return the most memory, in bytes, that the processes of each measurement had resident; those that reported it."""
+        with self._session(self._reader) as session:
+            return {id: 1024 * peak for id, peak in queries.peak_memory(session, measurement_ids)}
 
     def sessions(self, measurement_id: int) -> list[SessionRecord]:
         """Return the sessions of a measurement in the order of their blocks; finished or not."""
@@ -379,10 +390,14 @@ class Ledger:
         return row
 
 
+def _devices(session: Session) -> dict[str, DeviceRecord]:
+    return {row["id"]: DeviceRecord(**row) for row in session.execute(select(DeviceRow.__table__)).mappings()}
+
+
 def _measurement_record(
-    row: RowMapping, manifests: Mapping[int, dict[str, Any]], devices: Mapping[str, tuple[str, dict[str, Any]]]
+    row: RowMapping, manifests: Mapping[int, dict[str, Any]], devices: Mapping[str, DeviceRecord]
 ) -> MeasurementRecord:
     facts: dict[str, Any] = {**row}
-    name, info = devices[facts["device_id"]]
+    device = devices[facts["device_id"]]
     manifest = manifests[facts.pop("artifact_id")]
-    return MeasurementRecord(**facts, manifest=manifest, device_name=name, device_info=info)
+    return MeasurementRecord(**facts, manifest=manifest, device_name=device.name, device_info=device.info)

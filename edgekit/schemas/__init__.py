@@ -23,6 +23,7 @@ from edgekit.report.document import RunDocument
 from edgekit.report.text import ReportDocument
 from edgekit.search.compound_scaling import ScaleDocument
 from edgekit.search.float_layers import QuantizeDocument
+from edgekit.selection.document import SelectDocument
 
 WRITTEN: dict[str, type[BaseModel]] = {"recipe": Recipe, "device_profile": DeviceProfile}
 PRINTED: dict[str, type[BaseModel]] = {
@@ -36,6 +37,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "scale": ScaleDocument,
     "cache": CacheDocument,
     "ledger": LedgerInfo,
+    "select": SelectDocument,
 }
 
 

@@ -1,0 +1,312 @@
+"""What the ledger knows of each model that could be shipped, and why some of them take no part.
+
+A candidate is one artifact, run as one target: its latencies, its accuracy and its size are of exactly this file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from edgekit.errors import UsageError, did_you_mean
+from edgekit.ledger import Ledger
+from edgekit.ledger.queries import ID_DIGITS
+from edgekit.ledger.records import ArtifactRecord, DeviceRecord, FailureRecord, MeasurementRecord
+from edgekit.selection.question import Question
+
+MIN_SESSIONS = 3
+"""With fewer, the spread between sessions is next to unknown."""
+Key = tuple[str, str, str, str, str]
+"""Recipe, model, variant, target, hash of the artifact."""
+
+
+class Reason(StrEnum):
+    """Why a model takes no part."""
+
+    failed = "failed"
+    noisy = "noisy"
+    too_few_sessions = "too_few_sessions"
+    not_measured = "not_measured"
+    no_accuracy = "no_accuracy"
+    other_photos = "other_photos"
+    other_metric = "other_metric"
+    emulated = "emulated"
+    other_protocol = "other_protocol"
+    other_clock = "other_clock"
+    other_device = "other_device"
+    no_p90 = "no_p90"
+    too_large = "too_large"
+    too_much_memory = "too_much_memory"
+    unknown_memory = "unknown_memory"
+    random_weights = "random_weights"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a model takes no part: on which device (its id), in a sentence, and what to do."""
+
+    reason: Reason
+    message: str
+    hint: str = ""
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """An accuracy in percent with its 95 % interval; of `n` photos, None if it is published.
+
+    `only_this` and `only_that` count the photos that only this artifact, and only the baseline, gets right. `baseline` is
+    the hash of the baseline. All three are None if nothing was compared on these photos.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    kind: str
+    metric: str
+    n: int | None = None
+    data_set: str | None = None
+    subset_sha256: str | None = None
+    baseline: str | None = None
+    only_this: int | None = None
+    only_that: int | None = None
+
+
+@dataclass
+class Candidate:
+    """A model that could be shipped. `problems` are empty if it takes part.
+
+    `timings` and `centres` (of sessions, ms) are by device id. `memory_bytes` is the peak of the program that ran it.
+    """
+
+    recipe: str
+    variant: str
+    model: str
+    target: str
+    sha256: str | None
+    manifest: dict[str, Any] | None
+    timings: dict[str, MeasurementRecord] = field(default_factory=dict)
+    centres: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    accuracy: Accuracy | None = None
+    memory_bytes: int | None = None
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def key(self) -> Key:
+        """What it is known by."""
+        return (self.recipe, self.model, self.variant, self.target, self.sha256 or "")
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The bytes of its file; None if nothing was built."""
+        return int(self.manifest["size_bytes"]) if self.manifest else None
+
+
+@dataclass
+class Field:
+    """Everyone that was looked at: those who take part, those who do not, and what they were measured by."""
+
+    devices: list[DeviceRecord]
+    conditions: dict[str, Conditions]
+    candidates: list[Candidate]
+    excluded: list[Candidate]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What latencies must share to be compared: the protocol's name, how clocks were held, and no emulator."""
+
+    protocol: str
+    clock: str
+    emulated: bool
+
+    @staticmethod
+    def of(measurement: MeasurementRecord) -> Conditions:
+        """Return those of a measurement."""
+        conditions = measurement.conditions or {}
+        clock = str((conditions.get("before") or {}).get("clock_rung", "unknown"))
+        return Conditions(str(measurement.protocol["name"]), clock, bool(conditions.get("emulated")))
+
+
+def gather(ledger: Ledger, question: Question) -> Field:
+    """Return everyone that the question is about, without accuracies; UsageError for a device that nothing was measured on."""
+    measured = ledger.measurements(latest=True, devices=question.devices, recipes=question.recipes)
+    measured = [one for one in measured if _asked(question, one.recipe, one.target)]
+    devices = [_device_named(ledger, name, measured) for name in question.devices]
+    ids = {device.id for device in devices}
+    chosen = {device.id: _common_conditions(device.id, measured, question) for device in devices}
+    known: dict[Key, Candidate] = {}
+    elsewhere = []
+    for one in measured:
+        candidate = known.setdefault(_key(one, one.artifact_sha256), _candidate(one, one.artifact_sha256))
+        own = Conditions.of(one)
+        if one.device_id in ids and own == chosen[one.device_id] and not own.emulated:
+            candidate.timings[one.device_id] = one
+        else:
+            elsewhere.append(one)
+    for artifact in ledger.artifacts(latest=True):
+        if _asked(question, artifact.recipe, artifact.target):
+            known.setdefault(_key(artifact, artifact.sha256), _candidate(artifact, artifact.sha256))
+    for failure in ledger.failures(latest=True):
+        _add_failure(known, failure, devices, question)
+    for one in elsewhere:
+        _add_other_measurement(known[_key(one, one.artifact_sha256)], one, devices, chosen)
+    candidates = [known[key] for key in sorted(known)]
+    _add_sessions(ledger, candidates)
+    for candidate in candidates:
+        _add_problems(candidate, devices, question)
+    return Field(
+        devices,
+        chosen,
+        [one for one in candidates if not one.problems],
+        [one for one in candidates if one.problems],
+    )
+
+
+def _asked(question: Question, recipe: str, target: str) -> bool:
+    runtime = target.partition("/")[0]
+    return (
+        (not question.recipes or recipe in question.recipes)
+        and (not question.targets or target in question.targets)
+        and (not question.runtimes or runtime in question.runtimes)
+    )
+
+
+def _device_named(ledger: Ledger, name: str, measured: Sequence[MeasurementRecord]) -> DeviceRecord:
+    """Return the device of a name or id that was measured last."""
+    devices = {device.id: device for device in ledger.devices()}
+    for one in measured:  # newest first
+        if one.device_name == name or _is_id(one.device_id, name):
+            return devices[one.device_id]
+    known = {device.name for device in devices.values()}
+    if name in known or any(_is_id(id, name) for id in devices):
+        message = f"Nothing that this question is about was measured on {name}."
+        raise UsageError(message, f"Measure first: edgekit profile --devices {name}. Or ask with fewer limits.")
+    raise UsageError(f"The ledger knows no device {name}.", did_you_mean(name, known))
+
+
+def _is_id(id: str, text: str) -> bool:
+    return len(text) >= ID_DIGITS and id.startswith(text)
+
+
+def _common_conditions(device: str, measured: Iterable[MeasurementRecord], question: Question) -> Conditions:
+    """Return the conditions that most measurements on a device share; of the asked protocol, and not emulated if possible."""
+    counted = Counter(Conditions.of(one) for one in measured if one.device_id == device)
+    named = {one: count for one, count in counted.items() if question.protocol in {None, one.protocol}}
+    if not named:
+        protocols = sorted({one.protocol for one in counted})
+        message = f"Nothing was measured by the protocol {question.protocol}."
+        raise UsageError(message, did_you_mean(str(question.protocol), protocols))
+    return max(named, key=lambda one: (not one.emulated, named[one], one.protocol, one.clock))
+
+
+def _key(record: MeasurementRecord | ArtifactRecord, sha256: str) -> Key:
+    return (record.recipe, record.model, record.variant, record.target, sha256)
+
+
+def _candidate(record: MeasurementRecord | ArtifactRecord, sha256: str) -> Candidate:
+    return Candidate(record.recipe, record.variant, record.model, record.target, sha256, record.manifest)
+
+
+def _add_other_measurement(
+    candidate: Candidate, one: MeasurementRecord, devices: Sequence[DeviceRecord], chosen: dict[str, Conditions]
+) -> None:
+    """Name a measurement that does not compare with the others, if its artifact has none that does."""
+    device = one.device_id if one.device_id in chosen else _namesake(one, devices)
+    if device in candidate.timings or any(problem.device == device for problem in candidate.problems):
+        return
+    own, others = Conditions.of(one), chosen[device]
+    if one.device_id != device:
+        reason, hint = Reason.other_device, f"--device {one.device_id[:ID_DIGITS]} asks about that one."
+        message = (
+            f"measured on {one.device_name} {one.device_id[:ID_DIGITS]}, another device or another build of its system"
+        )
+    elif own.emulated:
+        reason, message = Reason.emulated, "measured on an emulated device"
+        hint = "An emulator's latencies say nothing of a real device."
+    elif own.protocol != others.protocol:
+        reason, message = Reason.other_protocol, f"measured by protocol {own.protocol}, the others by {others.protocol}"
+        hint = f"--protocol {own.protocol} compares those of that protocol."
+    else:
+        reason, message = Reason.other_clock, f"measured with clocks {own.clock}, the others with {others.clock}"
+        hint = "Measure it again as the others were."
+    candidate.problems.append(Problem(reason, message, hint, device))
+
+
+def _namesake(one: MeasurementRecord, devices: Sequence[DeviceRecord]) -> str:
+    """Return the id of the device that has the name of the one that a measurement was made on."""
+    return next(device.id for device in devices if device.name == one.device_name)
+
+
+def _add_failure(
+    known: dict[Key, Candidate], failure: FailureRecord, devices: Sequence[DeviceRecord], question: Question
+) -> None:
+    """Put a failure that nothing settled to those it concerns; to one without an artifact if there are none."""
+    if failure.target is not None and not _asked(question, failure.recipe, failure.target):
+        return
+    if question.recipes and failure.recipe not in question.recipes:
+        return
+    names = {device.name: device.id for device in devices} | {device.id: device.id for device in devices}
+    if failure.device is not None and failure.device not in names:
+        return
+    device = names[failure.device] if failure.device else None
+    problem = Problem(Reason.failed, failure.failure.message, failure.failure.hint, device)
+    concerned = [
+        one
+        for one in known.values()
+        if (one.recipe, one.variant) == (failure.recipe, failure.variant)
+        and failure.target in {None, one.target}
+        and (one.manifest is None or failure.may_be_of(one.manifest))
+    ]
+    if not concerned:
+        made = Candidate(failure.recipe, failure.variant, "", failure.target or "all", None, None)
+        concerned = [known.setdefault(made.key, made)]
+    for one in concerned:
+        one.problems.append(problem)
+
+
+def _add_sessions(ledger: Ledger, candidates: Sequence[Candidate]) -> None:
+    ids = [timing.id for one in candidates for timing in one.timings.values()]
+    centres, memory = ledger.session_centres(ids), ledger.peak_memory(ids)
+    for one in candidates:
+        one.centres = {device: tuple(centres[timing.id].values()) for device, timing in one.timings.items()}
+        peaks = [memory.get(timing.id) for timing in one.timings.values()]
+        known = [peak for peak in peaks if peak is not None]
+        one.memory_bytes = max(known) if known and len(known) == len(peaks) else None
+
+
+def _add_problems(candidate: Candidate, devices: Sequence[DeviceRecord], question: Question) -> None:
+    """Add why a candidate takes no part: what it was asked not to be, then what is not known well enough."""
+    problems = candidate.problems
+    if candidate.manifest is None:
+        return
+    size, memory = candidate.size_bytes, candidate.memory_bytes
+    if question.weights == "trained" and candidate.manifest["weights"].startswith("random"):
+        problems.append(Problem(Reason.random_weights, f"weights are {candidate.manifest['weights']}"))
+    if question.max_size_bytes is not None and size is not None and size > question.max_size_bytes:
+        problems.append(Problem(Reason.too_large, f"{size:,} bytes"))
+    if question.max_memory_bytes is not None and candidate.timings:
+        if memory is None:
+            problems.append(Problem(Reason.unknown_memory, "its program did not report its memory"))
+        elif memory > question.max_memory_bytes:
+            problems.append(Problem(Reason.too_much_memory, f"{memory:,} bytes at the peak"))
+    for device in devices:
+        if not any(one.device in {None, device.id} for one in problems):
+            problems += _problems_on(candidate, device, question)
+
+
+def _problems_on(candidate: Candidate, device: DeviceRecord, question: Question) -> list[Problem]:
+    timing = candidate.timings.get(device.id)
+    again = f"edgekit profile --recipes {candidate.recipe} --targets {candidate.target} --devices {device.name}"
+    if timing is None or timing.summary is None:
+        return [Problem(Reason.not_measured, f"not measured on {device.name}", again, device.id)]
+    if timing.verdict == "noisy":
+        return [Problem(Reason.noisy, timing.evidence or "noisy", again, device.id)]
+    sessions = len(candidate.centres[device.id])
+    if sessions < MIN_SESSIONS:
+        return [Problem(Reason.too_few_sessions, f"{sessions} sessions, {MIN_SESSIONS} are needed", again, device.id)]
+    if question.percentile == "p90" and timing.summary["p90_upper"] is None:
+        return [Problem(Reason.no_p90, "too few iterations to bound the 90th percentile", again, device.id)]
+    return []

@@ -1,0 +1,112 @@
+"""What the true latencies and accuracies may be: draws from their posteriors, given the sessions and the photos.
+
+Latency: the logarithms of the session centres are taken as normal, with unknown spread. Then the true logarithm is their mean
+plus s / sqrt(n) times Student's t with n - 1 degrees of freedom. A bootstrap of 3 to 12 sessions would be too narrow, since it
+cannot know that the spread itself is hardly known (docs/selecting.md; coverage: benchmarks/selection.md).
+
+Accuracy: the share of photos that are right has Jeffreys' posterior, Beta(k + 1/2, n - k + 1/2). If artifacts were compared with
+the same baseline on the same photos, they share the draws of the baseline; only the photos on which they differ from it are
+their own. So the difference between two artifacts of one model is known much better than either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.selection.candidates import Accuracy, Candidate
+from edgekit.selection.question import Percentile
+
+DRAWS = 4000
+SMALLEST_SPREAD = 0.001
+"""Of session centres, relative. Sessions that agree better do so by the clock's steps or by chance."""
+PUBLISHED_PHOTOS = 50_000
+"""Of ImageNet's validation set."""
+Z = 1.959964
+"""Standard errors from the middle to the end of a 95 % interval."""
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws of what may be true: latencies in ms (draws, candidates, devices) and accuracies in percent (draws, candidates)."""
+
+    latency: Array
+    accuracy: Array
+
+    @cached_property
+    def slowest(self) -> Array:
+        """The latency on the slowest device: (draws, candidates)."""
+        return np.asarray(reduce(np.maximum, np.moveaxis(self.latency, 2, 0)))
+
+    def of(self, chosen: Sequence[int] | NDArray[np.int64]) -> Draws:
+        """Return the draws of some candidates."""
+        return Draws(self.latency[:, chosen], self.accuracy[:, chosen])
+
+    def first(self, count: int) -> Draws:
+        """Return the first `count` draws."""
+        return Draws(self.latency[:count], self.accuracy[:count])
+
+
+def draw(
+    candidates: Sequence[Candidate], devices: Sequence[str], percentile: Percentile, seed: int, draws: int = DRAWS
+) -> Draws:
+    """Return draws for candidates that have a latency on every device and an accuracy."""
+    random = np.random.default_rng(seed)
+    latency = np.empty((draws, len(candidates), len(devices)))
+    for column, candidate in enumerate(candidates):
+        for layer, device in enumerate(devices):
+            own = draw_latency(candidate.centres[device], random, draws)
+            latency[:, column, layer] = own * percentile_factor(candidate, device, percentile)
+    return Draws(latency, draw_accuracies([one.accuracy for one in candidates if one.accuracy], random, draws))
+
+
+def draw_latency(centres: Sequence[float], random: np.random.Generator, draws: int = DRAWS) -> Array:
+    """Return what the true latency in ms may be, given at least two session centres in ms."""
+    logs = np.log(centres)
+    spread = max(float(logs.std(ddof=1)), SMALLEST_SPREAD) / np.sqrt(len(logs))
+    return np.asarray(np.exp(logs.mean() + spread * random.standard_t(len(logs) - 1, draws)))
+
+
+def percentile_factor(candidate: Candidate, device: str, percentile: Percentile) -> float:
+    """Return what a candidate's median is multiplied by: 1, or the upper bound of its 90th percentile over its median."""
+    summary = candidate.timings[device].summary
+    assert summary is not None
+    return 1.0 if percentile == "p50" else float(summary["p90_upper"] / summary["median"])
+
+
+def draw_accuracies(accuracies: Sequence[Accuracy], random: np.random.Generator, draws: int = DRAWS) -> Array:
+    """Return what the true accuracies in percent may be: (draws, accuracies)."""
+    found = np.empty((draws, len(accuracies)))
+    baselines: dict[tuple[str, str | None, int], Array] = {}
+    for column, one in enumerate(accuracies):
+        if one.baseline is None or one.only_this is None or one.only_that is None or one.n is None:
+            found[:, column] = _draw_alone(one, random, draws)
+            continue
+        right = round(one.value / 100 * one.n) - one.only_this + one.only_that
+        shared = (one.baseline, one.subset_sha256, right)
+        if shared not in baselines:
+            baselines[shared] = _share(right, one.n, random, draws)
+        gained = _share(one.only_this, one.n - right, random, draws)
+        lost = _share(one.only_that, right, random, draws)
+        found[:, column] = 100 * (baselines[shared] * (1 - lost) + (1 - baselines[shared]) * gained)
+    return found
+
+
+def _draw_alone(one: Accuracy, random: np.random.Generator, draws: int) -> Array:
+    low, high = one.interval
+    if one.n is None:  # published: somewhere between the sources, of which each has its own error
+        error = np.sqrt(max(one.value * (100 - one.value), 1) / PUBLISHED_PHOTOS)
+        return np.asarray(np.clip(random.uniform(low, high, draws) + error * random.standard_normal(draws), 0, 100))
+    if one.metric == "top1":
+        return 100 * _share(round(one.value / 100 * one.n), one.n, random, draws)
+    return np.asarray(np.clip(one.value + (high - low) / (2 * Z) * random.standard_normal(draws), 0, 100))
+
+
+def _share(count: int, n: int, random: np.random.Generator, draws: int) -> Array:
+    """Return Jeffreys' posterior of a share."""
+    return np.asarray(random.beta(count + 0.5, n - count + 0.5, draws))
