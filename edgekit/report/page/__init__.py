@@ -16,7 +16,7 @@ from edgekit.report.page.document import PageData
 from edgekit.report.page.orders import orders_of
 from edgekit.report.page.packing import packed
 from edgekit.report.page.points import devices_of, measured, points_of
-from edgekit.report.page.rendering import rendered
+from edgekit.report.page.rendering import Frame, rendered
 from edgekit.report.page.tables import failures_of, tables_of
 from edgekit.report.rows import Row
 from edgekit.report.tables import overview
@@ -42,7 +42,8 @@ def page(
     data = page_data(ledger, rows, filters, answered=answered)
     data.tables.extend(tables_of(report))
     notes = [note.text for note in report.notes if not note.long]
-    return rendered(data, notes=notes, filters=described(filters), answered=answered, made=datetime.now(UTC))
+    frame = Frame(notes, described(filters), answered, chosen_columns=bool(keys), made=datetime.now(UTC))
+    return rendered(data, frame)
 
 
 def page_data(ledger: Ledger, rows: Sequence[Row], filters: Filters, *, answered: bool = True) -> PageData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -15,7 +16,18 @@ SCRIPTS = ("common.js", "plots.js", "scatter.js", "answer.js", "tables.js", "det
 INSTALL = "Install them: pip install 'edgekit[report]'"
 
 
-def rendered(data: PageData, *, notes: Sequence[str], filters: str, answered: bool, made: datetime) -> str:
+@dataclass(frozen=True)
+class Frame:
+    """What the page says around its data: the notes, the filters, and what the user chose."""
+
+    notes: Sequence[str]
+    filters: str
+    answered: bool
+    chosen_columns: bool
+    made: datetime
+
+
+def rendered(data: PageData, frame: Frame) -> str:
     """Return the page as HTML; UsageError if the packages of the extra `report` are missing."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -31,10 +43,11 @@ def rendered(data: PageData, *, notes: Sequence[str], filters: str, answered: bo
     return environment.get_template("page.html.jinja").render(
         data=data,
         json=as_data(data.model_dump_json()),
-        notes=notes,
-        filters=filters,
-        answered=answered,
-        made=f"{made:%Y-%m-%d %H:%M} UTC",
+        notes=frame.notes,
+        filters=frame.filters,
+        answered=frame.answered,
+        chosen_columns=frame.chosen_columns,
+        made=f"{frame.made:%Y-%m-%d %H:%M} UTC",
         style=asset("page.css"),
         library=as_script(library()),
         scripts=[as_script(asset(name)) for name in SCRIPTS],

@@ -6,12 +6,16 @@ function options(select, pairs) {
 }
 
 function chooseDevice(id) {
+  setDevice(id);
+  return updateScatters();
+}
+
+function setDevice(id) {
   state.device = id;
   for (const select of document.querySelectorAll("select.device")) select.value = id;
   chooseMetrics();
   showAnswers();
   showOrders();
-  return updateScatters();
 }
 
 /** Offer the metrics that the device's measurements have; the most frequent one is chosen. */
@@ -87,8 +91,8 @@ async function start() {
   if (points.length) {
     prepareControls();
     prepareSlider();
+    setDevice(state.device);
     await drawScatters();
-    await chooseDevice(state.device);
   }
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 }

@@ -25,7 +25,7 @@ const series = {
   scale: { domain: page.targets, range: page.targets.map((_, index) => COLOURS[index % COLOURS.length]) },
 };
 const shapes = { domain: page.targets, range: page.targets.map((_, index) => SHAPES[index % SHAPES.length]) };
-const legend = { orient: "bottom", title: null, offset: 14, columns: { expr: "width < 420 ? 2 : width < 640 ? 3 : 4" }, labelLimit: 190 };
+const legend = { orient: "bottom", title: null, offset: 14, columns: { expr: "width < 370 ? 1 : width < 560 ? 2 : width < 720 ? 3 : 4" }, labelLimit: 190 };
 const views = new Map();
 // Vega warns of data sets that are empty at first, such as the line of a budget that is not set.
 
@@ -34,7 +34,7 @@ async function draw(id, specification, label) {
   const host = document.getElementById(id);
   const result = await vegaEmbed(
     host,
-    { width: "container", autosize: { type: "fit-x", contains: "padding" }, ...specification, description: label },
+    { width: "container", autosize: { type: "fit-x", contains: "padding", resize: true }, ...specification, description: label },
     { actions: false, renderer: "svg", logLevel: ERRORS, config: CONFIG, tooltip: { disableDefaultStyle: true } },
   );
   views.set(id, result.view);

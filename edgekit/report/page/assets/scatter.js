@@ -12,7 +12,6 @@ const tooltip = [
   { field: "note", title: "Recommendation" },
   { field: "weights", title: "Weights" },
 ];
-const empty = { points: [], front: [], limit: [], winner: [], cursor: [] };
 
 function logarithmic(field, title) {
   return { field, type: "quantitative", title, scale: { type: "log", nice: false, padding: 10 }, axis: { format: "~r", labelOverlap: "greedy" } };
@@ -55,12 +54,12 @@ function bar(horizontal, x, y, low, high) {
   };
 }
 
-function accuracySpecification() {
+function accuracySpecification(sets) {
   const x = logarithmic("latency", LATENCY);
   const y = { field: "accuracy", type: "quantitative", title: "Accuracy, %", scale: { zero: false, padding: 8 } };
   return {
     height: 440,
-    datasets: empty,
+    datasets: { ...sets, cursor: [] },
     layer: [
       {
         data: { name: "limit" },
@@ -81,12 +80,12 @@ function accuracySpecification() {
   };
 }
 
-function costSpecification(field, title) {
+function costSpecification(rows, field, title) {
   const x = logarithmic(field, title);
   const y = logarithmic("latency", LATENCY);
   return {
     height: 300,
-    datasets: empty,
+    datasets: { points: rows, cursor: [] },
     layer: [bar(false, x, y, "low", "high"), dots(x, y), ring("cursor", x, y, "var(--ink)", [3, 2])],
   };
 }
@@ -125,22 +124,39 @@ function frontPoints() {
   return ordered(found, (point) => point.latency);
 }
 
+/** The rows of all data sets of the accuracy plot. */
+function accuracySets() {
+  return { points: accuracyPoints(), front: frontPoints(), ...budgetRows() };
+}
+
 async function drawScatters() {
-  await draw("accuracy-plot", accuracySpecification(), "Accuracy and latency of the measured models, with intervals and the Pareto front.");
+  await draw("accuracy-plot", accuracySpecification(accuracySets()), "Accuracy and latency of the measured models, with intervals and the Pareto front.");
   makeReachable("accuracy-plot", accuracyPoints, "Accuracy and latency.");
-  await draw("size-plot", costSpecification("megabytes", "Size, MB (log scale)"), "Size and latency of the measured models.");
+  await draw("size-plot", costSpecification(costPoints(bySize, "size"), "megabytes", "Size, MB (log scale)"), "Size and latency of the measured models.");
   makeReachable("size-plot", () => ordered(costPoints(bySize, "size"), (point) => point.size), "Size and latency.");
-  await draw("cost-plot", costSpecification("mega", "Multiply-adds, millions (counted, log scale)"), "Multiply-adds and latency of the measured models.");
+  await draw("cost-plot", costSpecification(costPoints(byCost, "multiply_adds"), "mega", "Multiply-adds, millions (counted, log scale)"), "Multiply-adds and latency of the measured models.");
   makeReachable("cost-plot", () => ordered(costPoints(byCost, "multiply_adds"), (point) => point.multiply_adds), "Multiply-adds and latency.");
+  describePlot();
 }
 
 /** Show what the device, the metric and the filters choose. */
 async function updateScatters() {
-  const drawn = accuracyPoints();
-  document.getElementById("accuracy-caption").textContent = accuracyCaption(drawn);
-  await show("accuracy-plot", { points: drawn, front: frontPoints(), ...budgetRows() });
+  describePlot();
+  await show("accuracy-plot", accuracySets());
   await show("size-plot", { points: costPoints(bySize, "size") });
   await show("cost-plot", { points: costPoints(byCost, "multiply_adds") });
+}
+
+/** Say below the accuracy plot what it shows, and hide it if it shows nothing. */
+function describePlot() {
+  const drawn = accuracyPoints();
+  document.getElementById("accuracy-plot").hidden = !drawn.length;
+  document.getElementById("accuracy-caption").textContent = drawn.length ? accuracyCaption(drawn) : nothingDrawn();
+}
+
+function nothingDrawn() {
+  if (!shownPoints().length) return "No measurement on this device passes the filters.";
+  return "No measurement here has an accuracy, and none is published for these networks. Measure it: edgekit evaluate RECIPE --target T --data DIR.";
 }
 
 /** The budget's line and the ring around the recommended model. */
