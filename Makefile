@@ -40,7 +40,7 @@ test-all: $(INSTALLED) $(WEIGHTS) $(PHOTOS) support-matrix  ## the slow ones, an
 support-matrix: $(INSTALLED) $(WEIGHTS)  ## docs/support-matrix.md: builds every recipe x target; what is built already comes from the cache. A shard: RECIPES='v1 v2'
 	set -e; for file in $(WEIGHTS); do EDGEKIT_CACHE=.cache/edgekit $(BIN)/edgekit weights import $$file; done
 	$(SUPPORT) compile $(RECIPES) || [ $$? -eq 1 ] # 1: a cell failed, which the matrix shows
-	(echo '# Which recipe compiles for which target' && echo && $(SUPPORT) report --format support) > docs/support-matrix.md
+	(echo '# Which recipe compiles for which target' && echo && $(SUPPORT) support --format markdown) > docs/support-matrix.md
 
 lint: $(INSTALLED)  ## style and types; of the C and C++ runners where there is a compiler, whose headers they need
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from io import SEEK_END, StringIO
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
@@ -19,6 +20,7 @@ from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean, 
 from edgekit.models import ARCHITECTURES, Task
 from edgekit.places import find_document
 from edgekit.printed import Printed
+from edgekit.published import accuracy_range, find
 from edgekit.recipe import ModelArguments, Recipe, Weights, known_recipes, load_recipe
 from edgekit.target import KNOWN_TARGETS
 
@@ -70,12 +72,23 @@ PIXEL_RANGES = {
 
 
 class RecipeLine(BaseModel):
-    """One recipe file; where it cannot be loaded, `problem` says why and the rest is empty."""
+    """One recipe file; if it cannot be loaded, `problem` says why and the rest is empty.
+
+    `resolution` is ``224``, or ``HEIGHTxWIDTH`` if the input is no square. Parameters and multiply-adds are those of the
+    recipe's contract, which were counted; null if it has none. The accuracies are published, of the sources' weights, and
+    null if nothing is published for this network.
+    """
 
     name: str
     description: str = ""
     architecture: str = ""
     variant: str = ""
+    resolution: str = ""
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    accuracy_published_low: float | None = None
+    accuracy_published_high: float | None = None
+    accuracy_metric: str | None = None
     weights: str = ""
     file: str
     problem: str = ""
@@ -186,9 +199,26 @@ def _line(name: str, path: Path) -> RecipeLine:
         description=recipe.description,
         architecture=recipe.architecture,
         variant=recipe.model.variant,
+        resolution=_resolution(recipe),
+        **(recipe.expectation.model_dump(include={"parameters", "multiply_adds"}) if recipe.expectation else {}),
+        **_published_accuracy(recipe),
         weights=_kind(recipe.weights),
         file=printable(str(path)),
     )
+
+
+def _resolution(recipe: Recipe) -> str:
+    return recipe.model.variant.split("/")[1]
+
+
+def _published_accuracy(recipe: Recipe) -> dict[str, Any]:
+    """Return what is published for a recipe's network in fp32; nothing if its recipe names no paper, or has a new head."""
+    if recipe.published is None or recipe.weights.new_head is not None:
+        return {}
+    names = recipe.published.model_dump()
+    found = find(**names, width=recipe.model.width, resolution=_resolution(recipe), precision="fp32")
+    keys = ("accuracy_published_low", "accuracy_published_high", "accuracy_metric")
+    return dict(zip(keys, accuracy_range(found, "fp32") or (None, None, None), strict=True))
 
 
 def _kind(weights: Weights) -> str:

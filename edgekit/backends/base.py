@@ -92,7 +92,8 @@ class ParityResult(BaseModel):
     largest logit leads, with its 95 % Wilson interval. `ties` is the share of decisions with several largest logits in the
     artifact and not in PyTorch, `saturation` the share of photos whose outputs reach the end of what the artifact ever gives.
     `layer_db` is the signal-to-noise ratio of the worst layer alone (:mod:`edgekit.backends.layer_parity`).
-    `first_departure` is the layer at which a failed artifact departs from PyTorch, if it could be found.
+    `first_departure` is the layer at which a failed artifact departs from PyTorch, if it could be found. `layers_unknown`
+    says why the layers of an artifact could not be compared, if they should have been.
     """
 
     kind: Literal["measured", "derived"]
@@ -109,12 +110,16 @@ class ParityResult(BaseModel):
     saturation: float = 0.0
     layer_db: float | None = None
     first_departure: str | None = None
+    layers_unknown: str | None = None
     passed: bool
     limits: dict[str, float]
 
 
 class Manifest(BaseModel):
-    """What travels with an artifact."""
+    """What travels with an artifact.
+
+    `trained`: all its weights are a checkpoint's. `float_layers` are those that int8 keeps in float, as the recipe asks.
+    """
 
     schema_version: int = 1
     recipe: str
@@ -130,12 +135,14 @@ class Manifest(BaseModel):
     build_key: str
     weights: str
     weights_sha256: str | None
+    trained: bool
     warnings: tuple[str, ...] = ()
     parameters: int
     multiply_adds: int
     contract: Literal["met", "no contract"]
     calibration_sha256: str
     calibration: dict[str, Any] = {}
+    float_layers: tuple[str, ...] = ()
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     delegation: Delegation | None

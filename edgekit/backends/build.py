@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -94,9 +93,11 @@ def build_target(
             build_key=key,
             weights=resolved.label,
             weights_sha256=resolved.checkpoint.sha256 if resolved.checkpoint else None,
+            trained=resolved.trained,
             warnings=(*((resolved.warning,) if resolved.warning else ()), *prepared.warnings),
             **prepared.model_dump(include={"parameters", "multiply_adds", "contract", "calibration"}),
             calibration_sha256=prepared.photos_sha256,
+            float_layers=recipe.quantization.float_layers if target.precision == "int8" else (),
             tools=tools,
             published=recipe.published.model_dump() if recipe.published else None,
             **facts,
@@ -153,7 +154,7 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     with np.load(prepared / "reference.npz") as saved:
         reference = dict(saved)
     shows_layers = target.precision == "int8" and job["trained"] and getattr(backend, "layers_of", "") == "artifact"
-    layers = _layers(model, target, calibration, output, images) if shows_layers else []
+    layers, problem = _layers(model, target, calibration, output, images) if shows_layers else ([], None)
     parity = compare(
         reference,
         outputs,
@@ -163,8 +164,9 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
         trained=job["trained"],
         layer_db=min((one.alone for one in layers), default=None),
     )
+    parity.layers_unknown = problem
     if not parity.passed:
-        layers = layers or _layers(model, target, calibration, output, images)
+        layers = layers or _layers(model, target, calibration, output, images)[0]
         first = first_departure(layers, target.precision)
         parity.first_departure = first.name if first else None
     return {
@@ -186,13 +188,14 @@ def compare_layers_of(job: dict[str, Any]) -> list[dict[str, Any]]:
     return [vars(one) for one in compare_layers(model, target, calibration, Path(job["artifact"]), images)]
 
 
-def _layers(model: Any, target: Target, calibration: Images, artifact: Path, images: Images) -> list[LayerParity]:
-    """Return the layers of an artifact beside PyTorch's; none if they cannot be compared, which is no failure of its own."""
+def _layers(
+    model: Any, target: Target, calibration: Images, artifact: Path, images: Images
+) -> tuple[list[LayerParity], str | None]:
+    """Return the layers of an artifact beside PyTorch's; none, and why, if they cannot be compared: no failure of its own."""
     try:
-        return compare_layers(model, target, calibration, artifact, images)
+        return compare_layers(model, target, calibration, artifact, images), None
     except EdgekitError as error:
-        traceback.print_exception(error)  # into the log of this compilation
-        return []
+        return [], error.failure.message
 
 
 def predict(job: dict[str, Any]) -> None:

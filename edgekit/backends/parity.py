@@ -20,6 +20,8 @@ MAX_FLOAT = float(np.finfo(np.float32).max)
 """What is written for an error that is not finite."""
 CLEAR = 0.25
 """A decision is clear if the largest logit leads by so many standard deviations of the logits."""
+FEW = 8
+"""Fewer photos than these do not judge decisions: one that ties or differs would be too large a share."""
 MEASURED_AS = {"agreement": "clear_agreement", "absolute": "max_absolute", "relative": "max_relative"}
 """What a limit is of, if it is not called as the measured quantity."""
 
@@ -61,9 +63,9 @@ def compare(
     """Compare the outputs (photos first) of PyTorch and of an artifact by name, under the limits of its `precision`.
 
     Every output must be within them, and so must be `layer_db`, the worst layer's signal-to-noise ratio, if it is given.
-    Decisions are judged if the model is `trained`: of random logits the largest is a matter of chance. A value that is not
-    finite is never within the limits. AttributeError for a precision that has none, KeyError for an output that the
-    artifact lacks.
+    Decisions are judged if the model is `trained`, because of random logits the largest is a matter of chance, and if there are
+    at least FEW photos. A value that is not finite is never within the limits. AttributeError for a precision that has none,
+    KeyError for an output that the artifact lacks.
     """
     limit: FloatLimits | QuantizedLimits = getattr(limits, precision)
     differences = [_difference(reference[name], artifact[name]) for name in reference]
@@ -84,7 +86,7 @@ def compare(
         limits={},
         **decisions,
     )
-    applied = _applied(limit, trained)
+    applied = _applied(limit, trained, result.photos)
     passed = finite and not exceeded(result.model_copy(update={"limits": applied}))
     return result.model_copy(update={"limits": applied, "passed": passed})
 
@@ -101,13 +103,13 @@ def exceeded(result: ParityResult) -> list[str]:
     return found
 
 
-def _applied(limit: FloatLimits | QuantizedLimits, trained: bool) -> dict[str, float]:
+def _applied(limit: FloatLimits | QuantizedLimits, trained: bool, photos: int) -> dict[str, float]:
     """Return the limits that count."""
     if isinstance(limit, FloatLimits):
         return limit.model_dump()
     if not trained:
         return {"min_snr_db": limit.min_snr_db_random}
-    return limit.model_dump(exclude={"min_snr_db_random"})
+    return limit.model_dump(exclude={"min_snr_db_random"}, include={"min_snr_db"} if photos < FEW else None)
 
 
 def explain(result: ParityResult) -> str:

@@ -150,10 +150,10 @@ def _output_shapes(model: nn.Module, calibration: Images) -> dict[str, tuple[int
 
 
 def _quantise(source: Path, calibration: Images, output: Path, float_tensors: Collection[str] = ()) -> None:
-    """Quantise everything to int8, but a fully connected layer that makes an output: its input is quantised as it comes.
+    """Quantise everything to int8, but a layer whose result is an output, or joined to one: its input is quantised as it comes.
 
-    Its result then is float and cannot saturate, in the same delegate. Other outputs have a range with margin.
-    Operators that write one of `float_tensors` stay in float.
+    Its result then is float and cannot saturate, in the same delegate. What joins is float as well, because joined integers
+    would have one scale. Other outputs have a range with margin. Operators that write one of `float_tensors` stay in float.
     """
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
@@ -165,41 +165,66 @@ def _quantise(source: Path, calibration: Images, output: Path, float_tensors: Co
     makers = _output_makers(interpreter)
     int8 = quantizer.Quantizer(str(source))
     int8.load_quantization_recipe(recipe.static_wi8_ai8())
-    for name, operation in makers.items():
-        if operation == "FULLY_CONNECTED":
-            int8.add_dynamic_config(re.escape(name), TFLOperationName.FULLY_CONNECTED, 8)
-    for name in float_tensors:
+    for name, operation in (one for made in makers for one in _float_layers(made)):
+        int8.add_dynamic_config(re.escape(name), TFLOperationName[operation], 8)
+    for name in (*float_tensors, *(name for made in makers for name in _joining(made))):
         int8.update_quantization_recipe(f"^{re.escape(name)};", TFLOperationName.ALL_SUPPORTED, None, "no_quantize")
     for operation in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         int8.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
     first = {input_name: _nhwc(calibration[:1])}
     statistics = int8.calibrate({signature: [first]})  # of which tensors the quantizer wants to know the range
     ranges = _ranges(source, calibration, set(statistics))
-    margin = [name for name, operation in makers.items() if operation != "FULLY_CONNECTED"]
-    outputs = [ranges[name].with_margin for name in margin if name in ranges]
-    for name, found in ranges.items():
-        if name in margin:  # what is joined or resized to one output has one scale
-            low, high = min(low for low, _ in outputs), max(high for _, high in outputs)
-        else:
-            low, high = found.best
+    limits = {name: found.best for name, found in ranges.items()}
+    for made in makers:
+        limits |= _output_limits(made, ranges)
+    for name, (low, high) in limits.items():
         for key, value in (("min", low), ("max", high)):
             statistics[name][key] = np.full_like(statistics[name][key], value)
     int8.quantize(statistics).export_model(str(output), overwrite=True)
 
 
-def _output_makers(interpreter: Any) -> dict[str, str]:
-    """Return the tensors that hold the outputs' values, and those that they are joined or resized from: name -> operator."""
+def _output_makers(interpreter: Any) -> list[dict[str, str]]:
+    """Return for each output the tensor that holds it, and those that it is joined or resized from: name -> operator."""
     names = {detail["index"]: detail["name"] for detail in interpreter.get_tensor_details()}
     made_by = {int(output): node for node in interpreter._get_ops_details() for output in node["outputs"]}
-    found: dict[str, str] = {}
-    waiting = [detail["index"] for detail in interpreter.get_output_details()]
-    while waiting:
-        index = waiting.pop()
-        if node := made_by.get(index):
-            found[names[index]] = node["op_name"]
-            if node["op_name"] in MOVES_VALUES:
-                waiting += [int(input) for input in node["inputs"] if int(input) in made_by]
-    return found
+    outputs = []
+    for detail in interpreter.get_output_details():
+        found: dict[str, str] = {}
+        waiting = [detail["index"]]
+        while waiting:
+            index = waiting.pop()
+            if node := made_by.get(index):
+                found[names[index]] = node["op_name"]
+                if node["op_name"] in MOVES_VALUES:
+                    waiting += [int(input) for input in node["inputs"] if int(input) in made_by]
+        outputs.append(found)
+    return outputs
+
+
+def _float_layers(makers: dict[str, str]) -> list[tuple[str, str]]:
+    """Return the layers, and their operators, that give an output its values; none if those are resized afterwards.
+
+    Resizing a map in float takes longer than in int8, and a class for each pixel hardly needs it.
+    """
+    if "RESIZE_BILINEAR" in makers.values():
+        return []
+    return [(name, operation) for name, operation in makers.items() if operation in {"CONV_2D", "FULLY_CONNECTED"}]
+
+
+def _joining(makers: dict[str, str]) -> list[str]:
+    """Return the tensors of an output that only move values, if it is joined from several."""
+    joined = "CONCATENATION" in makers.values()
+    return [name for name, operation in makers.items() if joined and operation in MOVES_VALUES]
+
+
+def _output_limits(makers: dict[str, str], ranges: dict[str, Range]) -> dict[str, tuple[float, float]]:
+    """Return the range with margin of the tensors that make an output in int8; what is resized to it has its scale."""
+    float_layers = dict(_float_layers(makers))
+    limits = {name: ranges[name].with_margin for name in makers if name not in float_layers and name in ranges}
+    if not limits or _joining(makers):
+        return limits
+    low, high = min(low for low, _ in limits.values()), max(high for _, high in limits.values())
+    return dict.fromkeys(limits, (low, high))
 
 
 def _ranges(source: Path, calibration: Images, wanted: Collection[str]) -> dict[str, Range]:

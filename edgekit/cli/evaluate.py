@@ -90,10 +90,11 @@ def command(
     from edgekit.errors import ExitCode
     from edgekit.evaluation.evaluate import Request, evaluate
     from edgekit.evaluation.formats import load_dataset
-    from edgekit.evaluation.table import printed
     from edgekit.ledger import Ledger
     from edgekit.photos import photo_set
     from edgekit.recipe import load_recipe
+    from edgekit.report.evaluation import evaluation_report
+    from edgekit.report.terminal import terminal
     from edgekit.worker import usable_cpus
 
     loaded, found = load_recipe(recipe, overrides), load_dataset(data, format, images)
@@ -114,5 +115,6 @@ def command(
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     else:
-        console().print(printed(document))
+        screen = console()
+        screen.print(terminal(evaluation_report(document), screen.width, "--json"), crop=False)
     return ExitCode.done if document.complete else ExitCode.failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -102,6 +103,21 @@ resume_option = click.option(
 )
 
 
+report_format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("terminal", "markdown", "csv", "latex", "json")),
+    help="Default: terminal in a terminal, what the name of the --output file ends with, else markdown.",
+)
+output_option = click.option(
+    "--output",
+    cls=Once,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to a file, whole or not at all: .md, .csv, .tex, .json or .txt.",
+)
+
+
 def build_options(command: Decorated) -> Decorated:
     """Add the options of what builds one recipe."""
     for option in (json_option, ledger_option, photos_option, targets_option, set_option, recipe_argument):
@@ -134,12 +150,17 @@ def parts(text: str | None) -> list[str]:
     return found
 
 
+def parts_of_all(texts: Sequence[str]) -> list[str]:
+    """Return the parts of the values of an option that may be repeated; each value is a list with commas."""
+    return list(dict.fromkeys(part for text in texts for part in parts(text)))
+
+
 def console() -> Console:
-    """Return the console for results: standard output, not cut to 80 columns where it is no terminal."""
+    """Return the console for results: standard output. Outside a terminal it has COLUMNS characters, else 170."""
     from rich.console import Console
 
     found = Console(soft_wrap=False, highlight=False)
-    return found if found.is_terminal else Console(width=170, highlight=False)
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=170, highlight=False)
 
 
 def tell(line: str) -> None:

@@ -1,4 +1,4 @@
-"""The end of deploy and compile: the run's table or JSON, and the exit code."""
+"""How tables are printed: of a run, with the exit code, and of a report."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import console
+from edgekit.cli.options import console, tell
 from edgekit.errors import ExitCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgekit.ledger import Ledger
+    from edgekit.report.sheet import Report
 
 
 def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool) -> int:
-    """Print a run from the ledger; 1 where it holds a failure, 3 where `strict` and a verdict is not stable, else 0."""
+    """Print a run from the ledger; 1 if it holds a failure, 3 if `strict` and a verdict is not stable, else 0."""
     from edgekit.report.document import run_document
     from edgekit.report.rows import rows_of
     from edgekit.report.tables import terminal
@@ -24,9 +27,30 @@ def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool)
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     else:
         output = console()
-        output.print(terminal(rows, document.ratios, title, output.width))
+        output.print(terminal(rows, document.ratios, title, output.width), crop=False)
     codes = {ExitCode.failure} if document.failures else set()
     verdicts = {entry.verdict for entry in document.measurements}
     if strict and verdicts != {"stable"}:
         codes.add(ExitCode.untrustworthy)
     return ExitCode.worst(codes)
+
+
+def publish(report: Report, format_: str | None, output: Path | None) -> None:
+    """Print a report, or write it to a file. Without a format: the file's, a terminal's in a terminal, else Markdown."""
+    from edgekit.report.output import FORMATS, format_of, rendered, write_whole
+    from edgekit.report.terminal import terminal
+
+    screen = console()
+    if format_:
+        format = FORMATS[format_]
+    elif output:
+        format = format_of(output)
+    else:
+        format = "terminal" if screen.is_terminal else "markdown"
+    if output:
+        write_whole(output, rendered(report, format))
+        tell(f"{output}: written")
+    elif format == "terminal":
+        screen.print(terminal(report, screen.width), crop=False)
+    else:
+        click.echo(rendered(report, format), nl=False)

@@ -2,40 +2,71 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from edgekit.cli.options import ledger_option
+from edgekit.cli.options import Once, ledger_option, output_option, parts_of_all, report_format_option
+from edgekit.cli.printing import publish
 
 
 @click.command()
 @ledger_option
+@click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Only these recipes; repeat, or use commas.")
+@click.option("--device", "devices", multiple=True, metavar="NAME", help="Only these devices, by profile or id.")
+@click.option("--target", "targets", multiple=True, metavar="T", help="Only these targets, whole or in part: int8.")
+@click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Only these protocols.")
+@click.option("--since", cls=Once, metavar="WHEN", help="Only results since a date, or 36h, 7d or 2w ago.")
+@click.option("--run", "runs", multiple=True, metavar="ID", help="Only these runs; default: the latest of everything.")
+@click.option("--sort", cls=Once, metavar="KEY", help="Best rows of a column first; default: the fastest of a device.")
+@click.option("--columns", cls=Once, metavar="K,K", help="These columns, by the keys that the CSV's header has.")
 @click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["markdown", "csv", "support"]),
-    default="markdown",
+    "--table",
+    "shape",
+    type=click.Choice(("list", "paper")),
+    default="list",
     show_default=True,
-    help="support: which recipe compiles for which target, as Markdown.",
+    help="list: a row for each result. paper: a row for each network, a column for each device.",
 )
-@click.option("--run", metavar="ID", help="Only this run; default: the latest of everything.")
-def command(ledger: str | None, format_: str, run: str | None) -> None:
+@click.option(
+    "--against", cls=Once, metavar="TABLE", help="Hold the results against a published table, e.g. mobilenetv3-table3."
+)
+@report_format_option
+@output_option
+def command(
+    ledger: str | None,
+    recipes: tuple[str, ...],
+    devices: tuple[str, ...],
+    targets: tuple[str, ...],
+    protocols: tuple[str, ...],
+    since: str | None,
+    runs: tuple[str, ...],
+    sort: str | None,
+    columns: str | None,
+    shape: str,
+    against: str | None,
+    format_: str | None,
+    output: Path | None,
+) -> None:
     """Print the accuracy-vs-latency table from the ledger.
+
+    Rows whose latencies may not be compared stand in tables of their own. A name that fits nothing is an error.
 
     Example: edgekit report --format csv > table.csv
     """
-    from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
+    from edgekit.report.filters import Filters, chosen, known_runs, moment
+    from edgekit.report.kinds import report_of
     from edgekit.report.rows import rows_of
-    from edgekit.report.support import support_matrix
-    from edgekit.report.tables import csv, markdown
 
-    if format_ == "support" and run is not None:
-        raise UsageError("The support matrix is of the whole ledger.", "Leave --run out.")
+    filters = Filters(
+        recipes=parts_of_all(recipes),
+        devices=parts_of_all(devices),
+        targets=parts_of_all(targets),
+        protocols=parts_of_all(protocols),
+        since=moment(since) if since else None,
+    )
     with Ledger.open(ledger, must_exist=True) as opened:
-        if format_ == "support":
-            click.echo(support_matrix(opened), nl=False)
-            return
-        if run is not None and run not in (known := [one.id for one in opened.runs()]):
-            raise UsageError(f"The ledger holds no run {run}.", f"Newest: {', '.join(known[:5]) or 'none'}.")
-        rows = rows_of(opened, run)
-    click.echo({"markdown": markdown, "csv": csv}[format_](rows), nl=False)
+        rows = chosen(rows_of(opened, *known_runs(opened, parts_of_all(runs))), filters)
+    keys = parts_of_all([columns] if columns else [])
+    publish(report_of(rows, shape=shape, against=against, sort=sort, keys=keys), format_, output)

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgekit.devices.adb import AdbLink
 from edgekit.devices.base import Identity
-from edgekit.devices.cpus import clusters
+from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
 from edgekit.devices.link import closed_on_failure
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.remote import FOLDER, RemoteDevice
@@ -73,6 +73,7 @@ class Android(RemoteDevice):
             "cpus": len(speeds) or int(self.check("grep -c ^processor /proc/cpuinfo; true").strip() or 0) or "unknown",
             "machine": self.machine,
             "clusters": clusters(speeds),
+            "cpu_features": cpu_features(self.check(f"grep -m 1 -E '{FEATURES_LINE}' /proc/cpuinfo; true").strip()),
             "memory_kb": int(memory[1]) if memory[1:] else "unknown",
             "android": self._told("ro.build.version.release"),
             "api_level": self._told("ro.build.version.sdk"),

@@ -9,6 +9,26 @@ SPEED_FILES = ("cpu_capacity", "cpufreq/cpuinfo_max_freq")
 
 Capacity comes first. The clock of a small core may be higher than that of a large one.
 """
+FEATURES = (
+    *(
+        "sse4_1",
+        "avx",
+        "f16c",
+        "fma",
+        "avx2",
+        "avx_vnni",
+        "avx512f",
+        "avx512bw",
+        "avx512_vnni",
+        "avx512_bf16",
+        "avx512_fp16",
+    ),
+    *("amx_tile", "amx_int8", "amx_bf16"),
+    *("neon", "asimd", "asimdrdm", "fphp", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"),
+)
+"""Instruction sets that XNNPACK chooses kernels by, in the kernel's words for x86 and Arm."""
+FEATURES_LINE = "^(flags|Features)"
+"""The line of /proc/cpuinfo that lists them, as an extended regular expression."""
 Speeds = Mapping[int, Mapping[str, int]]
 """CPU -> file -> value. A file that is missing or unreadable is not in the mapping."""
 
@@ -55,3 +75,9 @@ def parse_cpu_list(text: str) -> list[int]:
         first, _, last = part.partition("-")
         cpus += range(int(first), int(last or first) + 1)
     return cpus
+
+
+def cpu_features(listed: str) -> list[str] | str:
+    """Return those of FEATURES that a line of /proc/cpuinfo lists; ``unknown`` if the line is empty."""
+    words = listed.rpartition(":")[2].split()
+    return [feature for feature in FEATURES if feature in words] if words else "unknown"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,15 @@ from typing import Any
 from edgekit.cache import temporary_folder
 from edgekit.capsule import built_capsule, command
 from edgekit.devices.base import Completed, Identity
-from edgekit.devices.cpus import SPEED_FILES, clock_rung, clusters, large_core, parse_speeds
+from edgekit.devices.cpus import (
+    FEATURES_LINE,
+    SPEED_FILES,
+    clock_rung,
+    clusters,
+    cpu_features,
+    large_core,
+    parse_speeds,
+)
 from edgekit.devices.profile import ADDRESS, DeviceProfile
 from edgekit.devices.thermal import linux_sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind, UsageError
@@ -47,6 +56,7 @@ class Host:
             "cpus": len(os.sched_getaffinity(0)),
             "machine": platform.machine(),
             "clusters": clusters(speeds(CPUS)),
+            "cpu_features": cpu_features(_cpuinfo(FEATURES_LINE)),
             "emulated": self.profile.emulated,
         }
         return Identity(serial, model or "unknown", f"{platform.system()} {platform.release()}", facts)
@@ -159,5 +169,9 @@ def _first_line(path: Path) -> str:
 
 
 def _cpu_model() -> str:
-    lines = _read(Path("/proc/cpuinfo")).splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return _cpuinfo("model name").partition(":")[2].strip() or "unknown"
+
+
+def _cpuinfo(start: str) -> str:
+    """Return the first line of /proc/cpuinfo that starts with a regular expression; empty if there is none."""
+    return next((line for line in _read(Path("/proc/cpuinfo")).splitlines() if re.match(start, line)), "")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
-from edgekit.devices.cpus import clusters
+from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
 from edgekit.devices.link import closed_on_failure
 from edgekit.devices.own_python import DeviceWithPython
 from edgekit.devices.profile import DeviceProfile
@@ -16,13 +16,14 @@ from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
 
-IDENTITY = """tell() { key=$1; shift; for file; do [ -r $file ] && echo "$key:$(tr -d '\\0' < $file)"; done; }
+IDENTITY = f"""tell() {{ key=$1; shift; for file; do [ -r $file ] && echo "$key:$(tr -d '\\0' < $file)"; done; }}
 tell serial /proc/device-tree/serial-number /etc/machine-id
 tell model /proc/device-tree/model /sys/firmware/devicetree/base/model /sys/class/dmi/id/product_name
 name=$(. /etc/os-release 2> /dev/null; echo "$PRETTY_NAME")
-echo "system:${name:-unknown}, Linux $(uname -r)"; echo "name:$(uname -n)"
+echo "system:${{name:-unknown}}, Linux $(uname -r)"; echo "name:$(uname -n)"
 echo "soc:$(grep -m 1 -E 'model name|Hardware' /proc/cpuinfo | cut -d : -f 2)"
 echo "cpus:$(grep -c ^processor /proc/cpuinfo)"; echo "memory_kb:$(grep MemTotal /proc/meminfo | tr -cd 0-9)"
+echo "cpu_features:$(grep -m 1 -E '{FEATURES_LINE}' /proc/cpuinfo | cut -d : -f 2)"
 """
 JETSON = """command -v nvpmodel > /dev/null && nvpmodel -q 2> /dev/null | tr '\\n' ' '; echo
 command -v jetson_clocks > /dev/null && jetson_clocks --show 2> /dev/null; true"""
@@ -57,6 +58,7 @@ class LinuxBoard(DeviceWithPython):
             "cpus": whole_number(told.get("cpus", "")) or "unknown",
             "machine": self.machine,
             "clusters": clusters(self.speeds()),
+            "cpu_features": cpu_features(told.get("cpu_features", "")),
             "memory_kb": whole_number(told.get("memory_kb", "")),
             "emulated": self.profile.emulated,
         }

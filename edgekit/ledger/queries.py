@@ -37,6 +37,17 @@ class Filter:
     since: datetime | None = None
 
 
+CONDITIONS: tuple[tuple[str, ...], ...] = (
+    ("runner",),
+    ("runner_version",),
+    ("runner_sha256",),
+    ("runtime_version",),
+    ("threads",),
+    ("cpu_features",),
+    ("emulated",),
+    ("before", "clock_rung"),
+)
+"""Where the conditions of a measurement hold what makes it another cell: a newer one does not replace it."""
 MEASUREMENT_COLUMNS: tuple[Any, ...] = (
     MeasurementRow.id,
     MeasurementRow.artifact_id,
@@ -63,13 +74,15 @@ MEASUREMENT_COLUMNS: tuple[Any, ...] = (
 def measurements(wanted: Filter, latest: bool) -> Select[Any]:
     """Select :data:`MEASUREMENT_COLUMNS` of finished measurements, newest first.
 
-    `latest`: only the newest of each recipe, model, variant, target, device and protocol name, of those that are wanted.
+    `latest`: only the newest of each recipe, model, variant, target, device, protocol name and :data:`CONDITIONS`, of those
+    that are wanted.
     """
     newest_first = (MeasurementRow.finished_at.desc(), MeasurementRow.id.desc())
     conditions = _conditions(wanted)
     if latest:
         model = (ArtifactRow.recipe, ArtifactRow.model_hash, ArtifactRow.variant)
-        cell = (*model, MeasurementRow.target, MeasurementRow.device_id, MeasurementRow.protocol_name)
+        held = (MeasurementRow.conditions[path].as_string() for path in CONDITIONS)
+        cell = (*model, MeasurementRow.target, MeasurementRow.device_id, MeasurementRow.protocol_name, *held)
         rank = func.row_number().over(partition_by=cell, order_by=newest_first).label("rank")
         ranked = select(MeasurementRow.id, rank).join(ArtifactRow).where(*conditions).subquery()
         conditions = [MeasurementRow.id.in_(select(ranked.c.id).where(ranked.c.rank == 1))]

@@ -292,7 +292,8 @@ class Ledger:
         """Return the finished measurements, of one run or of all, newest first.
 
         The other arguments filter, as :class:`edgekit.ledger.queries.Filter` says. `latest` keeps the newest of each recipe,
-        model, variant, target, device and protocol name among what passed the filters. ValueError if `since` has no time zone.
+        model, variant, target, device, protocol name and :data:`edgekit.ledger.queries.CONDITIONS` among what passed the
+        filters. ValueError if `since` has no time zone.
         """
         if since is not None and since.utcoffset() is None:
             raise ValueError(f"the time {since} has no time zone")

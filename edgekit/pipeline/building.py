@@ -106,4 +106,6 @@ def _told_artifact(built: Built) -> str:
     delegation = manifest.delegation
     parts = f", {delegation.partitions} delegate{'s' if delegation.partitions != 1 else ''}" if delegation else ""
     parity = f"parity ({manifest.parity.kind}): {explain(manifest.parity)}"
-    return f"{how}, {manifest.size_bytes / 1e6:.1f} MB{parts}; {parity}"
+    unknown = manifest.parity.layers_unknown
+    layers = f"; its layers were not compared: {unknown}" if unknown else ""
+    return f"{how}, {manifest.size_bytes / 1e6:.1f} MB{parts}; {parity}{layers}"

@@ -131,9 +131,9 @@ def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> di
     outputs = by_name(manifest.outputs, split_outputs(values, 1, [list(spec.shape) for spec in manifest.outputs]))
     with np.load(ready.prepared.folder / "reference.npz") as saved:
         reference = {name: array[:1] for name, array in saved.items()}
-    # One photo is no ground to judge top-1 on: that was judged on all photos when the artifact was built.
+    # One photo shows the noise; the decisions were judged on all photos when the artifact was built.
     precision, limits = ready.artifact.target.precision, ready.plan.recipe.parity
-    found = compare(reference, outputs, precision, limits, kind="measured", trained=False)
+    found = compare(reference, outputs, precision, limits, kind="measured", trained=manifest.trained)
     if not found.passed:
         message = f"{subject.name} computes something else on {device.profile.name} than PyTorch: {explain(found)}."
         hint = "On this machine it was within its limits: suspect the runtime's build, or the device."

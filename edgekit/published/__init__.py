@@ -7,9 +7,12 @@ sources differ (other TFLite versions, other papers) and go into footnotes. :fun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+
 from edgekit.published.figures import Figure, figures, mismatches
 
-__all__ = ["PHONES", "Figure", "figures", "find", "is_paper_column", "mismatches"]
+__all__ = ["PHONES", "Figure", "accuracy_range", "figures", "find", "is_paper_column", "mismatches", "our_precision"]
 
 PHONES = ("Pixel 1", "Pixel 2", "Pixel 3")
 PRECISIONS = {"fp32": ("float32",), "int8": ("uint8", "uint8 QAT", "uint8 PTQ", "int8 PTQ")}
@@ -17,6 +20,7 @@ PRECISIONS = {"fp32": ("float32",), "int8": ("uint8", "uint8 QAT", "uint8 PTQ", 
 PAPER_TABLES = {"fp32": {"3 (v5)", "6 (v5)", "7 (v5)"}, "int8": {"4 (v5)"}}
 
 
+@cache
 def find(
     model: str, variant: str = "", *, head: str = "", width: float, resolution: str, precision: str
 ) -> tuple[Figure, ...]:
@@ -32,6 +36,24 @@ def find(
         and row.width in {None, width}
         and row.precision in words
     )
+
+
+def our_precision(figure: Figure) -> str | None:
+    """Return fp32 or int8 for the word of a source; None for another precision."""
+    return next((ours for ours, words in PRECISIONS.items() if figure.precision in words), None)
+
+
+def accuracy_range(found: Sequence[Figure], precision: str) -> tuple[float, float, str] | None:
+    """Return the lowest and the highest accuracy that is published, and its metric; None if there is none.
+
+    If the MobileNetV3 paper prints an accuracy beside its latencies it is that alone.
+    """
+    paper = [row for row in found if is_paper_column(row, precision) and row.latency_ms and row.device in PHONES]
+    for rows in (paper, found):
+        values = [(row.accuracy, row.metric) for row in rows if row.accuracy is not None]
+        if values:
+            return min(values)[0], max(values)[0], values[0][1]
+    return None
 
 
 def is_paper_column(row: Figure, precision: str) -> bool:

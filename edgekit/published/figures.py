@@ -20,8 +20,8 @@ class Figure:
     """What one source prints of one model: an accuracy, a latency, or both.
 
     `width` is None where the model is published in one width, `resolution` is as in ``224`` or ``1024x2048``. `metric` is
-    ``top-1 %``, ``mAP`` or ``mIOU %``. `latency_ms` is of `device`: of a Pixel phone one thread on one large CPU core; detection
-    and segmentation were also timed on other processors, which `device` names.
+    ``top-1 %``, ``mAP`` or ``mIOU %``. `latency_ms` is of `device`: of a Pixel phone, `threads` on its CPU; one thread runs on
+    a large core. Detection and segmentation were also timed on other processors, which `device` names.
     """
 
     model: str
@@ -36,6 +36,7 @@ class Figure:
     latency_ms: float | None
     table: str
     source: str
+    threads: int = 1
 
 
 @cache
@@ -78,10 +79,21 @@ def _figure(row: Row, **columns: object) -> Figure:
     return replace(common, **columns)  # type: ignore[arg-type]
 
 
+@cache
+def threaded_figures() -> tuple[Figure, ...]:
+    """Return the latencies on several threads of a phone's CPU, which compare with nothing that one thread does."""
+    return tuple(figure for figure in _cpu_latencies() if figure.threads > 1)
+
+
 def _latencies() -> Iterator[Figure]:
+    yield from (figure for figure in _cpu_latencies() if figure.threads == 1)
+
+
+def _cpu_latencies() -> Iterator[Figure]:
     for row in _rows("pixel_latency"):
-        if row["threads"] == "1" and row["processor"].startswith("CPU") and row["resolution"] and row["latency_ms"]:
-            yield _figure(row, variant=row["variant"])
+        known = row["threads"].isdigit() and row["resolution"] and row["latency_ms"]
+        if known and row["processor"].startswith("CPU"):
+            yield _figure(row, variant=row["variant"], threads=int(row["threads"]))
 
 
 def _classifications() -> Iterator[Figure]:

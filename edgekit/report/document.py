@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.ledger import Ledger
 from edgekit.ledger.models import model_hash
-from edgekit.ledger.records import AccuracyRecord, SessionRecord
-from edgekit.measure.statistics import Told, paired_ratio, session_centre
+from edgekit.ledger.records import AccuracyRecord
+from edgekit.measure.statistics import paired_ratio
 from edgekit.printed import Printed
+from edgekit.report.cells import cached_path
+from edgekit.report.columns import BY_KEY
 from edgekit.report.rows import Row, rows_of
 
 
@@ -25,6 +27,7 @@ class MeasurementEntry(Part):
 
     `model_hash` and `device_id` tell models and devices of the same name apart. `measured_at` is in UTC.
     `latency_ms` is the median of the sessions' medians, or of their means where `centre` says so.
+    What the device did not report is ``unknown``. `path` is the artifact in this machine's cache.
     """
 
     recipe: str
@@ -35,6 +38,18 @@ class MeasurementEntry(Part):
     device_id: str
     device_model: str
     os_build: str
+    cpu: str
+    cpu_architecture: str
+    cpu_features: str
+    clock_rung: str
+    emulated: bool
+    runner: str
+    runner_version: str | None
+    runtime: str
+    runtime_version: str
+    threads: int | str
+    edgekit_version: str
+    tools: str | None
     measured_at: str
     protocol: str
     kind: Literal["measured"] = "measured"
@@ -51,6 +66,7 @@ class MeasurementEntry(Part):
     verdict: str
     evidence: str
     artifact_sha256: str
+    path: str | None
 
 
 class FailureEntry(Part):
@@ -108,6 +124,7 @@ class ArtifactEntry(Part):
     parity_snr_db: float
     parity_top1_agreement: float
     measured: bool
+    path: str | None
     top1_this_artifact: float | None
     accuracies: list[AccuracyEntry]
 
@@ -137,12 +154,13 @@ class RunDocument(Printed):
 
 def run_document(ledger: Ledger, run_id: str) -> RunDocument:
     """Return what the ledger knows of a run."""
-    rows, accuracies = rows_of(ledger, run_id), ledger.accuracies()
+    rows, accuracies = rows_of(ledger, run_id), _by_hash(ledger.accuracies())
+    timed = {_known_by(row.manifest) for row in rows if row.status == "measured" and row.manifest}
     return RunDocument(
         run=run_id,
         measurements=[_measurement(row) for row in rows if row.status == "measured"],
         failures=[_failure(row) for row in rows if row.status == "failed"],
-        artifacts=[_artifact(artifact.manifest, rows, accuracies) for artifact in ledger.artifacts(run_id)],
+        artifacts=[_artifact(artifact.manifest, timed, accuracies) for artifact in ledger.artifacts(run_id)],
         ratios=precision_ratios(ledger, rows),
     )
 
@@ -152,22 +170,23 @@ def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
     measured = {
         (row.recipe, row.variant, row.device, row.target): row for row in rows if row.measurement_id is not None
     }
+    pairs = [
+        (row, other)
+        for (recipe, variant, device, target), row in measured.items()
+        if row.precision == "fp32"
+        if (other := measured.get((recipe, variant, device, target.replace("/fp32", "/int8"))))
+    ]
+    centres = ledger.session_centres(row.measurement_id or 0 for pair in pairs for row in pair)
     ratios = []
-    for (recipe, variant, device, target), row in measured.items():
-        other = measured.get((recipe, variant, device, target.replace("/fp32", "/int8")))
-        if row.precision != "fp32" or other is None or row.measurement_id is None or other.measurement_id is None:
-            continue
-        slower, faster = (
-            {session.block: _centre(session) for session in ledger.sessions(id)}
-            for id in (row.measurement_id, other.measurement_id)
-        )
+    for row, other in pairs:
+        slower, faster = centres[row.measurement_id or 0], centres[other.measurement_id or 0]
         ratio, interval = paired_ratio(slower, faster)
         ratios.append(
             RatioEntry(
-                recipe=recipe,
-                variant=variant,
-                device=device or "",
-                baseline=target,
+                recipe=row.recipe,
+                variant=row.variant,
+                device=row.device or "",
+                baseline=row.target,
                 target=other.target,
                 speedup=ratio,
                 interval=(interval.low, interval.high),
@@ -177,83 +196,68 @@ def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
     return ratios
 
 
-def _centre(session: SessionRecord) -> float:
-    told = session.environment.get("told")
-    return session_centre(session.samples, Told.model_validate(told) if told else None)
-
-
 def _measurement(row: Row) -> MeasurementEntry:
-    assert row.summary and row.manifest and row.device and row.protocol and row.verdict
-    summary, interval = row.summary, row.summary["interval"]
-    return MeasurementEntry(
-        recipe=row.recipe,
-        variant=row.variant,
-        model_hash=row.model or "",
-        target=row.target,
-        device=row.device,
-        device_id=row.device_id or "",
-        device_model=str((row.conditions or {}).get("model", "unknown")),
-        os_build=str((row.conditions or {}).get("os_build", "unknown")),
-        measured_at=row.measured_at.isoformat() if row.measured_at else "",
-        protocol=row.protocol,
-        latency_ms=summary["median"],
-        centre=summary.get("centre", "median"),
-        interval_ms=(interval["low"], interval["high"]),
-        interval_confidence=interval["confidence"],
-        p90_ms=summary["p90"],
-        p90_upper_ms=summary["p90_upper"],
-        load_ms=summary["load"],
-        first_ms=summary["first"],
-        sessions=summary["sessions"],
-        iterations=summary["iterations"],
-        verdict=row.verdict,
-        evidence=row.evidence or "",
-        artifact_sha256=row.manifest["sha256"],
+    """Return a row's columns; those that the document names otherwise are given."""
+    values = {key: column.value(row) for key, column in BY_KEY.items() if key in MeasurementEntry.model_fields}
+    return MeasurementEntry.model_validate(
+        {
+            **values,
+            "latency_ms": BY_KEY["latency_ms_measured"].value(row),
+            "centre": BY_KEY["latency_centre"].value(row),
+            "interval_ms": (BY_KEY["interval_low_ms"].value(row), BY_KEY["interval_high_ms"].value(row)),
+            "verdict": row.verdict,
+            "evidence": row.evidence or "",
+        }
     )
 
 
 def _failure(row: Row) -> FailureEntry:
     assert row.failure
-    told = row.failure
+    cell, failure = row.failure, row.failure.failure
     return FailureEntry(
-        recipe=told.recipe,
-        variant=told.variant,
-        target=told.target,
-        device=told.device,
-        kind=told.failure.kind,
-        stage=told.failure.stage,
-        message=told.failure.message,
-        hint=told.failure.hint,
-        retriable=told.failure.retriable,
+        recipe=cell.recipe,
+        variant=cell.variant,
+        target=cell.target,
+        device=cell.device,
+        kind=failure.kind,
+        stage=failure.stage,
+        message=failure.message,
+        hint=failure.hint,
+        retriable=failure.retriable,
     )
 
 
-def _is_of(row: Row, manifest: dict[str, object]) -> bool:
-    """Say whether a row is of an artifact, as whatever it was timed."""
-    same = row.manifest is not None and row.manifest["sha256"] == manifest["sha256"]
-    return same and (row.recipe, row.variant) == (manifest["recipe"], manifest["variant"])
+Known = tuple[str, str, str]
+"""Hash, recipe and variant of an artifact: two recipes may build the same bytes."""
 
 
-def _accuracies(manifest: dict[str, object], accuracies: list[AccuracyRecord]) -> list[AccuracyEntry]:
-    """Return the newest accuracy of an artifact on each set of photos and device, that of the most photos first."""
-    newest: dict[tuple[str, str | None], AccuracyEntry] = {}
-    for one in accuracies:
-        if one.artifact_sha256 == manifest["sha256"]:
-            same = {name: getattr(one, name) for name in ("metric", "data_set", "subset_sha256", "kind", "device")}
-            entry = AccuracyEntry(**same, photos=one.n, **one.metrics[one.metric])
-            newest.setdefault((one.subset_sha256, one.device), entry)
-    return sorted(newest.values(), key=lambda one: -one.photos)
+def _known_by(manifest: dict[str, Any]) -> Known:
+    return (manifest["sha256"], manifest["recipe"], manifest["variant"])
 
 
-def _artifact(manifest: dict[str, object], rows: list[Row], accuracies: list[AccuracyRecord]) -> ArtifactEntry:
+def _by_hash(accuracies: list[AccuracyRecord]) -> dict[str, list[AccuracyEntry]]:
+    """Return the newest accuracy of each artifact on each set of photos and device, that of the most photos first."""
+    newest: dict[tuple[str, str, str | None], AccuracyEntry] = {}
+    for accuracy in accuracies:
+        same = {name: getattr(accuracy, name) for name in ("metric", "data_set", "subset_sha256", "kind", "device")}
+        entry = AccuracyEntry(**same, photos=accuracy.n, **accuracy.metrics[accuracy.metric])
+        newest.setdefault((accuracy.artifact_sha256, accuracy.subset_sha256, accuracy.device), entry)
+    found: dict[str, list[AccuracyEntry]] = {}
+    for (sha256, _, _), entry in sorted(newest.items(), key=lambda item: -item[1].photos):
+        found.setdefault(sha256, []).append(entry)
+    return found
+
+
+def _artifact(manifest: dict[str, Any], timed: set[Known], accuracies: dict[str, list[AccuracyEntry]]) -> ArtifactEntry:
+    """Return an artifact; `timed` are those that a measurement of the run is of."""
     parity, delegation = manifest["parity"], manifest["delegation"]
     same = {name: manifest[name] for name in ArtifactEntry.model_fields if name in manifest}
-    assert isinstance(parity, dict)
-    found = _accuracies(manifest, accuracies)
+    found = accuracies.get(manifest["sha256"], [])
     return ArtifactEntry.model_validate(
         {
             **same,
             "model_hash": model_hash(manifest),
+            "path": cached_path(manifest),
             "delegate_partitions": delegation["partitions"] if isinstance(delegation, dict) else None,
             "parity_kind": parity["kind"],
             "parity_max_absolute": parity["max_absolute"],
@@ -261,6 +265,6 @@ def _artifact(manifest: dict[str, object], rows: list[Row], accuracies: list[Acc
             "parity_top1_agreement": parity["top1_agreement"],
             "top1_this_artifact": next((one.value for one in found if one.metric == "top1"), None),
             "accuracies": found,
-            "measured": any(row.status == "measured" and _is_of(row, manifest) for row in rows),
+            "measured": _known_by(manifest) in timed,
         }
     )

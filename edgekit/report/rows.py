@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from edgekit import published
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
-from edgekit.ledger.models import model_hash
 from edgekit.ledger.records import AccuracyRecord, ArtifactRecord, FailureRecord, MeasurementRecord
 from edgekit.models import ARCHITECTURES, Task
 from edgekit.published import PHONES, Figure
@@ -21,6 +20,17 @@ PUBLISHED_CLASSES: dict[Task, set[int]] = {
     "segmentation": {19, 21},
 }
 """Class counts of the networks that papers print figures of: ImageNet, COCO, Cityscapes and VOC."""
+
+
+class Network(NamedTuple):
+    """What a network is published as; `resolution` is ``224`` or ``1024x2048``, `precision` is ours."""
+
+    model: str
+    variant: str
+    head: str
+    width: float
+    resolution: str
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -43,13 +53,14 @@ class Row:
     accuracy: AccuracyRecord | None = None
     device_id: str | None = None
     measured_at: datetime | None = None
+    run: str | None = None
+    recorded_at: datetime | None = None
+    edgekit_version: str | None = None
+    kind: str = "measured"
+    model: str | None = None
+    """What the model is known by, whatever its recipe is called: NETWORK-WEIGHTS; None if nothing was built."""
     namesake: bool = False
     """Whether another row has the same recipe name and variant, and another model."""
-
-    @property
-    def model(self) -> str | None:
-        """What the model is known by, whatever its recipe is called: NETWORK-WEIGHTS; None if nothing was built."""
-        return model_hash(self.manifest) if self.manifest else None
 
     @property
     def title(self) -> str:
@@ -78,21 +89,40 @@ class Row:
         return str(self.conditions["before"].get("clock_rung", "unknown")) if self.conditions else None
 
     @property
+    def setup(self) -> tuple[str | None, ...]:
+        """Device, protocol and conditions: a column of a table may hold only rows that share them."""
+        found = self.conditions or {}
+        same = (found.get("runner"), found.get("runner_sha256"), found.get("threads"), self.clock_rung, self.emulated)
+        return (self.device_label, self.protocol, *(None if value is None else str(value) for value in same))
+
+    @property
+    def runtime(self) -> str:
+        """Runtime and delegate: ``tflite/xnnpack``."""
+        return self.target.rsplit("/", 1)[0]
+
+    @property
     def precision(self) -> str:
         """fp32, fp16 or int8."""
         return self.target.rsplit("/", 1)[-1]
 
     @property
-    def published(self) -> tuple[Figure, ...]:
-        """What was published for this model at this precision, all sources.
+    def network(self) -> Network | None:
+        """What figures of this network are published under.
 
-        Nothing if its recipe names no paper, or if it is another network: with a new head or another class count.
+        None if its recipe names no paper, or if it is another network: with a new head or another class count.
         """
         if not self.manifest or not self.manifest.get("published") or not is_published_network(self.manifest):
-            return ()
+            return None
         names, model = self.manifest["published"], self.manifest["model"]
         resolution = self.variant.split("/")[1]
-        return published.find(**names, width=model["width"], resolution=resolution, precision=self.precision)
+        head, variant = names.get("head", ""), names.get("variant", "")
+        return Network(names["model"], variant, head, model["width"], resolution, self.precision)
+
+    @property
+    def published(self) -> tuple[Figure, ...]:
+        """What was published for this model at this precision, all sources."""
+        network = self.network
+        return published.find(**network._asdict()) if network else ()
 
     @property
     def paper(self) -> dict[str, Figure]:
@@ -102,14 +132,8 @@ class Row:
 
     @property
     def published_accuracy(self) -> tuple[float, float, str] | None:
-        """The lowest and the highest accuracy that is published, and its metric; of the sources' weights, not of this artifact.
-
-        Where the MobileNetV3 paper prints one beside its latencies it is that alone.
-        """
-        found = [row for row in self.paper.values() if row.accuracy is not None]
-        found = found or [row for row in self.published if row.accuracy is not None]
-        values = [row.accuracy for row in found if row.accuracy is not None]
-        return (min(values), max(values), found[0].metric) if values else None
+        """The lowest and the highest published accuracy, and its metric: of the sources' weights, not of this artifact."""
+        return published.accuracy_range(self.published, self.precision)
 
     @property
     def result(self) -> str:
@@ -141,23 +165,47 @@ def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return parts if len(parts.keys() - {"Not measured"}) > 1 else {"": list(rows)}
 
 
-def rows_of(ledger: Ledger, run_id: str | None = None) -> list[Row]:
-    """Return the rows of one run, or the latest of everything in the ledger, ordered by recipe, target and device."""
-    latest = run_id is None
-    measurements = ledger.measurements(run_id, latest=latest)
-    failures = ledger.failures(run_id, latest=True)  # also of a run: what its resumption settled is no failure of it
-    artifacts = {_key(artifact): artifact for artifact in reversed(ledger.artifacts(run_id))}
-    rows = [_measured(measurement) for measurement in measurements]
-    rows += [_failed(failure, artifacts.get(_key(failure))) for failure in failures]
-    rows += [
-        _compiled(one) for one in ledger.artifacts(run_id, latest=latest) if not any(_covers(row, one) for row in rows)
-    ]
-    accuracies, shared = ledger.accuracies(), _shared_names(rows)
+def rows_of(ledger: Ledger, *runs: str) -> list[Row]:
+    """Return the rows of some runs, or the latest of everything in the ledger, ordered by recipe, target and device."""
+    parts: Sequence[str | None] = runs or (None,)
+    rows = [row for run in parts for row in _rows_of(ledger, run)]
+    shared, accuracies = _shared_names(rows), by_artifact(ledger.accuracies())
+    versions = {run.id: run.edgekit_version for run in ledger.runs()} if rows else {}
     rows = [
-        replace(row, accuracy=accuracy_of(row, accuracies), namesake=(row.recipe, row.variant) in shared)
+        replace(
+            row,
+            accuracy=accuracy_of(row, accuracies),
+            namesake=(row.recipe, row.variant) in shared,
+            edgekit_version=versions.get(row.run or ""),
+        )
         for row in rows
     ]
     return sorted(rows, key=_order)
+
+
+def _rows_of(ledger: Ledger, run: str | None) -> list[Row]:
+    """Return the rows of a run, or the latest of everything, without what they have from other rows."""
+    latest = run is None
+    failures = ledger.failures(run, latest=True)  # also of a run: what its resumption settled is no failure of it
+    failing = dict.fromkeys(failure.run_id for failure in failures)
+    built = {_key(artifact): artifact for own in failing for artifact in reversed(ledger.artifacts(own))}
+    rows = [_measured(measurement) for measurement in ledger.measurements(run, latest=latest)]
+    rows += [_failed(failure, built.get(_key(failure))) for failure in failures]
+    return rows + _only_compiled(rows, ledger.artifacts(run, latest=latest))
+
+
+def _only_compiled(rows: Sequence[Row], artifacts: Sequence[ArtifactRecord]) -> list[Row]:
+    """Return a row for each artifact that no other row is about."""
+    known: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        known.setdefault((row.recipe, row.variant, row.target), []).append(row)
+    return [
+        _compiled(artifact)
+        for artifact in artifacts
+        if not any(
+            _covers(row, artifact) for row in known.get((artifact.recipe, artifact.variant, artifact.target), ())
+        )
+    ]
 
 
 def _order(row: Row) -> tuple[str, ...]:
@@ -166,9 +214,7 @@ def _order(row: Row) -> tuple[str, ...]:
 
 
 def _covers(row: Row, artifact: ArtifactRecord) -> bool:
-    """Say whether a row is already what became of an artifact."""
-    if (row.recipe, row.variant, row.target) != (artifact.recipe, artifact.variant, artifact.target):
-        return False
+    """Say whether a row of the artifact's cell is already what became of it."""
     if row.manifest or not row.failure:
         return row.model == artifact.model
     return row.failure.may_be_of(artifact.manifest)
@@ -191,16 +237,27 @@ def _shared_names(rows: Sequence[Row]) -> set[tuple[str, str]]:
     return {name for name, found in models.items() if len(found) > 1} | others
 
 
-def accuracy_of(row: Row, accuracies: Sequence[AccuracyRecord]) -> AccuracyRecord | None:
-    """Return one of `accuracies`, newest first, of exactly the row's artifact: of the most photos, the newest of equally many.
+Accuracies = Mapping[tuple[str, str], Sequence[AccuracyRecord]]
+"""Hash and target of an artifact -> its accuracies, on the most photos first, and the newest of equally many."""
+
+
+def by_artifact(accuracies: Sequence[AccuracyRecord]) -> Accuracies:
+    """Return accuracies, which come newest first, by their artifacts."""
+    found: dict[tuple[str, str], list[AccuracyRecord]] = {}
+    for accuracy in sorted(accuracies, key=lambda one: -one.n):
+        found.setdefault((accuracy.artifact_sha256, accuracy.target), []).append(accuracy)
+    return found
+
+
+def accuracy_of(row: Row, accuracies: Accuracies) -> AccuracyRecord | None:
+    """Return an accuracy of exactly the row's artifact: on the most photos, the newest of equally many.
 
     What the row's device computed comes first, then what the host computed; never what another device did.
     A row that a tool timed on another delegate has none: that may compute something else.
     """
     if row.manifest is None:
         return None
-    own = [one for one in accuracies if (one.artifact_sha256, one.target) == (row.manifest["sha256"], row.target)]
-    own.sort(key=lambda one: -one.n)
+    own = accuracies.get((row.manifest["sha256"], row.target), ())
     there = (one for one in own if one.device_id is not None and one.device_id == row.device_id)
     return next(there, next((one for one in own if one.device is None), None))
 
@@ -225,11 +282,24 @@ def _measured(measurement: MeasurementRecord) -> Row:
         measurement_id=measurement.id,
         device_id=measurement.device_id,
         measured_at=measurement.finished_at,
+        run=measurement.run_id,
+        kind=measurement.kind,
+        model=measurement.model,
+        recorded_at=measurement.finished_at,
     )
 
 
 def _compiled(artifact: ArtifactRecord) -> Row:
-    return Row(artifact.recipe, artifact.variant, artifact.target, "compiled", manifest=artifact.manifest)
+    return Row(
+        artifact.recipe,
+        artifact.variant,
+        artifact.target,
+        "compiled",
+        manifest=artifact.manifest,
+        run=artifact.run_id,
+        recorded_at=artifact.recorded_at,
+        model=artifact.model,
+    )
 
 
 def _failed(failure: FailureRecord, artifact: ArtifactRecord | None) -> Row:
@@ -237,5 +307,14 @@ def _failed(failure: FailureRecord, artifact: ArtifactRecord | None) -> Row:
     manifest = artifact.manifest if artifact else None
     target = failure.target or "all"
     return Row(
-        failure.recipe, failure.variant, target, "failed", device=failure.device, manifest=manifest, failure=failure
+        failure.recipe,
+        failure.variant,
+        target,
+        "failed",
+        device=failure.device,
+        manifest=manifest,
+        failure=failure,
+        run=failure.run_id,
+        recorded_at=failure.at,
+        model=artifact.model if artifact else None,
     )

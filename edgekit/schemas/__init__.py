@@ -21,6 +21,7 @@ from edgekit.measure.operators import OperatorsDocument
 from edgekit.recipe import Recipe
 from edgekit.recipe_files import RecipesDocument
 from edgekit.report.document import RunDocument
+from edgekit.report.text import ReportDocument
 from edgekit.search.compound_scaling import ScaleDocument
 from edgekit.search.float_layers import QuantizeDocument
 from edgekit.selection.document import SelectDocument
@@ -30,6 +31,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "recipes": RecipesDocument,
     "inspect": InspectDocument,
     "run": RunDocument,
+    "report": ReportDocument,
     "evaluate": EvaluateDocument,
     "quantize": QuantizeDocument,
     "operators": OperatorsDocument,

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.backends import layer_parity
 from edgekit.backends.base import LayerValue, backend_of
+from edgekit.backends.build import _layers
 from edgekit.backends.layer_parity import LayerParity, _matched, _snr_db, compare_layers, first_departure
 from edgekit.errors import EdgekitError
 from edgekit.models import build
@@ -86,3 +88,10 @@ def test_layers_of_another_network_are_refused():
         values = [LayerValue(np.zeros((1, 3)), np.zeros((1, outputs)), weight)]
         with pytest.raises(EdgekitError, match="not those of the model"):
             _matched({"one": np.zeros((1, 4))}, own, values)
+
+
+def test_layers_that_cannot_be_compared_are_no_failure_and_the_reason_is_kept(network, images, monkeypatch, tmp_path):
+    monkeypatch.setattr(layer_parity, "backend_of", lambda target: SimpleNamespace(name="other"))
+    images = images[:1]
+    layers, problem = _layers(network, Target.parse("tflite/xnnpack/int8"), images, tmp_path / "none", images)
+    assert (layers, problem) == ([], "The backend other does not show what its layers compute.")

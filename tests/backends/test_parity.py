@@ -51,6 +51,23 @@ def test_decisions_are_judged_only_where_they_mean_something():
     assert random.limits == {"min_snr_db": 3.0}
 
 
+def test_one_photo_of_a_trained_network_is_judged_by_its_noise():
+    noise = RANDOM.normal(size=(1, 100)).astype(np.float32)
+    found = [
+        compare(
+            {"logits": REFERENCE[:1]},
+            {"logits": REFERENCE[:1] + size * noise},
+            "int8",
+            ParityLimits(),
+            kind="measured",
+            trained=trained,
+        )
+        for size, trained in ((0.5, True), (1.5, True), (1.5, False))
+    ]
+    assert [one.limits for one in found] == [{"min_snr_db": 10.0}, {"min_snr_db": 10.0}, {"min_snr_db": 3.0}]
+    assert [one.passed for one in found] == [True, False, True]
+
+
 def test_a_decision_that_is_nearly_a_tie_is_not_held_against_an_artifact():
     reference = np.tile(np.array([[0.0, 1.0, 5.0, 5.01]], np.float32), (16, 1))
     reference[:4, 3] = 9  # four are clear
@@ -98,7 +115,7 @@ def test_what_is_not_finite_fails_and_can_be_written_as_json(value):
         result = judge(broken, precision)
         assert not result.passed
         assert "NaN" not in result.model_dump_json()
-        assert "null" not in result.model_dump_json(exclude={"layer_db", "first_departure"})
+        assert "null" not in result.model_dump_json(exclude={"layer_db", "first_departure", "layers_unknown"})
 
 
 @pytest.mark.parametrize(("artifact", "passed"), [(0.0, True), (0.1, False)])

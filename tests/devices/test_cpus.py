@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.devices.cpus import clusters, large_core, parse_cpu_list, parse_speeds
+from edgekit.devices.cpus import clusters, cpu_features, large_core, parse_cpu_list, parse_speeds
 from edgekit.devices.host import speeds
 from edgekit.devices.scripts import SPEEDS
 
@@ -83,3 +83,10 @@ def test_the_facts_of_a_device_name_the_unit_of_a_speed():
     assert clusters({0: {CAPACITY: 631, FREQUENCY: 1896000}}) == {
         "0": {"cpu_capacity": 631, "cpuinfo_max_freq": 1896000}
     }
+
+
+def test_of_a_cpu_the_features_count_that_kernels_are_chosen_by():
+    assert cpu_features("flags\t\t: fpu sse4_1 avx2 rdtscp avx512_vnni") == ["sse4_1", "avx2", "avx512_vnni"]
+    assert cpu_features("Features : fp asimd asimddp i8mm") == ["asimd", "asimddp", "i8mm"]
+    assert cpu_features("flags : fpu") == []
+    assert cpu_features("") == "unknown"

@@ -1,0 +1,133 @@
+"""What the columns of :mod:`edgekit.report.columns` print for people, and the values that need more than a look-up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from edgekit.evaluation.labels import LABELS
+from edgekit.places import cache_folder
+from edgekit.report.numbers import number, with_interval
+
+if TYPE_CHECKING:
+    from edgekit.ledger.records import AccuracyRecord
+    from edgekit.report.rows import Row
+
+
+def latency(row: Row) -> str | None:
+    """Return ``median [low, high]`` in ms, with the confidence if it is under 95 %, and ``mean`` if it is of means."""
+    if not row.summary:
+        return None
+    interval = row.summary["interval"]
+    confidence = "" if interval["confidence"] >= 0.95 else f" {interval['confidence']:.0%}"
+    centre = " mean" if row.summary.get("centre") == "mean" else ""
+    return with_interval(row.summary["median"], interval["low"], interval["high"], 2) + confidence + centre
+
+
+def p90(row: Row) -> str | None:
+    """Return the 90th percentile with its upper 95 % bound in ms; None if there are too few runs for the bound."""
+    if not row.summary or row.summary["p90_upper"] is None:
+        return None
+    return f"{number(row.summary['p90'], 2)} (≤ {number(row.summary['p90_upper'], 2)})"
+
+
+def parity(row: Row) -> str | None:
+    """Return how near the artifact's outputs are to PyTorch's: signal-to-noise ratio and agreement."""
+    return format_parity(row.manifest["parity"]) if row.manifest else None
+
+
+def format_parity(result: dict[str, Any]) -> str:
+    """Return a manifest's parity as the cell of a table; ``derived`` if the artifact itself was not executed."""
+    from edgekit.backends.parity import agreement  # NumPy, which a list of recipes needs not
+
+    same = agreement(result["top1_agreement"], result["photos"], result.get("decisions"))
+    return f"{result['snr_db']:.0f} dB, {same}" + (" (derived)" if result["kind"] == "derived" else "")
+
+
+def chief(found: AccuracyRecord) -> float:
+    """Return the value of the chief metric in percent."""
+    return float(found.metrics[found.metric]["value"])
+
+
+def interval_of(found: AccuracyRecord) -> tuple[float, float] | None:
+    """Return the 95 % interval of the chief metric in percent; None if there were too few photos for one."""
+    bounds = found.metrics[found.metric]["interval"]
+    return None if bounds is None else (float(bounds[0]), float(bounds[1]))
+
+
+def metric_name(metric: str) -> str:
+    """Return the name of an evaluation's metric: ``top-1``."""
+    return LABELS[metric].removesuffix(" %")
+
+
+def accuracy(row: Row) -> str | None:
+    """Return ``value [low, high]`` in percent, with the metric if it is not top-1; None if nothing was evaluated."""
+    if row.accuracy is None:
+        return None
+    bounds = interval_of(row.accuracy)
+    interval = f" [{bounds[0]:.1f}, {bounds[1]:.1f}]" if bounds else ""
+    metric = "" if row.accuracy.metric == "top1" else f" {metric_name(row.accuracy.metric)}"
+    return f"{chief(row.accuracy):.1f}{interval}{metric}"
+
+
+def accuracy_bound(row: Row, index: int) -> float | None:
+    """Return the low (0) or the high (1) end of the accuracy's interval."""
+    bounds = interval_of(row.accuracy) if row.accuracy else None
+    return bounds[index] if bounds else None
+
+
+def data_set(row: Row) -> str | None:
+    """Return the evaluated data set, and the device if it was evaluated on one."""
+    if row.accuracy is None:
+        return None
+    return row.accuracy.data_set + (f" on {row.accuracy.device}" if row.accuracy.device else "")
+
+
+def published_accuracy(found: tuple[float, float, str] | None) -> str | None:
+    """Return what is published, a range if sources disagree, with the metric if it is not top-1."""
+    if not found:
+        return None
+    low, high, metric = found
+    values = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
+    return values if metric == "top-1 %" else f"{values} {metric.removesuffix(' %')}"
+
+
+def paper_latency(row: Row, phone: str) -> float | None:
+    """Return the MobileNetV3 paper's latency on a phone, in ms."""
+    figure = row.paper.get(phone)
+    return figure.latency_ms if figure else None
+
+
+def cached_path(manifest: Mapping[str, Any]) -> str | None:
+    """Return an artifact's file or folder in this machine's cache by its manifest; None if it is not there."""
+    if "file" not in manifest:
+        return None
+    path = cache_folder() / "artifacts" / manifest["build_key"] / manifest["file"]
+    return str(path) if path.exists() else None
+
+
+def tools(row: Row) -> str | None:
+    """Return the versions of what built the artifact: ``litert-torch 0.10.0, ...``."""
+    found = (row.manifest or {}).get("tools", {})
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items())) or None
+
+
+def cpu_features(row: Row) -> str | None:
+    """Return the instruction sets that kernels choose from, with spaces between; ``unknown`` if it was not recorded."""
+    if not row.conditions:
+        return None
+    found = row.conditions.get("cpu_features", "unknown")
+    return found if isinstance(found, str) else " ".join(found)
+
+
+def runner_version(row: Row) -> str | None:
+    """Return which build of a tool the runner is: its version, or the first digits of its hash."""
+    found = row.conditions or {}
+    return found.get("runner_version") or (found["runner_sha256"][:12] if "runner_sha256" in found else None)
+
+
+def result_style(row: Row) -> str:
+    """Return the colour of a row's result."""
+    if row.status == "failed":
+        return "red"
+    return "green" if row.verdict == "stable" else "yellow" if row.verdict else "cyan"
