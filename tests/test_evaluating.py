@@ -55,7 +55,10 @@ def test_boxes_and_masks(run, section, recipe, metric, least):
     done = run(section)
     assert done.returncode == 0, done.stderr
     assert f"{metric} % [95 %]" in done.stdout
-    values = [float(value) for value in re.findall(r"^(?:tflite/xnnpack/fp32|pytorch) +([\d.]+) \[", done.stdout, re.MULTILINE)]
+    values = [
+        float(value)
+        for value in re.findall(r"^(?:tflite/xnnpack/fp32|pytorch) +([\d.]+) \[", done.stdout, re.MULTILINE)
+    ]
     assert len(values) == 2
     assert min(values) >= least
     assert values[0] == pytest.approx(values[1], abs=0.5)

@@ -82,6 +82,7 @@ def _answer(document: SelectDocument) -> Iterator[Text]:
             yield Text(f"  {percent(choice.probability):>5}  {models[choice.id].title}")
         if answer.p_none >= 0.005:
             yield Text(f"  {percent(answer.p_none):>5}  no model is within the limits")
+        yield Text(f"Of these, {winner.title}:")
     yield from _details(winner, document)
 
 
