@@ -6,6 +6,7 @@ its own, as a user starts it: wall time and the most resident memory. Writes ben
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -43,15 +44,26 @@ class Run:
     memory: float
 
 
+LAUNCHER = """
+import json, os, sys, time
+start = time.monotonic()
+pid = os.posix_spawn(sys.executable, [sys.executable, "-m", *sys.argv[1:]], os.environ,
+    file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(pid, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), time.monotonic() - start, usage.ru_utime + usage.ru_stime,
+    usage.ru_maxrss / 1024]))
+"""
+"""Starts a command and measures it. It is small, because the memory of whoever starts a command counts as the command's."""
+
+
 def run(command: str, url: str) -> Run:
-    arguments = [sys.executable, "-m", *command.split()]
-    start = time.monotonic()
-    process = subprocess.Popen(arguments, env={**os.environ, "EDGEKIT_LEDGER": url}, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in {0, 3}:
-        raise SystemExit(f"{command} ended with {process.returncode}")
-    return Run(time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    arguments = [sys.executable, "-S", "-c", LAUNCHER, *command.split()]
+    environment = {**os.environ, "EDGEKIT_LEDGER": url}
+    found = subprocess.run(arguments, env=environment, check=True, capture_output=True, text=True)
+    code, *figures = json.loads(found.stdout)
+    if code not in {0, 3}:
+        raise SystemExit(f"{command} ended with {code}: {found.stderr}")
+    return Run(*figures)
 
 
 def main() -> None:

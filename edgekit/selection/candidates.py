@@ -136,6 +136,8 @@ def gather(ledger: Ledger, question: Question) -> Field:
     measured = [one for one in measured if _asked(question, one.recipe, one.target)]
     devices = [_device_named(ledger, name, measured) for name in question.devices]
     ids = {device.id for device in devices}
+    if len(ids) < len(devices):
+        raise UsageError(f"{' and '.join(question.devices)} name the same device.", "Name each device once.")
     chosen = {device.id: _common_conditions(device.id, measured, question) for device in devices}
     known: dict[Key, Candidate] = {}
     elsewhere = []
@@ -236,8 +238,8 @@ def _add_other_measurement(
 
 
 def _namesake(one: MeasurementRecord, devices: Sequence[DeviceRecord]) -> str:
-    """Return the id of the device that has the name of the one that a measurement was made on."""
-    return next(device.id for device in devices if device.name == one.device_name)
+    """Return the id of the device that has the name of the one that a measurement was made on, else of the first."""
+    return next((device.id for device in devices if device.name == one.device_name), devices[0].id)
 
 
 def _add_failure(

@@ -76,6 +76,8 @@ def _answer(document: SelectDocument) -> Iterator[Text]:
     winner = models[answer.winner]
     if answer.decided:
         yield Text(f"Ship {winner.title}: the answer with probability {percent(answer.probability)}.", "bold green")
+        out = f"; {len(document.exclusions)} do not, for the reasons below" if document.exclusions else ""
+        yield Text(f"- {len(models)} {'model takes' if len(models) == 1 else 'models take'} part{out}")
     else:
         yield Text("Undecided. No model is the answer with probability 95 %. The likeliest:", "bold yellow")
         for choice in answer.tied[:ROWS]:

@@ -276,6 +276,8 @@ def test_an_unknown_device_and_one_without_measurements_are_errors(three):
         ask(three, protocol="slow")
     with pytest.raises(UsageError, match="names a device twice"):
         ask(three, "pixel", "pixel")
+    with pytest.raises(UsageError, match="name the same device"):
+        ask(three, "pixel", device_id("pixel")[:8])
 
 
 def test_a_device_goes_by_its_id_as_well(three):
