@@ -24,6 +24,7 @@ REASONS = {
     Reason.noisy: "too noisy",
     Reason.too_few_sessions: "too few sessions",
     Reason.not_measured: "not measured",
+    Reason.no_runtime: "runtime not measured there",
     Reason.no_accuracy: "no accuracy",
     Reason.other_photos: "evaluated on other photos",
     Reason.other_metric: "another metric",
