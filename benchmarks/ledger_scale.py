@@ -106,6 +106,7 @@ Before the first run the load average was {load:.1f}: above 0.5, other programs 
 {chr(10).join(facts)}
 
 Wall time (processor time) of the whole command, median of {ROUNDS}; the memory is that of the largest ledger, the goal 1024 MiB.
+A wall time that is far above the processor time shows that other programs had the CPUs.
 `edgekit --help` takes {start:.2f} s.
 
 | command | {sizes} measurements | memory | goal |
