@@ -17,6 +17,7 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.evaluation.document import EvaluateDocument
 from edgekit.inspection import InspectDocument
 from edgekit.ledger.tools import LedgerInfo
+from edgekit.ledger.transfer import ImportDocument
 from edgekit.measure.operators import OperatorsDocument
 from edgekit.recipe import Recipe
 from edgekit.recipe_files import RecipesDocument
@@ -38,6 +39,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "scale": ScaleDocument,
     "cache": CacheDocument,
     "ledger": LedgerInfo,
+    "ledger_import": ImportDocument,
     "select": SelectDocument,
     "diff": DiffDocument,
 }
