@@ -19,6 +19,7 @@ COMMANDS = (
     "deploy",
     "profile",
     "compile",
+    "export",
     "parity",
     "classify",
     "evaluate",

@@ -15,6 +15,7 @@ from edgekit.cache_contents import CacheDocument
 from edgekit.comparison.document import DiffDocument
 from edgekit.devices.profile import DeviceProfile
 from edgekit.evaluation.document import EvaluateDocument
+from edgekit.exporting import ExportDocument
 from edgekit.inspection import InspectDocument
 from edgekit.ledger.tools import LedgerInfo
 from edgekit.ledger.transfer import ImportDocument
@@ -42,6 +43,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "ledger_import": ImportDocument,
     "select": SelectDocument,
     "diff": DiffDocument,
+    "export": ExportDocument,
 }
 
 
