@@ -12,7 +12,9 @@ import pytest
 from edgekit.cli import cli
 from edgekit.cli.reference import reference
 from edgekit.devices.profile import load_profile
+from edgekit.ledger import Ledger
 from edgekit.target import Target
+from tests.selection.selection_ledger import Laboratory
 
 ROOT = Path(__file__).parents[1]
 PAGES = {page: page.read_text() for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
@@ -86,6 +88,8 @@ def folder(tmp_path):
     for name in ("PROFILE", "profile.csv"):
         shutil.copy(ROOT / "tests/measure/printed/operators.csv", tmp_path / name)
     shutil.copy(ROOT / "recipes/efficientnet_b0.yaml", tmp_path / "recipes")
+    with Ledger.open(f"sqlite:///{tmp_path}/before.sqlite") as before:
+        Laboratory(before).measure("v1", 1.0)
     return tmp_path
 
 

@@ -35,6 +35,7 @@ COMMANDS = (
     "ledger",
     "report",
     "select",
+    "diff",
     "support",
 )
 

@@ -26,7 +26,7 @@ class Filter:
     """Which measurements: those that match one of the names in every list; an empty list lets all through.
 
     `devices` are names of profiles, or ids of devices of which at least :data:`ID_DIGITS` digits are given.
-    `protocols` are names. `since` is a timezone-aware moment: only what finished then or later.
+    `protocols` are names. `since` and `until` are timezone-aware moments: only what finished between them.
     """
 
     run_id: str | None = None
@@ -35,6 +35,7 @@ class Filter:
     targets: Collection[str] = ()
     protocols: Collection[str] = ()
     since: datetime | None = None
+    until: datetime | None = None
 
 
 CONDITIONS: tuple[tuple[str, ...], ...] = (
@@ -89,10 +90,14 @@ def measurements(wanted: Filter, latest: bool) -> Select[Any]:
     return select(*MEASUREMENT_COLUMNS).join(ArtifactRow).where(*conditions).order_by(*newest_first)
 
 
-def artifacts(columns: Sequence[Any], run_id: str | None, latest: bool) -> Select[Any]:
-    """Select columns of the artifacts, newest first; `latest`: the newest of each recipe, model, variant and target."""
+def artifacts(columns: Sequence[Any], run_id: str | None, latest: bool, until: datetime | None) -> Select[Any]:
+    """Select columns of the artifacts until a moment, newest first.
+
+    `latest`: the newest of each recipe, model, variant and target.
+    """
     newest_first = (ArtifactRow.recorded_at.desc(), ArtifactRow.id.desc())
     conditions: list[ColumnElement[bool]] = [] if run_id is None else [ArtifactRow.run_id == run_id]
+    conditions += [] if until is None else [ArtifactRow.recorded_at <= until]
     if latest:
         cell = (ArtifactRow.recipe, ArtifactRow.model_hash, ArtifactRow.variant, ArtifactRow.target)
         rank = func.row_number().over(partition_by=cell, order_by=newest_first).label("rank")
@@ -145,6 +150,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         conditions.append(ArtifactRow.run_id == wanted.run_id)
     if wanted.since is not None:
         conditions.append(MeasurementRow.finished_at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(MeasurementRow.finished_at <= wanted.until)
     lists: tuple[tuple[InstrumentedAttribute[str], Collection[str]], ...] = (
         (ArtifactRow.recipe, wanted.recipes),
         (MeasurementRow.target, wanted.targets),

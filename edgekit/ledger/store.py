@@ -264,15 +264,18 @@ class Ledger:
         with self._session(self._reader) as session:
             return sorted(_devices(session).values(), key=lambda device: (device.name, device.id))
 
-    def artifacts(self, run_id: str | None = None, latest: bool = False) -> list[ArtifactRecord]:
-        """Return the artifacts, of one run or of all, newest first. Equal manifests are one object: do not change them.
+    def artifacts(
+        self, run_id: str | None = None, latest: bool = False, until: datetime | None = None
+    ) -> list[ArtifactRecord]:
+        """Return the artifacts, of one run or of all, newest first, that were recorded `until` a moment.
 
+        Equal manifests are one object: do not change them.
         `latest` keeps the newest of each recipe, model, variant and target.
         """
         names = [field.name for field in fields(ArtifactRecord) if field.name not in {"model", "manifest"}]
         columns = [*(getattr(ArtifactRow, name) for name in names), ArtifactRow.model_hash.label("model")]
         with self._session(self._reader) as session:
-            rows = session.execute(queries.artifacts(columns, run_id, latest)).mappings().all()
+            rows = session.execute(queries.artifacts(columns, run_id, latest, until)).mappings().all()
             manifests = queries.manifests(session, (row["id"] for row in rows))
         found = [ArtifactRecord(**row, manifest=manifests[row["id"]]) for row in rows]
         self._check_manifests(found)
@@ -288,16 +291,18 @@ class Ledger:
         targets: Collection[str] = (),
         protocols: Collection[str] = (),
         since: datetime | None = None,
+        until: datetime | None = None,
     ) -> list[MeasurementRecord]:
         """Return the finished measurements, of one run or of all, newest first.
 
         The other arguments filter, as :class:`edgekit.ledger.queries.Filter` says. `latest` keeps the newest of each recipe,
         model, variant, target, device, protocol name and :data:`edgekit.ledger.queries.CONDITIONS` among what passed the
-        filters. ValueError if `since` has no time zone.
+        filters. ValueError for a time that has no time zone.
         """
-        if since is not None and since.utcoffset() is None:
-            raise ValueError(f"the time {since} has no time zone")
-        wanted = Filter(run_id, recipes, devices, targets, protocols, since)
+        for time in (since, until):
+            if time is not None and time.utcoffset() is None:
+                raise ValueError(f"the time {time} has no time zone")
+        wanted = Filter(run_id, recipes, devices, targets, protocols, since, until)
         with self._session(self._reader) as session:
             rows = session.execute(queries.measurements(wanted, latest)).mappings().all()
             manifests = queries.manifests(session, (row["artifact_id"] for row in rows))
@@ -330,8 +335,10 @@ class Ledger:
         with self._session(self._reader) as session:
             return [SessionRecord(**row) for row in session.execute(query).mappings()]
 
-    def failures(self, run_id: str | None = None, latest: bool = False) -> list[FailureRecord]:
-        """Return the failures, of one run or of all, newest first.
+    def failures(
+        self, run_id: str | None = None, latest: bool = False, until: datetime | None = None
+    ) -> list[FailureRecord]:
+        """Return the failures, of one run or of all, newest first, that were recorded `until` a moment.
 
         `latest` keeps the newest of each recipe, variant, target and device, unless a later measurement or artifact (of that
         run, where one is given) settles it: see :meth:`FailureRecord.settled_by`.
@@ -339,23 +346,28 @@ class Ledger:
         query = select(FailureRow).order_by(FailureRow.at.desc(), FailureRow.id.desc())
         if run_id is not None:
             query = query.where(FailureRow.run_id == run_id)
+        if until is not None:
+            query = query.where(FailureRow.at <= until)
         with self._session(self._reader) as session:
             rows = session.scalars(query).all()
             failed = select(FailureRow.run_id)
             runs = session.execute(select(RunRow.id, RunRow.plan).where(RunRow.id.in_(failed))).all() if rows else []
         networks = {run.id: planned_networks(run.plan) for run in runs}
         found = [failure_record(row, networks[row.run_id].get(row.recipe, set())) for row in rows]
-        return self._unsettled(newest_failures(found), run_id) if latest else found
+        return self._unsettled(newest_failures(found), run_id, until) if latest else found
 
-    def _unsettled(self, newest: Sequence[FailureRecord], run_id: str | None) -> list[FailureRecord]:
-        """Return the failures that no later measurement or artifact settles."""
+    def _unsettled(
+        self, newest: Sequence[FailureRecord], run_id: str | None, until: datetime | None
+    ) -> list[FailureRecord]:
+        """Return the failures that no later measurement or artifact, of those `until` a moment, settles."""
         if not newest:
             return []
         recipes = {failure.recipe for failure in newest}
         works: list[MeasurementRecord | ArtifactRecord] = []
-        works += self.measurements(run_id, latest=True, recipes=recipes, since=min(failure.at for failure in newest))
+        since = min(failure.at for failure in newest)
+        works += self.measurements(run_id, latest=True, recipes=recipes, since=since, until=until)
         if any(failure.device is None for failure in newest):
-            works += self.artifacts(run_id, latest=True)
+            works += self.artifacts(run_id, latest=True, until=until)
         return unsettled(newest, works)
 
     def _check_manifests(self, found: Iterable[ArtifactRecord | MeasurementRecord]) -> None:

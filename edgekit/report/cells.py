@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.evaluation.labels import LABELS
@@ -102,8 +105,14 @@ def cached_path(manifest: Mapping[str, Any]) -> str | None:
     """Return an artifact's file or folder in this machine's cache by its manifest; None if it is not there."""
     if "file" not in manifest:
         return None
-    path = cache_folder() / "artifacts" / manifest["build_key"] / manifest["file"]
+    path = _artifacts(os.environ.get("EDGEKIT_CACHE")) / manifest["build_key"] / manifest["file"]
     return str(path) if path.exists() else None
+
+
+@cache
+def _artifacts(chosen: str | None) -> Path:
+    """Return the folder of the artifacts; `chosen` is the environment's cache, on which it depends."""
+    return cache_folder() / "artifacts"
 
 
 def tools(row: Row) -> str | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from edgekit.errors import UsageError, did_you_mean
 from edgekit.ledger import Ledger
+from edgekit.ledger.queries import ID_DIGITS
 from edgekit.report.column import Value, named
 from edgekit.report.columns import COLUMNS
 from edgekit.report.rows import Row
@@ -22,7 +23,7 @@ LISTED_AT_MOST = 12
 class Filters:
     """What rows must be. An empty list lets every row pass; of several names one must fit.
 
-    A device fits by its profile's name, its label or the first 4 digits of its id or more. A target fits whole, or by
+    A device fits by its profile's name, its label, or the first 8 digits of its id or more. A target fits whole, or by
     any of its parts: ``tflite``, ``int8``, ``tflite/xnnpack``.
     """
 
@@ -118,7 +119,7 @@ def _hint(name: str, there: Sequence[str]) -> str:
 
 def _is_device(row: Row, name: str) -> bool:
     id = row.device_id or ""
-    return name in {row.device, row.device_label} or (len(name) >= 4 and id.startswith(name))
+    return name in {row.device, row.device_label} or (len(name) >= ID_DIGITS and id.startswith(name))
 
 
 def _is_target(row: Row, name: str) -> bool:

@@ -130,8 +130,8 @@ def _tool(row: Row, found: dict[str, Any]) -> str:
 
 
 def _verdicts(rows: Sequence[Row]) -> list[str]:
-    """Return the evidence of each verdict that is not clean; rows with the same verdict and next step share a line."""
-    judged = [row for row in rows if row.evidence and row.verdict]
+    """Return the evidence of each verdict but ``stable``; rows with the same verdict and next step share a line."""
+    judged = [row for row in rows if row.evidence and row.verdict not in {None, "stable"}]
     return [_verdict(own) for own in _grouped(judged, lambda row: (row.verdict, _parts(row)[1]))]
 
 

@@ -165,10 +165,13 @@ def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return parts if len(parts.keys() - {"Not measured"}) > 1 else {"": list(rows)}
 
 
-def rows_of(ledger: Ledger, *runs: str) -> list[Row]:
-    """Return the rows of some runs, or the latest of everything in the ledger, ordered by recipe, target and device."""
+def rows_of(ledger: Ledger, *runs: str, until: datetime | None = None) -> list[Row]:
+    """Return the rows of some runs, or the latest of everything in the ledger, ordered by recipe, target and device.
+
+    With `until`, a timezone-aware moment, what is newer does not exist.
+    """
     parts: Sequence[str | None] = runs or (None,)
-    rows = [row for run in parts for row in _rows_of(ledger, run)]
+    rows = [row for run in parts for row in _rows_of(ledger, run, until)]
     shared, accuracies = _shared_names(rows), by_artifact(ledger.accuracies())
     versions = {run.id: run.edgekit_version for run in ledger.runs()} if rows else {}
     rows = [
@@ -183,15 +186,17 @@ def rows_of(ledger: Ledger, *runs: str) -> list[Row]:
     return sorted(rows, key=_order)
 
 
-def _rows_of(ledger: Ledger, run: str | None) -> list[Row]:
+def _rows_of(ledger: Ledger, run: str | None, until: datetime | None) -> list[Row]:
     """Return the rows of a run, or the latest of everything, without what they have from other rows."""
     latest = run is None
-    failures = ledger.failures(run, latest=True)  # also of a run: what its resumption settled is no failure of it
+    failures = ledger.failures(
+        run, latest=True, until=until
+    )  # also of a run: what its resumption settled is no failure of it
     failing = dict.fromkeys(failure.run_id for failure in failures)
     built = {_key(artifact): artifact for own in failing for artifact in reversed(ledger.artifacts(own))}
-    rows = [_measured(measurement) for measurement in ledger.measurements(run, latest=latest)]
+    rows = [_measured(measurement) for measurement in ledger.measurements(run, latest=latest, until=until)]
     rows += [_failed(failure, built.get(_key(failure))) for failure in failures]
-    return rows + _only_compiled(rows, ledger.artifacts(run, latest=latest))
+    return rows + _only_compiled(rows, ledger.artifacts(run, latest=latest, until=until))
 
 
 def _only_compiled(rows: Sequence[Row], artifacts: Sequence[ArtifactRecord]) -> list[Row]:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from edgekit.cache_contents import CacheDocument
+from edgekit.comparison.document import DiffDocument
 from edgekit.devices.profile import DeviceProfile
 from edgekit.evaluation.document import EvaluateDocument
 from edgekit.inspection import InspectDocument
@@ -40,6 +41,7 @@ PRINTED: dict[str, type[BaseModel]] = {
     "ledger": LedgerInfo,
     "ledger_import": ImportDocument,
     "select": SelectDocument,
+    "diff": DiffDocument,
 }
 
 

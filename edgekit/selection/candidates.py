@@ -146,7 +146,7 @@ def gather(ledger: Ledger, question: Question) -> Field:
         candidate = known.setdefault(_key(one, one.artifact_sha256), _candidate(one, one.artifact_sha256))
         own = Conditions.of(one)
         if one.device_id in ids and own == chosen[one.device_id] and not own.emulated:
-            candidate.timings[one.device_id] = one
+            candidate.timings.setdefault(one.device_id, one)  # the newest: runners may differ
         else:
             elsewhere.append(one)
     for artifact in ledger.artifacts(latest=True):

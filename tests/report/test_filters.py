@@ -23,7 +23,7 @@ def rows(ledger):
         (Filters(recipes=["v2"]), 5),
         (Filters(recipes=["v2", "v3_small"]), 9),
         (Filters(devices=["host"]), 1),
-        (Filters(devices=["aaaa"]), 6),
+        (Filters(devices=["aaaaaaaa"]), 6),
         (Filters(devices=["pixel"]), 11),
         (Filters(devices=["pixel bbbbbbbb"]), 3),
         (Filters(targets=["tflite/xnnpack/int8"]), 3),
@@ -42,7 +42,7 @@ def test_rows_that_pass(rows, filters, count):
     ("filters", "hint"),
     [
         (Filters(recipes=["v9"]), "v2, v3_large, v3_small"),
-        (Filters(devices=["aaa"]), "host cccccccc, pixel"),
+        (Filters(devices=["aaaaaaa"]), "host cccccccc, pixel"),
         (Filters(targets=["int16"]), "tflite/xnnpack/int8"),
         (Filters(protocols=["1t"]), "1t-big, quick"),
         (Filters(since=NOW + timedelta(days=36500)), "The newest is of 20"),

@@ -1,0 +1,95 @@
+"""Two sides become one document."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+from edgekit.comparison.cells import ASKED, EVERYTHING, Question, compare
+from edgekit.comparison.conditions import CONDITIONS
+from edgekit.comparison.document import CellEntry, DiffDocument
+from edgekit.comparison.gate import Gate, gate_of
+from edgekit.comparison.ratio import CONFIDENCE, MOST_SESSIONS
+from edgekit.comparison.sides import Side, side_of
+from edgekit.errors import ExitCode, UsageError, did_you_mean
+
+
+def diff(
+    first: str, second: str, ledger: str | None, *, across: Collection[str] = (), fail_if: Collection[str] = ()
+) -> DiffDocument:
+    """Compare two sides, each written as :func:`edgekit.comparison.sides.side_of` says.
+
+    `across` are conditions that may differ, ``all`` for every one; `fail_if` are conditions such as ``slower=3%``.
+    UsageError for what is not known.
+    """
+    for name in across:
+        if name not in {EVERYTHING, *CONDITIONS}:
+            raise UsageError(f"There is no condition {name}.", did_you_mean(name, {EVERYTHING, *CONDITIONS}))
+    gates = [gate_of(text) for text in fail_if]
+    return compared(side_of(first, ledger), side_of(second, ledger), across, gates)
+
+
+def compared(first: Side, second: Side, across: Collection[str], gates: Sequence[Gate]) -> DiffDocument:
+    """Compare two sides that were read."""
+    limits = [gate.limit for gate in gates if gate.what == "slower" and gate.limit]
+    difference = min(limits, default=ASKED)
+    cells = compare(first, second, Question(across, difference))
+    return DiffDocument(
+        first=first.name,
+        second=second.name,
+        confidence=CONFIDENCE,
+        across=sorted(across),
+        cells=cells,
+        gates=[gate.judge(cells) for gate in gates],
+        notes=_notes(cells, difference),
+    )
+
+
+def exit_code(document: DiffDocument) -> ExitCode:
+    """Return 1 if a gate failed, 3 if one is undecided, else 0."""
+    codes = {ExitCode.failure for gate in document.gates if gate.failed}
+    codes |= {ExitCode.untrustworthy for gate in document.gates if gate.undecided}
+    return ExitCode.worst(codes)
+
+
+def _notes(cells: Sequence[CellEntry], difference: float) -> list[str]:
+    compared = [cell for cell in cells if cell.ratio]
+    notes = []
+    if compared:
+        notes.append(
+            "Ratio: the second side's latency over the first's, median over pairs of sessions [95 % interval]; below 1 is faster."
+        )
+        notes.append(
+            "The interval holds what varies between sessions. What else varied between the sides is not in it."
+        )
+    if len(compared) > 1:
+        by_chance = len(compared) * (1 - CONFIDENCE)
+        notes.append(
+            f"Of {len(compared)} comparisons without any true difference about {by_chance:.1f} show one by chance."
+        )
+    short = [cell for cell in compared if cell.outcome == "no difference shown" and not _can_show(cell, difference)]
+    needed = [cell.sessions_needed for cell in short]
+    if short:
+        known = [count for count in needed if count is not None]
+        more = f"up to {max(known)} sessions of each side would" if known else ""
+        beyond = f"{needed.count(None)} need more than {MOST_SESSIONS}" if None in needed else ""
+        notes.append(
+            f"Not enough sessions to tell {difference:.1%} in {len(short)} of {len(compared)} cells: "
+            f"{', and '.join(part for part in (more, beyond) if part)}."
+        )
+    built = Counter(
+        (name, change.first, change.second)
+        for cell in cells
+        for name, change in cell.built_with.items()
+        if name not in {"artifact", "recipe"}
+    )
+    notes += [
+        f"{name}: {first} became {second} ({count} cell{'' if count == 1 else 's'})."
+        for (name, first, second), count in built.items()
+    ]
+    return notes
+
+
+def _can_show(cell: CellEntry, difference: float) -> bool:
+    smallest = cell.ratio.smallest if cell.ratio else None
+    return smallest is not None and smallest <= difference

@@ -1,0 +1,96 @@
+"""What ``edgekit diff --json`` prints."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgekit.comparison.ratio import Ratio
+from edgekit.printed import Printed
+
+Outcome = Literal[
+    "faster",
+    "slower",
+    "no difference shown",
+    "not comparable",
+    "stopped working",
+    "started working",
+    "fails on both sides",
+    "only on the first side",
+    "only on the second side",
+    "not timed",
+]
+
+
+class Change(BaseModel):
+    """A value on both sides."""
+
+    model_config = ConfigDict(extra="forbid")
+    first: str
+    second: str
+
+
+class AccuracyChange(BaseModel):
+    """The accuracy in percent of each side's artifact on the same `n` photos, with its 95 % interval.
+
+    `difference` is second minus first. `shown` is whether the intervals have nothing in common.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    metric: str
+    data_set: str
+    n: int
+    first: float
+    first_interval: tuple[float, float]
+    second: float
+    second_interval: tuple[float, float]
+    difference: float
+    shown: bool
+
+
+class CellEntry(BaseModel):
+    """What became of one recipe, variant, target and device.
+
+    `reasons` say why it is not comparable, or what failed. `conditions` differ between the sides, `built_with` are what the
+    artifacts were built with and from. `latency_ms` are the medians. `sessions_needed` of each side would show the
+    difference that was asked about; None if these are enough, or if no number of sessions that is tried would.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    recipe: str
+    variant: str
+    target: str
+    device: str | None
+    outcome: Outcome
+    reasons: list[str]
+    latency_ms: tuple[float | None, float | None]
+    ratio: Ratio | None
+    sessions: tuple[int, int]
+    sessions_needed: int | None
+    size_bytes: tuple[int | None, int | None]
+    accuracy: AccuracyChange | None
+    conditions: dict[str, Change]
+    built_with: dict[str, Change]
+    verdicts: tuple[str | None, str | None]
+
+
+class GateEntry(BaseModel):
+    """What one ``--fail-if`` found: `failed` and `undecided` list the cells."""
+
+    model_config = ConfigDict(extra="forbid")
+    condition: str
+    failed: list[str]
+    undecided: list[str]
+
+
+class DiffDocument(Printed):
+    """Two sides, compared cell by cell. `conditions` differ in some cell, and `across` were allowed to."""
+
+    first: str
+    second: str
+    confidence: float
+    across: list[str]
+    cells: list[CellEntry]
+    gates: list[GateEntry]
+    notes: list[str]
