@@ -34,6 +34,7 @@ COMMANDS = (
     "weights",
     "cache",
     "ledger",
+    "run",
     "report",
     "select",
     "diff",

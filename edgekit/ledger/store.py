@@ -27,6 +27,7 @@ from edgekit.ledger.records import (
     DeviceRecord,
     FailureRecord,
     MeasurementRecord,
+    RunCounts,
     RunRecord,
     SessionRecord,
 )
@@ -258,6 +259,13 @@ class Ledger:
         query = select(RunRow.__table__).order_by(RunRow.started_at.desc())
         with self._session(self._reader) as session:
             return [RunRecord(**row) for row in session.execute(query).mappings()]
+
+    def counts(self) -> dict[str, RunCounts]:
+        """Return run id -> how much it built, measured, evaluated, and what failed; a resumed run counts what it settled."""
+        with self._session(self._reader) as session:
+            numbers = queries.run_counts(session)
+            runs = session.scalars(select(RunRow.id)).all()
+        return {run: RunCounts(**{name: found.get(run, 0) for name, found in numbers.items()}) for run in runs}
 
     def devices(self) -> list[DeviceRecord]:
         """Return all devices, by name."""
