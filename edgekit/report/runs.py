@@ -10,6 +10,7 @@ from typing import Any
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import RunCounts, RunRecord
 from edgekit.report.column import Column, shown
+from edgekit.report.columns import BY_KEY
 from edgekit.report.notes import notes
 from edgekit.report.rows import rows_of
 from edgekit.report.sheet import Note, Report, Section
@@ -69,14 +70,14 @@ def _names(names: Sequence[str]) -> str | None:
     return ", ".join(names[:NAMED_AT_MOST]) + more or None
 
 
-def _count(key: str, heading: str, rank: int = 4) -> Column[RunEntry]:
+def _count(name: str, heading: str, rank: int = 4) -> Column[RunEntry]:
     return Column(
-        key, heading, lambda entry: getattr(entry.counts, key), align="right", shown=shown("always"), rank=rank
+        name, heading, lambda entry: getattr(entry.counts, name), align="right", shown=shown("always"), rank=rank
     )
 
 
 RUNS: tuple[Column[RunEntry], ...] = (
-    Column("run", "Run", lambda entry: entry.run.id, shown=shown("always"), rank=0, identity=True),
+    BY_KEY["run"].of(lambda entry: entry.run.id, shown=shown("always"), rank=0),
     Column(
         "started_at",
         "Started, UTC",
@@ -86,7 +87,7 @@ RUNS: tuple[Column[RunEntry], ...] = (
         rank=0,
     ),
     Column("command", "Command", lambda entry: entry.run.command, shown=shown("always"), rank=1),
-    Column("status", "Status", lambda entry: entry.run.status, shown=shown("always"), rank=1, style=_style),
+    BY_KEY["status"].of(lambda entry: entry.run.status, shown=shown("always"), rank=1, style=_style),
     Column(
         "seconds", "Took", lambda entry: entry.seconds, _minutes, "min", align="right", shown=shown("present"), rank=6
     ),
@@ -110,11 +111,8 @@ RUNS: tuple[Column[RunEntry], ...] = (
     _count("measurements", "Timed"),
     _count("accuracies", "Evaluated"),
     _count("failures", "Failed", 2),
-    Column(
-        "edgekit_version",
-        "edgekit",
-        lambda entry: entry.run.edgekit_version,
-        shown=shown("varies", csv="always", json="always"),
+    BY_KEY["edgekit_version"].of(
+        lambda entry: entry.run.edgekit_version, shown=shown("varies", csv="always", json="always")
     ),
     Column("resume", "Go on with", lambda entry: entry.resume, shown=shown("present"), rank=5, below=True),
 )
