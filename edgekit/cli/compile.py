@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgekit.cli.options import (
+    Once,
     json_option,
     ledger_option,
     parts,
@@ -26,6 +27,13 @@ from edgekit.cli.printing import print_run
 @set_option
 @targets_option
 @photos_option
+@click.option(
+    "--output",
+    cls=Once,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Copy the artifacts into this folder, each with its description.",
+)
 @ledger_option
 @json_option
 def command(
@@ -35,6 +43,7 @@ def command(
     overrides: tuple[str, ...],
     targets: str | None,
     photos: Path | None,
+    output: Path | None,
     ledger: str | None,
     as_json: bool,
 ) -> int:
@@ -43,6 +52,7 @@ def command(
     Example: edgekit compile recipes/v2.yaml --targets tflite/xnnpack/int8
     """
     from edgekit.errors import UsageError
+    from edgekit.exporting import export_run, lines
     from edgekit.ledger import Ledger
     from edgekit.photos import photo_set
     from edgekit.pipeline import Sweep, resume_run, start_run
@@ -55,11 +65,14 @@ def command(
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
             run = resume_run("compile", opened, tell, resume or None)
-            return print_run(opened, run, f"run {run}, compiled", as_json, strict=False)
-        loaded, unreadable = (
-            load_known(overrides) if every else ([load_recipe(name, overrides) for name in recipes], {})
-        )
-        sweep = Sweep.of(loaded, parts(targets), (), None, photo_set(photos), photos, unreadable)
-        run = start_run("compile", sweep, opened, tell)
-        title = loaded[0].name if len(loaded) == 1 else f"{len(loaded)} recipes"
+            title = f"run {run}"
+        else:
+            loaded, unreadable = (
+                load_known(overrides) if every else ([load_recipe(name, overrides) for name in recipes], {})
+            )
+            sweep = Sweep.of(loaded, parts(targets), (), None, photo_set(photos), photos, unreadable)
+            run = start_run("compile", sweep, opened, tell)
+            title = loaded[0].name if len(loaded) == 1 else f"{len(loaded)} recipes"
+        for line in lines(export_run(opened, run, output)) if output else ():
+            tell(line)
         return print_run(opened, run, f"{title}, compiled", as_json, strict=False)

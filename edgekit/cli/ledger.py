@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from edgekit.cli.options import json_option, ledger_option
@@ -9,7 +11,7 @@ from edgekit.cli.options import json_option, ledger_option
 
 @click.group()
 def command() -> None:
-    """Show how much the ledger holds, and compact it.
+    """Show how much the ledger holds, compact it, and merge it with others.
 
     Example: edgekit ledger info
     """
@@ -49,3 +51,40 @@ def vacuum(ledger: str | None) -> None:
 
     before, after = compact(ledger)
     click.echo(f"{before:,} bytes before, {after:,} bytes after.")
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@ledger_option
+def export(file: Path, ledger: str | None) -> None:
+    """Write the whole ledger to a new file.
+
+    A name that ends with .jsonl (or .jsonl.gz) gives JSON lines. One that ends with .parquet gives a folder of Parquet files,
+    which needs the extra `parquet`.
+
+    Example: edgekit ledger export lab.jsonl
+    """
+    from edgekit.ledger.transfer import export_ledger
+
+    rows = export_ledger(ledger, file)
+    click.echo(f"{file}: " + ", ".join(f"{count:,} {table}" for table, count in rows.items()))
+
+
+@command.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@ledger_option
+@json_option
+def import_(files: tuple[Path, ...], ledger: str | None, as_json: bool) -> None:
+    """Merge exported ledgers into this one. What is known already is recognised.
+
+    Example: edgekit ledger import lab.jsonl
+    """
+    from edgekit.ledger.transfer import import_ledger
+
+    found = import_ledger(ledger, files)
+    if as_json:
+        click.echo(found.model_dump_json(by_alias=True, indent=2))
+        return
+    click.echo(found.place)
+    for table, merged in found.tables.items():
+        click.echo(f"{merged.added:>11,} {table} added, {merged.updated:,} updated, {merged.known:,} known")

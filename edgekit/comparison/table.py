@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgekit.comparison.document import CellEntry, DiffDocument, GateEntry
 from edgekit.comparison.gate import name
 from edgekit.report.column import Column, shown
+from edgekit.report.columns import BY_KEY
 from edgekit.report.numbers import mega, number, with_interval
 from edgekit.report.sheet import Note, Report, Section
 
@@ -55,23 +56,9 @@ def _why(cell: CellEntry) -> str | None:
 
 
 CELLS: tuple[Column[CellEntry], ...] = (
-    Column(
-        "recipe",
-        "Recipe",
-        lambda cell: f"{cell.recipe} {cell.variant}".rstrip(),
-        shown=shown("always"),
-        rank=0,
-        identity=True,
-    ),
-    Column("target", "Target", lambda cell: cell.target, shown=shown("always"), rank=0, identity=True),
-    Column(
-        "device",
-        "Device",
-        lambda cell: cell.device,
-        shown=shown("varies", csv="always", json="always"),
-        rank=1,
-        identity=True,
-    ),
+    BY_KEY["recipe"].of(lambda cell: f"{cell.recipe} {cell.variant}".rstrip()),
+    BY_KEY["target"].of(lambda cell: cell.target),
+    BY_KEY["device"].of(lambda cell: cell.device, shown=shown("varies", csv="always", json="always")),
     Column(
         "outcome",
         "Outcome",
@@ -90,8 +77,8 @@ CELLS: tuple[Column[CellEntry], ...] = (
     ),
     Column("ratio_low", "Low", lambda cell: cell.ratio.low if cell.ratio else None, shown=shown()),
     Column("ratio_high", "High", lambda cell: cell.ratio.high if cell.ratio else None, shown=shown()),
-    _latency(0, "first_ms", "First"),
-    _latency(1, "second_ms", "Second"),
+    _latency(0, "first_latency_ms", "First"),
+    _latency(1, "second_latency_ms", "Second"),
     Column(
         "smallest_percent",
         "Smallest difference that shows",

@@ -11,13 +11,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_data_dir
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, column, create_engine, event, inspect, make_url, select, table
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.ledger.schema import REVISION
 from edgekit.redaction import redacted
 
+VERSIONS = table("alembic_version", column("version_num"))
+"""Where Alembic notes the revision of the tables."""
 BUSY_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_S = 60
 URL_HINT = "Write a file as sqlite:////absolute/path/ledger.sqlite, or leave --ledger and EDGEKIT_LEDGER out."
@@ -154,7 +157,9 @@ def sqlite_path(url: URL) -> Path | None:
 
 
 def _open(url: URL, path: Path | None) -> Engine:
-    # Alembic takes a moment to import, and only opening a ledger needs it.
+    if _is_current(url):
+        return _engine(url)
+    # Alembic takes a moment to import, and only a ledger whose tables are not the current ones needs it.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -175,6 +180,14 @@ def _open(url: URL, path: Path | None) -> Engine:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
     return engine
+
+
+def _is_current(url: URL) -> bool:
+    """Say whether the tables are those of the schema. The connection is a plain one, as that of :func:`_revision`."""
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        if not inspect(connection).has_table(VERSIONS.name):
+            return False
+        return list(connection.scalars(select(VERSIONS.c.version_num))) == [REVISION]
 
 
 def _revision(url: URL, known: list[str]) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable
 
 from edgekit.errors import Failure, FailureKind
-from edgekit.ledger.records import FailureRecord
+from edgekit.ledger.records import ArtifactRecord, FailureRecord, MeasurementRecord
 from edgekit.ledger.schema import FailureRow
 
 
@@ -17,6 +18,16 @@ def newest_failures(found: Iterable[FailureRecord]) -> list[FailureRecord]:
         if all(failure.networks and one.networks and not failure.networks & one.networks for one in same_cell):
             same_cell.append(failure)
     return [failure for same_cell in newest.values() for failure in same_cell]
+
+
+def unsettled(
+    failures: Iterable[FailureRecord], works: Iterable[MeasurementRecord | ArtifactRecord]
+) -> list[FailureRecord]:
+    """Return the failures that nothing of what works settles: :meth:`FailureRecord.settled_by`."""
+    later: defaultdict[tuple[str, str], list[MeasurementRecord | ArtifactRecord]] = defaultdict(list)
+    for one in works:
+        later[one.recipe, one.variant].append(one)
+    return [one for one in failures if not any(map(one.settled_by, later[one.recipe, one.variant]))]
 
 
 def failure_record(row: FailureRow, networks: set[str]) -> FailureRecord:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, Text, cast, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from edgekit.ledger.schema import ArtifactRow, DeviceRow, MeasurementRow, SessionRow
+from edgekit.ledger.schema import AccuracyRow, ArtifactRow, DeviceRow, FailureRow, MeasurementRow, SessionRow
 
 AT_ONCE = 5000
 """Values in one statement: SQLite takes at most 32,766."""
@@ -117,6 +117,20 @@ def manifests(session: Session, artifact_ids: Iterable[int]) -> dict[int, dict[s
                 known[row.text] = json.loads(row.text)
             found[row.id] = known[row.text]
     return found
+
+
+def run_counts(session: Session) -> dict[str, dict[str, int]]:
+    """Return artifacts, measurements, accuracies and failures -> run -> how many of them it has."""
+    measured = select(ArtifactRow.run_id, func.count()).join(
+        MeasurementRow, MeasurementRow.artifact_id == ArtifactRow.id
+    )
+    asked: dict[str, Select[str, int]] = {
+        "artifacts": select(ArtifactRow.run_id, func.count()).group_by(ArtifactRow.run_id),
+        "measurements": measured.where(MeasurementRow.finished_at.is_not(None)).group_by(ArtifactRow.run_id),
+        "accuracies": select(AccuracyRow.run_id, func.count()).group_by(AccuracyRow.run_id),
+        "failures": select(FailureRow.run_id, func.count()).group_by(FailureRow.run_id),
+    }
+    return {name: {run: count for run, count in session.execute(query)} for name, query in asked.items()}  # noqa: C416
 
 
 def session_centres(session: Session, measurement_ids: Iterable[int]) -> Iterator[tuple[int, int, float]]:

@@ -29,6 +29,16 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class RunCounts:
+    """How many artifacts, finished measurements, evaluations and failures a run recorded."""
+
+    artifacts: int
+    measurements: int
+    accuracies: int
+    failures: int
+
+
+@dataclass(frozen=True)
 class DeviceRecord:
     """One concrete device: the hash of its identity, the name of the profile that reached it last, what is known of it."""
 

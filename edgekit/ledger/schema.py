@@ -14,6 +14,9 @@ from sqlalchemy.types import TypeDecorator
 
 from edgekit.ledger.samples import Samples
 
+REVISION = "0003"
+"""Of these tables: that of the newest migration."""
+
 
 def utc_now() -> datetime:
     """Return the present moment, timezone-aware, in UTC."""

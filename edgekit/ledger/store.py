@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -19,7 +18,7 @@ from edgekit import __version__
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import queries
 from edgekit.ledger.database import damaged, open_database, place, refusal
-from edgekit.ledger.failures import failure_record, newest_failures
+from edgekit.ledger.failures import failure_record, newest_failures, unsettled
 from edgekit.ledger.models import model_hash, planned_networks
 from edgekit.ledger.queries import Filter
 from edgekit.ledger.records import (
@@ -28,6 +27,7 @@ from edgekit.ledger.records import (
     DeviceRecord,
     FailureRecord,
     MeasurementRecord,
+    RunCounts,
     RunRecord,
     SessionRecord,
 )
@@ -260,6 +260,13 @@ class Ledger:
         with self._session(self._reader) as session:
             return [RunRecord(**row) for row in session.execute(query).mappings()]
 
+    def counts(self) -> dict[str, RunCounts]:
+        """Return run id -> how much it built, measured, evaluated, and what failed; a resumed run counts what it settled."""
+        with self._session(self._reader) as session:
+            numbers = queries.run_counts(session)
+            runs = session.scalars(select(RunRow.id)).all()
+        return {run: RunCounts(**{name: found.get(run, 0) for name, found in numbers.items()}) for run in runs}
+
     def devices(self) -> list[DeviceRecord]:
         """Return all devices, by name."""
         with self._session(self._reader) as session:
@@ -355,15 +362,21 @@ class Ledger:
             runs = session.execute(select(RunRow.id, RunRow.plan).where(RunRow.id.in_(failed))).all() if rows else []
         networks = {run.id: planned_networks(run.plan) for run in runs}
         found = [failure_record(row, networks[row.run_id].get(row.recipe, set())) for row in rows]
-        if not latest:
-            return found
-        later: defaultdict[tuple[str, str], list[MeasurementRecord | ArtifactRecord]] = defaultdict(list)
-        works: list[MeasurementRecord | ArtifactRecord] = [*self.measurements(run_id, latest=True, until=until)]
-        works += self.artifacts(run_id, latest=True, until=until)
-        for one in works:
-            later[one.recipe, one.variant].append(one)
-        newest = newest_failures(found)
-        return [one for one in newest if not any(map(one.settled_by, later[one.recipe, one.variant]))]
+        return self._unsettled(newest_failures(found), run_id, until) if latest else found
+
+    def _unsettled(
+        self, newest: Sequence[FailureRecord], run_id: str | None, until: datetime | None
+    ) -> list[FailureRecord]:
+        """Return the failures that no later measurement or artifact, of those `until` a moment, settles."""
+        if not newest:
+            return []
+        recipes = {failure.recipe for failure in newest}
+        works: list[MeasurementRecord | ArtifactRecord] = []
+        since = min(failure.at for failure in newest)
+        works += self.measurements(run_id, latest=True, recipes=recipes, since=since, until=until)
+        if any(failure.device is None for failure in newest):
+            works += self.artifacts(run_id, latest=True, until=until)
+        return unsettled(newest, works)
 
     def _check_manifests(self, found: Iterable[ArtifactRecord | MeasurementRecord]) -> None:
         checked: set[int] = set()  # equal manifests are one object

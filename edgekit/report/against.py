@@ -185,7 +185,7 @@ CHECKS: tuple[Column[Check], ...] = (
     ),
     replace(MEASURED, text=_latency, shown=shown("always")),
     Column(
-        "ratio",
+        "published_ratio",
         "Ratio",
         lambda check: check.ratios[0] if check.ratios else None,
         lambda check: number(check.ratios[0], 2) if check.ratios else None,
@@ -193,8 +193,10 @@ CHECKS: tuple[Column[Check], ...] = (
         shown=shown("present"),
         rank=0,
     ),
-    Column("ratio_low", "Ratio, low", lambda check: check.ratios[1] if check.ratios else None, shown=shown()),
-    Column("ratio_high", "Ratio, high", lambda check: check.ratios[2] if check.ratios else None, shown=shown()),
+    Column("published_ratio_low", "Ratio, low", lambda check: check.ratios[1] if check.ratios else None, shown=shown()),
+    Column(
+        "published_ratio_high", "Ratio, high", lambda check: check.ratios[2] if check.ratios else None, shown=shown()
+    ),
     BY_KEY["recipe"].lifted(lambda check: check.row, identity=False, shown=shown()),
     *(
         BY_KEY[key].lifted(lambda check: check.row, rank=2, identity=False, shown=shown("present"))
@@ -274,7 +276,9 @@ ORDERS: tuple[Column[OrderCheck], ...] = (
         shown=shown("always"),
         rank=3,
     ),
-    Column("ratio_range", "Ratios", _ratios, _ratios, kind="measured / published", shown=shown("always"), rank=3),
+    Column(
+        "published_ratio_range", "Ratios", _ratios, _ratios, kind="measured / published", shown=shown("always"), rank=3
+    ),
 )
 """The columns of the orders."""
 

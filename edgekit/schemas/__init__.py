@@ -15,8 +15,10 @@ from edgekit.cache_contents import CacheDocument
 from edgekit.comparison.document import DiffDocument
 from edgekit.devices.profile import DeviceProfile
 from edgekit.evaluation.document import EvaluateDocument
+from edgekit.exporting import ExportDocument
 from edgekit.inspection import InspectDocument
 from edgekit.ledger.tools import LedgerInfo
+from edgekit.ledger.transfer import ImportDocument
 from edgekit.measure.operators import OperatorsDocument
 from edgekit.recipe import Recipe
 from edgekit.recipe_files import RecipesDocument
@@ -38,8 +40,10 @@ PRINTED: dict[str, type[BaseModel]] = {
     "scale": ScaleDocument,
     "cache": CacheDocument,
     "ledger": LedgerInfo,
+    "ledger_import": ImportDocument,
     "select": SelectDocument,
     "diff": DiffDocument,
+    "export": ExportDocument,
 }
 
 

@@ -6,7 +6,7 @@ A candidate is one artifact, run as one target: its latencies, its accuracy and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -30,6 +30,7 @@ class Reason(StrEnum):
     noisy = "noisy"
     too_few_sessions = "too_few_sessions"
     not_measured = "not_measured"
+    no_runtime = "no_runtime"
     no_accuracy = "no_accuracy"
     other_photos = "other_photos"
     other_metric = "other_metric"
@@ -136,6 +137,8 @@ def gather(ledger: Ledger, question: Question) -> Field:
     measured = [one for one in measured if _asked(question, one.recipe, one.target)]
     devices = [_device_named(ledger, name, measured) for name in question.devices]
     ids = {device.id for device in devices}
+    if len(ids) < len(devices):
+        raise UsageError(f"{' and '.join(question.devices)} name the same device.", "Name each device once.")
     chosen = {device.id: _common_conditions(device.id, measured, question) for device in devices}
     known: dict[Key, Candidate] = {}
     elsewhere = []
@@ -155,8 +158,9 @@ def gather(ledger: Ledger, question: Question) -> Field:
         _add_other_measurement(known[_key(one, one.artifact_sha256)], one, devices, chosen)
     candidates = [known[key] for key in sorted(known)]
     _add_sessions(ledger, candidates)
+    runs = {(one.device_id, _runtime(one.target)) for one in measured}
     for candidate in candidates:
-        _add_problems(candidate, devices, question)
+        _add_problems(candidate, devices, question, runs)
     return Field(
         devices,
         chosen,
@@ -165,12 +169,15 @@ def gather(ledger: Ledger, question: Question) -> Field:
     )
 
 
+def _runtime(target: str) -> str:
+    return target.partition("/")[0]
+
+
 def _asked(question: Question, recipe: str, target: str) -> bool:
-    runtime = target.partition("/")[0]
     return (
         (not question.recipes or recipe in question.recipes)
         and (not question.targets or target in question.targets)
-        and (not question.runtimes or runtime in question.runtimes)
+        and (not question.runtimes or _runtime(target) in question.runtimes)
     )
 
 
@@ -236,8 +243,8 @@ def _add_other_measurement(
 
 
 def _namesake(one: MeasurementRecord, devices: Sequence[DeviceRecord]) -> str:
-    """Return the id of the device that has the name of the one that a measurement was made on."""
-    return next(device.id for device in devices if device.name == one.device_name)
+    """Return the id of the device that has the name of the one that a measurement was made on, else of the first."""
+    return next((device.id for device in devices if device.name == one.device_name), devices[0].id)
 
 
 def _add_failure(
@@ -277,8 +284,13 @@ def _add_sessions(ledger: Ledger, candidates: Sequence[Candidate]) -> None:
         one.memory_bytes = max(known) if known and len(known) == len(peaks) else None
 
 
-def _add_problems(candidate: Candidate, devices: Sequence[DeviceRecord], question: Question) -> None:
-    """Add why a candidate takes no part: what it was asked not to be, then what is not known well enough."""
+def _add_problems(
+    candidate: Candidate, devices: Sequence[DeviceRecord], question: Question, runs: Collection[tuple[str, str]]
+) -> None:
+    """Add why a candidate takes no part: what it was asked not to be, then what is not known well enough.
+
+    `runs` are the devices and runtimes of which something was measured: others may not go together at all.
+    """
     problems = candidate.problems
     if candidate.manifest is None:
         return
@@ -293,8 +305,15 @@ def _add_problems(candidate: Candidate, devices: Sequence[DeviceRecord], questio
         elif memory > question.max_memory_bytes:
             problems.append(Problem(Reason.too_much_memory, f"{memory:,} bytes at the peak"))
     for device in devices:
-        if not any(one.device in {None, device.id} for one in problems):
+        if any(one.device in {None, device.id} for one in problems):
+            continue
+        runtime = _runtime(candidate.target)
+        if (device.id, runtime) in runs:
             problems += _problems_on(candidate, device, question)
+        else:
+            problems.append(
+                Problem(Reason.no_runtime, f"nothing in {runtime} was measured on {device.name}", "", device.id)
+            )
 
 
 def _problems_on(candidate: Candidate, device: DeviceRecord, question: Question) -> list[Problem]:

@@ -24,6 +24,7 @@ REASONS = {
     Reason.noisy: "too noisy",
     Reason.too_few_sessions: "too few sessions",
     Reason.not_measured: "not measured",
+    Reason.no_runtime: "runtime not measured there",
     Reason.no_accuracy: "no accuracy",
     Reason.other_photos: "evaluated on other photos",
     Reason.other_metric: "another metric",
@@ -76,12 +77,15 @@ def _answer(document: SelectDocument) -> Iterator[Text]:
     winner = models[answer.winner]
     if answer.decided:
         yield Text(f"Ship {winner.title}: the answer with probability {percent(answer.probability)}.", "bold green")
+        out = f"; {len(document.exclusions)} do not, for the reasons below" if document.exclusions else ""
+        yield Text(f"- {len(models)} {'model takes' if len(models) == 1 else 'models take'} part{out}")
     else:
         yield Text("Undecided. No model is the answer with probability 95 %. The likeliest:", "bold yellow")
         for choice in answer.tied[:ROWS]:
             yield Text(f"  {percent(choice.probability):>5}  {models[choice.id].title}")
         if answer.p_none >= 0.005:
             yield Text(f"  {percent(answer.p_none):>5}  no model is within the limits")
+        yield Text(f"Of these, {winner.title}:")
     yield from _details(winner, document)
 
 

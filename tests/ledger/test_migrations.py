@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ from sqlalchemy import Engine, MetaData, create_engine, insert, inspect
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.ledger import Ledger, database, store
 from edgekit.ledger.models import model_hash
-from edgekit.ledger.schema import Base
+from edgekit.ledger.schema import REVISION, Base
 
 
 @pytest.fixture
@@ -52,6 +54,18 @@ def test_constraints_have_the_names_of_the_schema(path: Path, tmp_path: Path) ->
         assert migrated.get_unique_constraints(table) == described.get_unique_constraints(table)
         named = [{key["name"] for key in found.get_foreign_keys(table)} for found in (migrated, described)]
         assert named[0] == named[1]
+
+
+def test_the_revision_of_the_schema_is_that_of_the_newest_migration() -> None:
+    """By it a ledger is opened without Alembic, so a forgotten one would leave old tables."""
+    assert ScriptDirectory(str(Path(database.__file__).parent / "migrations")).get_heads() == [REVISION]
+
+
+def test_a_current_ledger_is_opened_without_alembic(path: Path) -> None:
+    Ledger.open(f"sqlite:///{path}").close()
+    code = "import sys; from edgekit.ledger import Ledger; Ledger.open(sys.argv[1]); print('alembic' in sys.modules)"
+    command = [sys.executable, "-c", code, f"sqlite:///{path}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_opening_again_changes_nothing(path: Path) -> None:

@@ -55,11 +55,9 @@ def test_paired_accuracies_differ_by_less_than_single_ones():
 
 
 def test_answers_given_as_sure_are_right():
-    tally = run(40, seed=3, jobs=1)
+    tally = run(30, seed=3, jobs=1)
     right, given = tally.share("sure")
-    assert given >= 12
+    assert given >= 9
     assert right >= 0.93 * given
-    covered, intervals = (
-        sum(found) for found in zip(*(tally.share(f"interval, {n} sessions") for n in (3, 4, 6, 9, 12)), strict=True)
-    )
-    assert covered >= 0.93 * intervals
+    found = [tally.share(f"interval, {sessions} sessions") for sessions in (3, 4, 6, 9, 12)]
+    assert sum(covered for covered, _ in found) >= 0.93 * sum(intervals for _, intervals in found)

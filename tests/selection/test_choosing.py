@@ -221,6 +221,39 @@ def test_what_was_only_compiled_is_named(three):
     assert reasons(ask(three, max_latency_ms=20)) == {"compiled": "not_measured"}
 
 
+def test_what_may_not_run_on_a_device_is_named_and_not_proposed(three):
+    three.artifact("compiled", "coreml/-/fp16")
+    found = ask(three, max_latency_ms=20)
+    assert reasons(found) == {"compiled": "no_runtime"}
+    assert found.next_step is None
+
+
+@pytest.mark.parametrize(
+    ("multiply_adds", "proposed"), [(100_000_000, True), (30_000_000_000, False)], ids=["cheap", "costly"]
+)
+def test_what_was_not_measured_is_proposed_if_it_may_win(three, multiply_adds, proposed):
+    """Its latency follows from its multiply-adds: the others take 5 to 30 ms for 300 million."""
+    three.evaluate("new", three.artifact("new", multiply_adds=multiply_adds), 90)
+    found = ask(three, max_latency_ms=20)
+    assert winner(found) == "middle"
+    if proposed:
+        step = found.next_step
+        assert (step.what, step.title, step.guessed) == ("time", f"new 1.0/224 {TARGET}", True)
+        assert step.probability > 0.8
+        assert step.command == f"edgekit profile --recipes new --targets {TARGET} --devices pixel"
+    else:
+        assert found.next_step is None or found.next_step.probability < 0.05
+
+
+def test_a_noisy_model_that_may_win_is_proposed_and_a_failed_one_is_not(three):
+    three.measure("noisy", 12, 90, spread=0.1)
+    three.measure("broken", 12, 95)
+    three.fail("broken")
+    step = ask(three, max_latency_ms=20).next_step
+    assert (step.what, step.title, step.device, step.guessed) == ("time", f"noisy 1.0/224 {TARGET}", "pixel", False)
+    assert step.probability > 0.9
+
+
 def test_a_measurement_by_another_protocol_beside_the_common_one_is_no_reason(three):
     three.measure("middle", 10, protocol="quick", sessions=3)
     found = ask(three, max_latency_ms=20)
@@ -276,6 +309,8 @@ def test_an_unknown_device_and_one_without_measurements_are_errors(three):
         ask(three, protocol="slow")
     with pytest.raises(UsageError, match="names a device twice"):
         ask(three, "pixel", "pixel")
+    with pytest.raises(UsageError, match="name the same device"):
+        ask(three, "pixel", device_id("pixel")[:8])
 
 
 def test_a_device_goes_by_its_id_as_well(three):

@@ -1,0 +1,42 @@
+"""edgekit export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import Once, json_option, photos_option, recipe_argument, set_option, tell
+
+
+@click.command()
+@recipe_argument
+@click.option("--target", cls=Once, metavar="T", required=True, help="Which artifact, e.g. tflite/xnnpack/int8.")
+@click.option(
+    "-o",
+    "--output",
+    cls=Once,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to; default: into this folder, under the recipe's and target's names.",
+)
+@set_option
+@photos_option
+@json_option
+def command(
+    recipe: str, target: str, output: Path | None, overrides: tuple[str, ...], photos: Path | None, as_json: bool
+) -> None:
+    """Write an artifact to a file that can be shipped, verified against PyTorch.
+
+    Beside it stands FILE.json: preprocessing, labels, inputs and outputs, hashes.
+
+    Example: edgekit export recipes/v2.yaml --target tflite/xnnpack/int8 -o v2_int8.tflite
+    """
+    from edgekit.exporting import export, lines
+    from edgekit.photos import photo_set
+    from edgekit.pipeline import Plan
+    from edgekit.recipe import load_recipe
+
+    plan = Plan.of(load_recipe(recipe, overrides), [target], photo_set(photos))
+    exported = export(plan, output, tell)
+    click.echo(exported.document.model_dump_json(by_alias=True, indent=2) if as_json else lines([exported])[0])
