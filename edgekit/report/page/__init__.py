@@ -35,7 +35,7 @@ def page(
 
     `sort` and `keys` are those of the table. `of_runs` says that the rows are of chosen runs. Then there is no
     recommendation, nor with `filters.since`: a recommendation counts the newest result of every cell.
-    UsageError if a package is missing.
+    EdgekitError if a package of the extra `report` is missing.
     """
     report = overview(rows, sort=sort, keys=keys)
     answered = not of_runs and filters.since is None

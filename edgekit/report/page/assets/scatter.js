@@ -28,6 +28,7 @@ function ring(name, x, y, colour, dash) {
 /** Points with their marks: hollow for what takes no part, faint for what is not on the front. */
 function dots(x, y) {
   return {
+    name: "dots",
     data: { name: "points" },
     mark: { type: "point", size: 62, strokeWidth: 1.4, cursor: "pointer" },
     encoding: {
