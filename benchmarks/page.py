@@ -100,11 +100,12 @@ def main() -> None:
             opened = {name: [interactive(browser, file, size) for _ in range(TIMES)] for name, size in WINDOWS.items()}
             moved, version = slider(browser, file), browser.version
             browser.close()
+    failed = SPEC.recipes * len(SPEC.targets) * SPEC.devices - measured
+    each = f"{SPEC.sessions} sessions with {SPEC.samples} samples each"
     lines = [
         "# The report's page",
         "",
-        f"50 recipes x 6 targets x 5 devices: {measured} measurements of {SPEC.sessions} sessions with {SPEC.samples} samples each, "
-        f"{SPEC.recipes * len(SPEC.targets) * SPEC.devices - measured} failures.",
+        f"50 recipes x 6 targets x 5 devices: {measured} measurements of {each}, {failed} failures.",
         f"Made by `python benchmarks/page.py` on {platform.machine()} with {os.cpu_count()} CPUs, headless Chromium {version}; "
         f"{TIMES} times each.",
         "",

@@ -158,8 +158,23 @@ def test_without_accuracies_published_ones_are_drawn_and_marked(ledger):
 
 def test_published_accuracies_never_stand_among_measured_ones(ledger):
     small_ledger.fill(ledger)
+    data = data_of(page(ledger, rows_of(ledger), Filters()))
+    kinds = {}
+    for point in points_of(data):
+        kinds.setdefault(point["device"], set()).add(point["accuracy_kind"])
+    assert kinds["aaaaaaaa1111"] == {"measured", ""}  # v3_small was not evaluated
+    assert kinds["cccccccc3333"] == {"published"}  # nothing on it was
+    assert {device: answer["kind"] for device, answer in data["answers"].items()} == {
+        "aaaaaaaa1111": "measured",
+        "bbbbbbbb2222": "measured",
+        "cccccccc3333": "published",
+    }
+
+
+def test_an_interval_of_few_sessions_names_its_confidence(ledger):
+    small_ledger.fill(ledger)
     points = points_of(data_of(page(ledger, rows_of(ledger), Filters())))
-    assert {point["accuracy_kind"] for point in points} == {"measured", ""}
+    assert {point["latency_text"].partition("] ")[2] for point in points} == {"ms", "ms 75%"}
 
 
 def test_names_cannot_become_elements(ledger, truth):

@@ -1,9 +1,11 @@
 """The page in headless Chromium, offline: what people see, and what they reach by mouse, keyboard and phone."""
 
 import shutil
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import pytest
+import small_ledger
 import synthetic_ledger
 from fetched import missing
 from playwright.sync_api import sync_playwright
@@ -85,7 +87,9 @@ def texts(tab, selector):
 
 
 def first_device(made):
-    return min(made.ledger.devices(), key=lambda device: device.name)
+    """Return the device that the plots show at first: the most measured one."""
+    counts = Counter(one.device_id for one in made.ledger.measurements(latest=True))
+    return max(sorted(made.ledger.devices(), key=lambda device: device.name), key=lambda device: counts[device.id])
 
 
 def medians(tab):
@@ -151,7 +155,7 @@ def test_filters_narrow_the_table_and_the_plot(tab, made):
     )
     tab.get_by_role("button", name="Reset").click()
     tab.wait_for_function(f"document.querySelectorAll('{DOTS}').length > 8")
-    assert " of " not in tab.locator("#count").inner_text()
+    assert tab.locator("#count").inner_text().startswith(f"{len(rows_of(made.ledger))} rows")
     tab.locator("#search").fill("no such network")
     assert tab.locator("#count").inner_text().startswith("0 of ")
     assert "passes the filters" in tab.locator("#accuracy-caption").inner_text()
@@ -280,8 +284,6 @@ def test_plots_and_controls_have_names(tab):
 
 
 def test_hostile_names_are_shown_as_they_are(visit, made, tmp_path):
-    from dataclasses import replace
-
     evil = "</script><img src=x onerror=alert(1)>"
     rows = [replace(row, recipe=evil) if row.recipe == "net03" else row for row in rows_of(made.ledger)]
     (tmp_path / "evil.html").write_text(page_text(made.ledger, rows, Filters()), encoding="utf-8")
@@ -293,3 +295,29 @@ def test_hostile_names_are_shown_as_they_are(visit, made, tmp_path):
     tab.locator("#tables button.open").first.click()
     assert evil in tab.locator("#detail-title").inner_text()
     assert tab.locator("img").count() == 0
+
+
+def test_published_accuracies_are_named_in_the_plot(visit, tmp_path):
+    with Ledger.open(f"sqlite:///{tmp_path}/published.sqlite") as ledger:
+        run = ledger.begin_run("profile", 0, {"name": "1t-big"}, {})
+        for recipe, milliseconds in (("v2", 60.0), ("v3_large", 44.0)):
+            small_ledger.measure(ledger, run, recipe, small_ledger.FP32, milliseconds)
+        (tmp_path / "page.html").write_text(page_text(ledger, rows_of(ledger), Filters()), encoding="utf-8")
+    tab = visit(f"file://{tmp_path}/page.html")
+    assert tab.locator("#accuracy-title").inner_text() == "Accuracy (top-1, published) and latency"
+    caption = tab.locator("#accuracy-caption").inner_text()
+    assert "published ones" in caption and "edgekit evaluate" in caption
+    assert "% (published)" in tab.locator("#answers").inner_text()
+
+
+def test_random_weights_are_marked(visit, made, tmp_path):
+    rows = [
+        replace(row, manifest={**row.manifest, "weights": "random(0)"}) if row.summary else row
+        for row in rows_of(made.ledger)
+    ]
+    (tmp_path / "random.html").write_text(page_text(made.ledger, rows, Filters()), encoding="utf-8")
+    tab = visit(f"file://{tmp_path}/random.html")
+    assert "Train it before you ship it" in tab.locator("#answers").inner_text()
+    assert "random weights: latencies hold, accuracies do not" in tab.locator("#accuracy-caption").inner_text()
+    tab.locator("#answers .model").first.click()
+    assert "The weights are random" in tab.locator("#detail").inner_text()
