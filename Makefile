@@ -76,7 +76,7 @@ lab-deps: $(INSTALLED)  ## what the tests of devices need: Debian packages and t
 	$(BIN)/python -m tests.lab.roots
 
 clean:
-	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf demo.html .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "edgekit needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; say which: make PYTHON=python3.12 ...")'
