@@ -18,7 +18,12 @@ from edgekit.selection.choosing import choose
 from edgekit.selection.question import Question
 
 SPEC = synthetic_ledger.Spec(
-    recipes=8, targets=synthetic_ledger.TARGETS, devices=2, failures=0.1, interfered=0.05, seed=5
+    recipes=8,
+    targets=(*synthetic_ledger.TARGETS, "coreml/-/fp16", "tflite/gpu/fp16"),
+    devices=2,
+    failures=0.1,
+    interfered=0.05,
+    seed=5,
 )
 DOTS = "#accuracy-plot .dots_marks path"
 
@@ -92,6 +97,15 @@ def first_device(made):
     return max(sorted(made.ledger.devices(), key=lambda device: device.name), key=lambda device: counts[device.id])
 
 
+def int8_on_first_device(made):
+    device = first_device(made)
+    return next(
+        one
+        for one in made.ledger.measurements(latest=True)
+        if (one.device_id, one.target) == (device.id, "tflite/xnnpack/int8")
+    )
+
+
 def medians(tab):
     return [float(text.split()[0]) for text in texts(tab, "#tables td[data-key=latency_ms_measured]") if text != "–"]  # noqa: RUF001
 
@@ -142,12 +156,13 @@ def test_the_slider_recommends_what_select_does(tab, made):
 
 def test_filters_narrow_the_table_and_the_plot(tab, made):
     tab.locator("#only-target").select_option("tflite/xnnpack/int8")
-    tab.locator("#search").fill("net03")
+    recipe = int8_on_first_device(made).recipe
+    tab.locator("#search").fill(recipe)
     device = first_device(made)
     own = [
         one
         for one in made.ledger.measurements(latest=True)
-        if (one.recipe, one.target) == ("net03", "tflite/xnnpack/int8")
+        if (one.recipe, one.target) == (recipe, "tflite/xnnpack/int8")
     ]
     assert own and sorted(medians(tab)) == sorted(float(f"{one.summary['median']:.2f}") for one in own)
     tab.wait_for_function(
@@ -174,17 +189,12 @@ def test_headings_sort_by_number_both_ways(tab):
 
 
 def test_a_click_on_a_point_opens_its_measurement(tab, made):
-    tab.locator("#search").fill("net03 tflite int8")
+    one, device = int8_on_first_device(made), first_device(made)
+    tab.locator("#search").fill(f"{one.recipe} tflite int8")
     tab.wait_for_function(f"document.querySelectorAll('{DOTS}').length === 1")
     tab.locator(DOTS).click()
     detail = tab.locator("#detail")
-    device = first_device(made)
-    (one,) = (
-        one
-        for one in made.ledger.measurements(latest=True)
-        if (one.recipe, one.target, one.device_id) == ("net03", "tflite/xnnpack/int8", device.id)
-    )
-    assert detail.locator("#detail-title").inner_text() == "net03 1.0/224 tflite/xnnpack/int8"
+    assert detail.locator("#detail-title").inner_text() == f"{one.recipe} 1.0/224 tflite/xnnpack/int8"
     text = detail.inner_text()
     assert f"{one.summary['median']:.2f} [" in text and one.evidence in text
     assert f"--targets {one.target} --device {device.name} --protocol 1t-big" in text
@@ -253,6 +263,32 @@ def test_a_phone_never_scrolls_sideways(visit, made):
     assert tab.evaluate(
         "document.getElementById('detail').scrollWidth <= document.getElementById('detail').clientWidth"
     )
+
+
+@pytest.mark.parametrize("width", [390, 760, 1280])
+def test_no_legend_is_cut_off(visit, made, width):
+    tab = visit(made.path, viewport={"width": width, "height": 900})
+    assert_whole_legends(tab)
+    tab.set_viewport_size({"width": 1650 - width, "height": 900})
+    tab.wait_for_timeout(500)  # the plots wait for the end of a resize
+    assert_whole_legends(tab)
+
+
+def assert_whole_legends(tab):
+    for id in ("accuracy-plot", "size-plot", "cost-plot"):
+        box = tab.locator(f"#{id} svg").bounding_box()
+        labels = tab.locator(f"#{id} .role-legend-label text")
+        assert labels.count() == len(SPEC.targets)
+        for label in labels.all():
+            own = label.bounding_box()
+            assert own["y"] + own["height"] <= box["y"] + box["height"] + 1
+            assert own["x"] + own["width"] <= box["x"] + box["width"] + 1
+
+
+def test_multiply_adds_that_mislead_are_named(tab):
+    taus = [float(text) for text in texts(tab, "#orders td:nth-child(3)")]
+    text = tab.locator("#orders").inner_text()
+    assert taus and ("Multiply-adds mislead here" in text) is any(tau < 0.8 for tau in taus)
 
 
 def colour(tab, name):

@@ -61,7 +61,7 @@ function recommendation(answer) {
   const sure = winner.probability >= 0.95;
   const span = winner.high === null ? `from ${short(winner.low)} ms on` : `from ${short(winner.low)} to ${short(winner.high)} ms`;
   const made = [
-    element("button", { class: "model", type: "button", "data-id": point.id, onclick: (event) => openDetail(point.id, event.currentTarget) }, `${point.title} ${point.target}`),
+    element("button", { class: "model", type: "button", "data-id": point.id, onclick: () => openDetail(point.id) }, `${point.title} ${point.target}`),
     element("span", { class: `badge ${sure ? "good" : "unsure"}`, title: `Probability of being the best choice, in the middle of its span of budgets: ${span}` }, sure ? `sure, P ${percent(winner.probability)}` : `likeliest, P ${percent(winner.probability)}`),
     element("p", { class: "figures" }, `${point.latency_text}; ${point.accuracy_text}; ${point.size_text}`),
     element("p", { class: "span" }, `The answer for budgets ${span}.`),

@@ -1,12 +1,10 @@
 "use strict";
 // One measurement: its sessions, its verdict and why, its conditions, its manifest, and how to repeat it.
 
-let openedFrom = null;
-
-function openDetail(id, from) {
+/** Show a measurement in the dialog. When it closes, the browser gives the focus back. */
+function openDetail(id) {
   const dialog = document.getElementById("detail");
   const point = pointById.get(id);
-  openedFrom = from || document.activeElement;
   document.getElementById("detail-title").textContent = `${point.title} ${point.target}`;
   document.getElementById("detail-body").replaceChildren(...detailParts(point, page.details[id]));
   if (!dialog.open) dialog.showModal();
@@ -16,7 +14,6 @@ function openDetail(id, from) {
 
 function prepareDetail() {
   const dialog = document.getElementById("detail");
-  dialog.addEventListener("close", () => { if (openedFrom && openedFrom.isConnected) openedFrom.focus(); });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 }
 

@@ -65,15 +65,20 @@ function prepareFilters() {
 
 const MISLEADING = 0.8; // Kendall's tau below which one pair of models in ten, or more, has the other order
 
+function misleading(orders, misled) {
+  const other = orders.reduce((sum, order) => sum + order.other, 0);
+  const decided = orders.reduce((sum, order) => sum + order.same, other);
+  const share = decided ? ` In ${percent(other / decided)} of the decided pairs the model with fewer multiply-adds is the slower one.` : "";
+  return `Multiply-adds mislead here: for ${misled} of ${plural(orders.length, "target")} Kendall's tau is under ${MISLEADING}.${share}`;
+}
+
 function showOrders() {
   const own = page.orders.filter((order) => order.device === state.device);
   const place = document.getElementById("orders");
   place.replaceChildren();
   if (!own.length) return;
   const misled = own.filter((order) => order.tau < MISLEADING).length;
-  place.append(element("p", {}, misled
-    ? `Multiply-adds mislead here: for ${misled} of ${plural(own.length, "target")} Kendall's tau is under ${MISLEADING}, so a model with fewer multiply-adds is often the slower one.`
-    : "Multiply-adds order these models much as their latencies do."));
+  place.append(element("p", {}, misled ? misleading(own, misled) : "Multiply-adds order these models much as their latencies do."));
   const headings = ["Target", "Models", "Kendall's tau", "Pairs in the same order", "in the other order", "undecided"];
   const rows = own.map((order) => element("tr", { class: order.tau < MISLEADING ? "misleading" : null },
     element("th", { scope: "row" }, order.target),

@@ -40,8 +40,20 @@ async function draw(id, specification, label) {
   host.querySelector("svg").setAttribute("role", "graphics-document");
   host.querySelector("svg").setAttribute("aria-label", label);
   views.set(id, result.view);
+  await settle(result.view);
   return result.view;
 }
+
+/** Lay a plot out again: how many lines its legend has depends on its width, which is known after the first layout. */
+function settle(view) {
+  return view.resize().runAsync();
+}
+
+let settling = null;
+window.addEventListener("resize", () => {
+  clearTimeout(settling);
+  settling = setTimeout(() => views.forEach(settle), 150);
+});
 
 /** Show other rows in a plot: names of its data sets, and their rows. */
 async function show(id, sets) {
@@ -60,7 +72,7 @@ function makeReachable(id, order, label) {
   host.setAttribute("aria-label", `${label} Arrow keys move between measurements, Enter opens one.`);
   const mark = (point) => show(id, { cursor: point ? [point] : [] });
   views.get(id).addEventListener("click", (_, item) => {
-    if (item && item.datum && pointById.has(item.datum.id)) openDetail(item.datum.id, host);
+    if (item && item.datum && pointById.has(item.datum.id)) openDetail(item.datum.id);
   });
   host.addEventListener("blur", () => mark(null));
   host.addEventListener("keydown", (event) => {
@@ -72,7 +84,7 @@ function makeReachable(id, order, label) {
       say(`${point.title}, ${point.target}: ${point.latency_text}, accuracy ${point.accuracy_text}`);
       mark(point);
     } else if (event.key === "Enter" && shown[place]) {
-      openDetail(shown[place].id, host);
+      openDetail(shown[place].id);
     } else {
       return;
     }

@@ -67,13 +67,13 @@ class ResultTable {
   row(index) {
     const id = this.data.ids[index];
     const cells = this.data.columns.map((column, place) => this.cell(column, textOf(column, index), place, id));
-    const open = id === null ? null : (event) => { if (!event.target.closest("button")) openDetail(id, event.currentTarget.querySelector("button")); };
+    const open = id === null ? null : (event) => { if (!event.target.closest("button")) openDetail(id); };
     return element("tr", { class: id === null ? null : "opens", "data-id": id, ...(open ? { onclick: open } : {}) }, ...cells);
   }
 
   cell(column, text, place, id) {
     if (place === 0) {
-      const name = id === null ? text : element("button", { type: "button", class: "open", onclick: (event) => openDetail(id, event.currentTarget) }, text);
+      const name = id === null ? text : element("button", { type: "button", class: "open", onclick: () => openDetail(id) }, text);
       return element("th", { scope: "row" }, name);
     }
     const made = element("td", { class: column.right ? "right" : null, "data-key": column.key }, text);
