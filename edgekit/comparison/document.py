@@ -19,6 +19,8 @@ Outcome = Literal[
     "fails on both sides",
     "only on the first side",
     "only on the second side",
+    "new and failing",
+    "not measured again",
     "not timed",
 ]
 

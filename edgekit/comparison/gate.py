@@ -13,7 +13,9 @@ from edgekit.errors import UsageError
 Judged = Literal["failed", "undecided", "passed"]
 FORM = re.compile(r"(?P<what>[a-z]+)(?:=(?P<number>\d+(?:\.\d+)?)(?P<unit>%|points)?)?")
 FORMS = "slower=3%, larger=5%, inaccurate=1points or broken"
-FAILING = {"stopped working", "only on the first side"}
+FAILING = {"stopped working", "new and failing", "only on the first side"}
+OPEN = {"not comparable", "not measured again", "stopped working", "only on the first side"}
+"""The second side has no latency of its own that the first side's could be compared with."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def name(cell: CellEntry) -> str:
 
 def _slower(cell: CellEntry, limit: float) -> Judged:
     """Fail if the cell is shown to be slower and the limit is not excluded; open if neither 1 nor the limit is excluded."""
-    if cell.outcome == "not comparable":
+    if cell.outcome in OPEN or (cell.outcome == "not timed" and cell.latency_ms[0] is not None):
         return "undecided"
     if cell.ratio is None:
         return "passed"
@@ -63,12 +65,18 @@ def _slower(cell: CellEntry, limit: float) -> Judged:
 
 def _larger(cell: CellEntry, limit: float) -> Judged:
     first, second = cell.size_bytes
-    return "failed" if first and second and second > first * (1 + limit) else "passed"
+    if first is None:
+        return "passed"
+    if second is None:
+        return "undecided"
+    return "failed" if second > first * (1 + limit) else "passed"
 
 
 def _inaccurate(cell: CellEntry, limit: float) -> Judged:
+    """Fail if accuracy fell by more than the limit and that is shown; open if the photos do not show it, or are unknown."""
     if cell.accuracy is None:
-        return "undecided" if cell.built_with.get("artifact") and None not in cell.size_bytes else "passed"
+        same_artifact = None not in cell.size_bytes and "artifact" not in cell.built_with
+        return "passed" if same_artifact or cell.size_bytes[0] is None else "undecided"
     if cell.accuracy.difference >= -limit:
         return "passed"
     return "failed" if cell.accuracy.shown else "undecided"

@@ -10,7 +10,13 @@ from edgekit.report.numbers import mega, number, with_interval
 from edgekit.report.sheet import Note, Report, Section
 
 EMPTY = "Both sides hold nothing."
-STYLES = {"faster": "green", "started working": "green", "slower": "red", "stopped working": "red"}
+STYLES = {
+    "faster": "green",
+    "started working": "green",
+    "slower": "red",
+    "stopped working": "red",
+    "new and failing": "red",
+}
 
 
 def _latency(index: int, key: str, heading: str) -> Column[CellEntry]:
@@ -120,7 +126,15 @@ def diff_report(document: DiffDocument) -> Report:
 
 
 def _rank(cell: CellEntry) -> tuple[int, str]:
-    order = ("stopped working", "slower", "faster", "started working", "no difference shown", "not comparable")
+    order = (
+        "stopped working",
+        "new and failing",
+        "slower",
+        "faster",
+        "started working",
+        "no difference shown",
+        "not comparable",
+    )
     return (order.index(cell.outcome) if cell.outcome in order else len(order), name(cell))
 
 

@@ -157,10 +157,41 @@ def test_gates_of_size_accuracy_and_failures(sides):
     assert gates(sides, failed, first, "broken") == ExitCode.done
 
 
+@pytest.mark.parametrize("condition", ["slower=3%", "larger=5%", "inaccurate=1points"])
+def test_a_gate_is_open_if_the_second_side_lost_the_cell(sides, condition):
+    """Nothing was measured, so nothing is excluded."""
+    first = sides.timed(10.0, accuracy=80.0)
+    assert gates(sides, first, sides.failed(), condition) == ExitCode.untrustworthy
+    sides.measure("another", 10.0)
+    assert gates(sides, first, sides.run, condition) == ExitCode.untrustworthy
+    assert gates(sides, sides.run, sides.run, condition) == (
+        ExitCode.untrustworthy if condition == "slower=3%" else ExitCode.done
+    )
+
+
+def test_a_new_cell_that_fails_breaks_the_gate_and_says_why(sides):
+    sides.measure("another", 10.0)
+    other, failed = sides.run, sides.failed()
+    document = diff(other, failed, sides.url, fail_if=["broken"])
+    (cell,) = (one for one in document.cells if one.recipe == "net")
+    assert (cell.outcome, cell.reasons) == ("new and failing", ["It crashed."])
+    assert document.gates[0].failed[-1] == "net 1.0/224 tflite/xnnpack/int8 on pixel"
+
+
 @pytest.mark.parametrize("text", ["slower", "slower=3", "slower=3points", "broken=1%", "faster=3%", "larger=-1%", ""])
 def test_what_is_no_gate_is_an_error(text):
     with pytest.raises(UsageError, match="is no condition"):
         gate_of(text)
+
+
+def test_a_ratio_of_measurements_that_were_not_stable_says_so(sides):
+    stable, noisy = sides.timed(10.0, spread=0.002), sides.timed(12.0, spread=0.2)
+    notes = diff(stable, noisy, sides.url).notes
+    expected = "Verdict stable on the first side, noisy on the second: net 1.0/224 tflite/xnnpack/int8 on pixel."
+    assert expected in notes
+    assert not any(
+        note.startswith("Verdict") for note in diff(stable, sides.timed(12.0, spread=0.002), sides.url).notes
+    )
 
 
 def test_too_few_sessions_say_how_many_would_do(sides):
@@ -174,7 +205,7 @@ def test_too_few_sessions_say_how_many_would_do(sides):
 def test_sides_may_be_measurements_dates_and_ledgers(sides, tmp_path):
     ids = [sides.measure("net", value) for value in (10.0, 20.0)]
     assert sides.cell(*(f"measurement:{id}" for id in ids)).outcome == "slower"
-    assert sides.cell("2999-01-01", "latest").outcome == "no difference shown"
+    assert sides.cell("2999-01-01", "latest").outcome == "not measured again"
     other = tmp_path / "other.sqlite"
     with Ledger.open(f"sqlite:///{other}") as ledger:
         Laboratory(ledger).measure("net", 40.0)
