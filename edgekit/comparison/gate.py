@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from edgekit.errors import UsageError
 Judged = Literal["failed", "undecided", "passed"]
 FORM = re.compile(r"(?P<what>[a-z]+)(?:=(?P<number>\d+(?:\.\d+)?)(?P<unit>%|points)?)?")
 FORMS = "slower=3%, larger=5%, inaccurate=1points or broken"
+NOTHING = "no latency was compared"
 FAILING = {"stopped working", "new and failing", "only on the first side"}
 OPEN = {"not comparable", "not measured again", "stopped working", "only on the first side"}
 """The second side has no latency of its own that the first side's could be compared with."""
@@ -28,8 +30,10 @@ class Gate:
 
     def judge(self, cells: Sequence[CellEntry]) -> GateEntry:
         """Return which cells break the condition, and of which that is open."""
-        judged = [(cell, JUDGES[self.what](cell, self.limit)) for cell in cells]
-        failed, undecided = ([name(cell) for cell, one in judged if one == kind] for kind in ("failed", "undecided"))
+        judged = [(label, JUDGES[self.what](cell, self.limit)) for label, cell in zip(names(cells), cells, strict=True)]
+        failed, undecided = ([label for label, one in judged if one == kind] for kind in ("failed", "undecided"))
+        if self.what == "slower" and not any(cell.ratio for cell in cells):
+            undecided = undecided or [NOTHING]
         return GateEntry(condition=self.text, failed=failed, undecided=undecided)
 
 
@@ -42,6 +46,18 @@ def gate_of(text: str) -> Gate:
     number = float(found["number"] or 0)
     what: Literal["slower", "larger", "inaccurate", "broken"] = found["what"]  # type: ignore[assignment]
     return Gate(text, what, number / 100 if found["unit"] == "%" else number)
+
+
+def names(cells: Sequence[CellEntry]) -> list[str]:
+    """Return what a person calls each cell; cells that would have the same name get what may tell them apart."""
+    short = Counter(map(name, cells))
+    return [name(cell) if short[name(cell)] == 1 else f"{name(cell)} ({_details(cell)})" for cell in cells]
+
+
+def _details(cell: CellEntry) -> str:
+    device = cell.device_id[:8] if cell.device_id else None
+    found = {"device": device, "model": cell.model, "protocol": cell.protocol, "runner": cell.runner}
+    return ", ".join(f"{what} {value}" for what, value in found.items() if value is not None) or "no result"
 
 
 def name(cell: CellEntry) -> str:

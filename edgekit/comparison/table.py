@@ -65,6 +65,10 @@ CELLS: tuple[Column[CellEntry], ...] = (
     BY_KEY["recipe"].of(lambda cell: f"{cell.recipe} {cell.variant}".rstrip()),
     BY_KEY["target"].of(lambda cell: cell.target),
     BY_KEY["device"].of(lambda cell: cell.device, shown=shown("varies", csv="always", json="always")),
+    BY_KEY["device_id"].of(lambda cell: cell.device_id, lambda cell: (cell.device_id or "")[:8], identity=True, rank=1),
+    BY_KEY["model_hash"].of(lambda cell: cell.model, identity=True, rank=1),
+    BY_KEY["protocol"].of(lambda cell: cell.protocol, shown=shown(), rank=1),
+    BY_KEY["runner"].of(lambda cell: cell.runner, rank=1),
     Column(
         "outcome",
         "Outcome",

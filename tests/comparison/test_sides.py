@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from edgekit.comparison.comparing import diff, exit_code
+from edgekit.comparison.table import diff_report
 from edgekit.errors import ExitCode, UsageError
 from edgekit.ledger import Ledger
+from edgekit.report.text import markdown
 from tests.selection.selection_ledger import Laboratory
 
 PYTHON, NATIVE = {"runner": "python"}, {"runner": "native"}
@@ -90,3 +92,28 @@ def test_a_file_that_is_not_there_is_not_taken_for_a_run(tmp_path, name):
     with pytest.raises(UsageError, match=r"Neither a run nor a file is named") as caught:
         diff(str(tmp_path / name), "latest", f"sqlite:///{ledger}")
     assert "edgekit run list" in caught.value.failure.hint
+
+
+def test_cells_of_one_name_are_told_apart(tmp_path):
+    def record(lab):
+        lab.measure("net", 10.0, conditions=PYTHON)
+        lab.measure("net", 10.0, conditions=NATIVE)
+        lab.measure("net", 10.0, conditions=NATIVE, identity="f" * 16)
+        lab.measure("net", 10.0, conditions=NATIVE, weights="random(1)")
+
+    first, second = ledger_of(tmp_path, "first", record), ledger_of(tmp_path, "second", lambda lab: None)
+    document = diff(first, second, None, fail_if=["broken"])
+    failed = document.gates[0].failed
+    assert len(set(failed)) == len(failed) == 4
+    assert any("device ffffffff" in name and "runner native" in name for name in failed)
+    table = [line for line in markdown(diff_report(document)).splitlines() if line.startswith("|")]
+    assert all(heading in table[0] for heading in ("Device id", "Model", "Runner")), table
+    assert len(set(table[2:])) == 4
+
+
+def test_a_gate_that_compared_nothing_is_open(tmp_path):
+    first = ledger_of(tmp_path, "first", lambda lab: None)
+    second = ledger_of(tmp_path, "second", timed((10.0, None)))
+    document = diff(first, second, None, fail_if=["slower=3%", "broken"])
+    assert [gate.undecided for gate in document.gates] == [["no latency was compared"], []]
+    assert exit_code(document) == ExitCode.untrustworthy
