@@ -97,7 +97,7 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
     assert one
     outcome, reasons = _status(first, second)
     conditions = differing(first, second) if first and second and first.summary and second.summary else {}
-    built = differing(first, second, BUILT_WITH) if first and second else {}
+    built = differing(first, second, BUILT_WITH) if first and second and first.manifest and second.manifest else {}
     measured, needed = None, None
     centres = [_centres(row, side) for row, side in zip(pair, sides, strict=True)]
     if first and second and outcome is None:
@@ -171,13 +171,26 @@ def _incomparable(
     """Return why the latencies of two rows are not compared; nothing if they are."""
     reasons = []
     if first.model != second.model:
-        reasons.append(f"another model: {first.model} and {second.model}")
+        reasons.append(_other_model(first, second))
     for name, (one, other) in conditions.items():
         if not question.allows(name):
             reasons.append(f"{name} differs: {one} and {other}")
     if not all(centres):
         reasons.append("a side has no sessions")
     return reasons
+
+
+def _other_model(first: Row, second: Row) -> str:
+    """Say what makes two rows other models. A row's model is NETWORK-WEIGHTS, two hashes."""
+    network, other = ((row.model or "unknown").partition("-")[0] for row in (first, second))
+    if network != other:
+        return f"another network: {network} and {other}"
+    weights = [(row.manifest or {}).get("weights", "unknown") for row in (first, second)]
+    if weights[0] == weights[1]:
+        weights = [
+            f"{name} {(row.model or '').partition('-')[2]}" for name, row in zip(weights, (first, second), strict=True)
+        ]
+    return f"other weights: {weights[0]} and {weights[1]}"
 
 
 def _outcome(found: Ratio) -> Outcome:

@@ -73,23 +73,25 @@ def _notes(cells: Sequence[CellEntry], difference: float) -> list[str]:
     needed = [cell.sessions_needed for cell in short]
     if short:
         known = [count for count in needed if count is not None]
-        more = f"up to {max(known)} sessions of each side would" if known else ""
-        beyond = f"{needed.count(None)} need more than {MOST_SESSIONS}" if None in needed else ""
         notes.append(
-            f"Not enough sessions to tell {difference:.1%} in {len(short)} of {len(compared)} cells: "
-            f"{', and '.join(part for part in (more, beyond) if part)}."
+            f"Not enough sessions to show a difference of {difference:.1%} in {len(short)} of {len(compared)} cells."
         )
+        if known:
+            notes.append(f"Sessions of each side that would show it: up to {max(known)}, in {_cells(len(known))}.")
+        if None in needed:
+            notes.append(f"More than {MOST_SESSIONS} sessions of each side are needed in {_cells(needed.count(None))}.")
     built = Counter(
         (part, change.first, change.second)
         for cell in cells
         for part, change in cell.built_with.items()
         if part not in {"artifact", "recipe"}
     )
-    notes += [
-        f"{part}: {first} became {second} ({count} cell{'' if count == 1 else 's'})."
-        for (part, first, second), count in built.items()
-    ]
+    notes += [f"{part}: {first} became {second} ({_cells(count)})." for (part, first, second), count in built.items()]
     return notes
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'' if count == 1 else 's'}"
 
 
 def _verdicts(compared: Sequence[CellEntry]) -> list[str]:

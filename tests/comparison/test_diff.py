@@ -90,7 +90,21 @@ def test_another_network_is_never_compared(sides):
     first, second = sides.timed(10.0), sides.timed(20.0, model={"width": 0.5, "resolution": 224, "classes": 1000})
     cell = sides.cell(first, second, across=["all"])
     assert cell.outcome == "not comparable"
-    assert cell.reasons[0].startswith("another model")
+    assert cell.reasons[0].startswith("another network: ")
+
+
+def test_other_weights_are_named_and_never_compared(sides):
+    seeds = [sides.timed(10.0, weights=f"random({seed})", weights_sha256=None) for seed in (0, 1)]
+    assert sides.cell(*seeds, across=["all"]).reasons == ["other weights: random(0) and random(1)"]
+    files = [sides.timed(10.0, weights="net.pth", weights_sha256=digit * 64) for digit in "01"]
+    (reason,) = sides.cell(*files, across=["all"]).reasons
+    assert reason.startswith("other weights: net.pth ")
+    one, other = reason.removeprefix("other weights: ").split(" and ")
+    assert one != other
+
+
+def test_a_side_without_an_artifact_was_not_built_with_something_unknown(sides):
+    assert sides.cell(sides.timed(10.0), sides.failed()).built_with == {}
 
 
 def test_what_stopped_and_what_started_working(sides):
@@ -199,7 +213,7 @@ def test_too_few_sessions_say_how_many_would_do(sides):
     document = diff(first, second, sides.url, fail_if=["slower=3%"])
     (cell,) = document.cells
     assert cell.sessions_needed > 6
-    assert any(f"up to {cell.sessions_needed} sessions" in note for note in document.notes)
+    assert any(f"that would show it: up to {cell.sessions_needed}, in 1 cell." in note for note in document.notes)
 
 
 def test_sides_may_be_measurements_dates_and_ledgers(sides, tmp_path):
