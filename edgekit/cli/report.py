@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, ledger_option, output_option, parts_of_all, report_format_option
+from edgekit.cli.options import Once, ledger_option, output_option, parts_of_all, report_format_option, tell
 from edgekit.cli.printing import publish
+from edgekit.errors import UsageError
 
 
 @click.command()
@@ -33,6 +35,13 @@ from edgekit.cli.printing import publish
 )
 @report_format_option
 @output_option
+@click.option(
+    "--html",
+    cls=Once,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a page with the answer, plots and tables: one file that needs no network.",
+)
 def command(
     ledger: str | None,
     recipes: tuple[str, ...],
@@ -47,6 +56,7 @@ def command(
     against: str | None,
     format_: str | None,
     output: Path | None,
+    html: Path | None,
 ) -> None:
     """Print the accuracy-vs-latency table from the ledger.
 
@@ -59,6 +69,8 @@ def command(
     from edgekit.report.kinds import report_of
     from edgekit.report.rows import rows_of
 
+    if html:
+        _check_page_options({"--table": shape != "list", "--against": against, "--format": format_, "--output": output})
     filters = Filters(
         recipes=parts_of_all(recipes),
         devices=parts_of_all(devices),
@@ -68,5 +80,24 @@ def command(
     )
     with Ledger.open(ledger, must_exist=True) as opened:
         rows = chosen(rows_of(opened, *known_runs(opened, parts_of_all(runs))), filters)
-    keys = parts_of_all([columns] if columns else [])
+        keys = parts_of_all([columns] if columns else [])
+        if html:
+            from edgekit.report.page import page
+
+            _write_page(page(opened, rows, filters, sort=sort, keys=keys, of_runs=bool(runs)), html)
+            return
     publish(report_of(rows, shape=shape, against=against, sort=sort, keys=keys), format_, output)
+
+
+def _check_page_options(given: Mapping[str, object]) -> None:
+    """UsageError if an option of the other formats is given with --html."""
+    for option, value in given.items():
+        if value:
+            raise UsageError(f"--html and {option} do not go together.", f"Leave {option} out, or write two reports.")
+
+
+def _write_page(text: str, path: Path) -> None:
+    from edgekit.report.output import write_whole
+
+    write_whole(path, text)
+    tell(f"{path}: written, {len(text.encode()) / 1e6:.1f} MB. Open it in a browser")
