@@ -9,7 +9,7 @@ from edgekit.comparison.cells import ASKED, EVERYTHING, Question, compare
 from edgekit.comparison.conditions import CONDITIONS
 from edgekit.comparison.document import CellEntry, DiffDocument
 from edgekit.comparison.gate import Gate, gate_of, name
-from edgekit.comparison.ratio import CONFIDENCE, MOST_SESSIONS
+from edgekit.comparison.ratio import CONFIDENCE, MOST_SESSIONS, UNEVEN
 from edgekit.comparison.sides import Side, side_of
 from edgekit.errors import ExitCode, UsageError, did_you_mean
 
@@ -67,6 +67,12 @@ def _notes(cells: Sequence[CellEntry], difference: float) -> list[str]:
         by_chance = len(compared) * (1 - CONFIDENCE)
         notes.append(
             f"Of {len(compared)} comparisons without any true difference about {by_chance:.1f} show one by chance."
+        )
+    uneven = [name(cell) for cell in compared if cell.ratio and cell.ratio.uneven]
+    if uneven:
+        notes.append(
+            f"The sessions of one side vary more than {UNEVEN} times as much as those of the other. "
+            f"Its interval is too narrow: {', '.join(uneven)}."
         )
     notes += _verdicts(compared)
     short = [cell for cell in compared if cell.outcome == "no difference shown" and not _can_show(cell, difference)]

@@ -203,6 +203,7 @@ def test_a_ratio_of_measurements_that_were_not_stable_says_so(sides):
     notes = diff(stable, noisy, sides.url).notes
     expected = "Verdict stable on the first side, noisy on the second: net 1.0/224 tflite/xnnpack/int8 on pixel."
     assert expected in notes
+    assert any(note.startswith("The sessions of one side vary") and "on pixel" in note for note in notes)
     assert not any(
         note.startswith("Verdict") for note in diff(stable, sides.timed(12.0, spread=0.002), sides.url).notes
     )
