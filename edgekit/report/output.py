@@ -69,7 +69,7 @@ def write_whole(path: Path, content: str) -> None:
     """
     place = path.resolve()
     if place.exists() and not place.is_file():
-        raise UsageError(f"{path} is not a regular file.", "Choose another file, or leave --output out.")
+        raise UsageError(f"{path} is not a regular file.", "Choose another file.")
     beside = place.with_name(f".{place.name}.{os.getpid()}")
     try:
         file = beside.open("x", encoding="utf-8", newline="\n")

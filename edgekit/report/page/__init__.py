@@ -15,7 +15,7 @@ from edgekit.report.page.details import Details
 from edgekit.report.page.document import PageData
 from edgekit.report.page.orders import orders_of
 from edgekit.report.page.packing import packed
-from edgekit.report.page.points import devices_of, measured, points_of
+from edgekit.report.page.points import devices_of, measured, points_of, with_published_accuracies
 from edgekit.report.page.rendering import Frame, rendered
 from edgekit.report.page.tables import failures_of, tables_of
 from edgekit.report.rows import Row
@@ -35,7 +35,7 @@ def page(
 
     `sort` and `keys` are those of the table. `of_runs` says that the rows are of chosen runs. Then there is no
     recommendation, nor with `filters.since`: a recommendation counts the newest result of every cell.
-    UsageError if a package is missing.
+    EdgekitError if a package of the extra `report` is missing.
     """
     report = overview(rows, sort=sort, keys=keys)
     answered = not of_runs and filters.since is None
@@ -51,7 +51,7 @@ def page_data(ledger: Ledger, rows: Sequence[Row], filters: Filters, *, answered
     timed = measured(rows)
     devices = devices_of(timed)
     answers, excluded = answers_of(ledger, timed, devices, filters) if answered else ({}, {})
-    points = points_of(timed, excluded)
+    points = points_of(timed, excluded, with_published_accuracies(timed, answers))
     details = Details(ledger, timed)
     return PageData(
         devices=devices,

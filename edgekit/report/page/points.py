@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from edgekit.report import cells
 from edgekit.report.columns import BY_KEY
-from edgekit.report.page.document import Device, Point
+from edgekit.report.page.document import Answer, Device, Point
 from edgekit.report.rows import Row
 
 
@@ -30,13 +30,20 @@ def devices_of(rows: Sequence[Row]) -> list[Device]:
     return sorted(found.values(), key=lambda device: device.label)
 
 
-def points_of(rows: Sequence[Row], excluded: Mapping[int, str]) -> list[Point]:
-    """Return a point for each measured row; `excluded` maps measurements to why they take no part.
+def with_published_accuracies(rows: Sequence[Row], answers: Mapping[str, Answer]) -> set[str]:
+    """Return the devices whose plot has published accuracies, because none was measured of what takes part there."""
+    decided = {device: answer.kind == "published" for device, answer in answers.items() if answer.kind != "none"}
+    evaluated = {row.device_id for row in rows if row.accuracy}
+    devices = {row.device_id for row in rows if row.device_id is not None}
+    return {device for device in devices if decided.get(device, device not in evaluated)}
 
-    If no row has an accuracy of its own, the points have published accuracies.
+
+def points_of(rows: Sequence[Row], excluded: Mapping[int, str], published: Collection[str]) -> list[Point]:
+    """Return a point for each measured row.
+
+    `excluded` maps measurements to why they take no part. On `published` devices the points have published accuracies.
     """
-    only_published = not any(row.accuracy for row in rows)
-    return [_point(row, excluded.get(row.measurement_id or 0, ""), only_published) for row in rows]
+    return [_point(row, excluded.get(row.measurement_id or 0, ""), row.device_id in published) for row in rows]
 
 
 def _point(row: Row, excluded: str, only_published: bool) -> Point:
@@ -53,7 +60,7 @@ def _point(row: Row, excluded: str, only_published: bool) -> Point:
         latency=row.summary["median"],
         low=interval["low"],
         high=interval["high"],
-        latency_text=f"{BY_KEY['latency_ms_measured'].cell(row)} ms",
+        latency_text=BY_KEY["latency_ms_measured"].cell(row).replace("]", "] ms", 1),
         accuracy=known.value if known else None,
         accuracy_low=known.low if known else None,
         accuracy_high=known.high if known else None,

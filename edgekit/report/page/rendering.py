@@ -8,12 +8,11 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 
-from edgekit.errors import UsageError
+from edgekit.errors import EdgekitError, FailureKind
 from edgekit.report.page.document import PageData
 
 SCRIPTS = ("common.js", "plots.js", "scatter.js", "answer.js", "tables.js", "detail.js", "page.js")
 """In the order in which the page runs them."""
-INSTALL = "Install them: pip install 'edgekit[report]'"
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,11 @@ class Frame:
 
 
 def rendered(data: PageData, frame: Frame) -> str:
-    """Return the page as HTML; UsageError if the packages of the extra `report` are missing."""
+    """Return the page as HTML; EdgekitError if the packages of the extra `report` are missing."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ModuleNotFoundError as error:
-        raise UsageError("The page needs the package Jinja2.", INSTALL) from error
+        raise _missing("Jinja2") from error
     environment = Environment(
         loader=PackageLoader("edgekit.report.page", "assets"),
         autoescape=True,
@@ -75,5 +74,10 @@ def library() -> str:
     try:
         import vl_convert
     except ModuleNotFoundError as error:
-        raise UsageError("The page needs the package vl-convert-python.", INSTALL) from error
+        raise _missing("vl-convert-python") from error
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def _missing(package: str) -> EdgekitError:
+    message, hint = f"The page needs the package {package}.", "Install it: pip install 'edgekit[report]'."
+    return EdgekitError(FailureKind.missing_extra, "report", message, hint)

@@ -8,7 +8,7 @@ const deviceById = new Map(page.devices.map((device) => [device.id, device]));
 const NO_LIMIT = Infinity;
 
 const state = {
-  device: page.devices.length ? page.devices[0].id : null,
+  device: mostMeasured(),
   metric: null,
   budget: NO_LIMIT,
   search: "",
@@ -16,6 +16,13 @@ const state = {
   target: "",
   result: "",
 };
+
+/** The device with the most measurements; the first of several. */
+function mostMeasured() {
+  const counts = page.devices.map((device) => points.filter((point) => point.device === device.id).length);
+  const place = counts.indexOf(Math.max(...counts));
+  return place < 0 ? null : page.devices[place].id;
+}
 
 /** The records of which the page has the columns. */
 function unpacked(columns) {

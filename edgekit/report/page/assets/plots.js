@@ -37,6 +37,8 @@ async function draw(id, specification, label) {
     { width: "container", autosize: { type: "fit-x", contains: "padding", resize: true }, ...specification, description: label },
     { actions: false, renderer: "svg", logLevel: ERRORS, config: CONFIG, tooltip: { disableDefaultStyle: true } },
   );
+  host.querySelector("svg").setAttribute("role", "graphics-document");
+  host.querySelector("svg").setAttribute("aria-label", label);
   views.set(id, result.view);
   return result.view;
 }

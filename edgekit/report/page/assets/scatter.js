@@ -28,6 +28,7 @@ function ring(name, x, y, colour, dash) {
 /** Points with their marks: hollow for what takes no part, faint for what is not on the front. */
 function dots(x, y) {
   return {
+    name: "dots",
     data: { name: "points" },
     mark: { type: "point", size: 62, strokeWidth: 1.4, cursor: "pointer" },
     encoding: {
@@ -151,7 +152,14 @@ async function updateScatters() {
 function describePlot() {
   const drawn = accuracyPoints();
   document.getElementById("accuracy-plot").hidden = !drawn.length;
+  document.getElementById("accuracy-title").textContent = accuracyTitle(drawn);
   document.getElementById("accuracy-caption").textContent = drawn.length ? accuracyCaption(drawn) : nothingDrawn();
+}
+
+/** The heading, with what the accuracies are of. */
+function accuracyTitle(drawn) {
+  if (!drawn.length) return "Accuracy and latency";
+  return `Accuracy (${state.metric}, ${drawn[0].accuracy_kind === "published" ? "published" : "of these artifacts"}) and latency`;
 }
 
 function nothingDrawn() {

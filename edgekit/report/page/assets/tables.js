@@ -10,7 +10,7 @@ class ResultTable {
     this.sorted = null;
     this.limit = ROWS_AT_FIRST;
     this.body = element("tbody");
-    this.more = element("button", { type: "button", class: "more", onclick: () => { this.limit = Infinity; this.render(); } });
+    this.more = element("button", { type: "button", class: "more", onclick: () => { this.limit = Infinity; updateTables(); } });
     this.headings = data.columns.map((column, index) => this.heading(column, index));
     const table = element("table", {}, element("caption", { class: "visually-hidden" }, caption), element("thead", {}, element("tr", {}, ...this.headings)), this.body);
     const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": caption }, table);
@@ -110,6 +110,7 @@ function updateTables() {
   const all = page.tables.reduce((sum, table) => sum + table.ids.length, 0);
   const shown = resultTables.reduce((sum, table) => sum + table.render(), 0);
   const place = document.getElementById("count");
-  if (place) place.textContent = shown === all ? plural(all, "row") : `${shown} of ${plural(all, "row")}`;
+  const cut = resultTables.some((table) => !table.more.hidden);
+  if (place) place.textContent = `${shown === all ? plural(all, "row") : `${shown} of ${plural(all, "row")}`}${cut ? `, the first ${ROWS_AT_FIRST} of a table are shown` : ""}`;
   if (failureTable) failureTable.render();
 }
