@@ -89,7 +89,7 @@ def export_run(ledger: Ledger, run_id: str, folder: Path) -> list[Exported]:
     """Copy the artifacts of a run into `folder`, made if it is missing; those that differ from PyTorch are left out."""
     (plan,) = (run.plan for run in ledger.runs() if run.id == run_id)
     recipes = {one.recipe.hash: one.recipe for one in Sweep.read(plan).plans}
-    wrong = {failure.artifact_sha256 for failure in ledger.failures(run_id)}
+    wrong = {failure.artifact_sha256 for failure in ledger.failures(run_id, latest=True)}
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder.", "Choose another one with --output.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,11 @@ def place(artifact: Artifact, recipe: Recipe, output: Path) -> Exported:
     _check_name(output, manifest.format, artifact.target)
     is_folder = artifact.path.is_dir()
     if output.exists() and output.is_dir() != is_folder:
-        raise UsageError(f"{output} is there, and no artifact of this format.", "Choose another name.")
+        what = "a folder" if output.is_dir() else "a file"
+        raise UsageError(f"{output} is {what}. An artifact of {artifact.target} is not.", "Choose another name.")
+    if not artifact.path.exists():
+        message = f"The cache no longer holds {manifest.recipe} {manifest.target}."
+        raise EdgekitError(FailureKind.hash_mismatch, "export", message, "Run the command again to build it.")
     description = output.with_name(output.name + SUFFIX)
     beside = output.with_name(f".{output.name}.{os.getpid()}")
     try:
@@ -132,7 +136,8 @@ def place(artifact: Artifact, recipe: Recipe, output: Path) -> Exported:
             shutil.rmtree(output)
         beside.replace(output)
     except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error.strerror}.", "Choose another place.") from error
+        reason = error.strerror or error  # copytree lists what failed, without a reason of its own
+        raise UsageError(f"{output} cannot be written: {reason}.", "Choose another place.") from error
     finally:
         if beside.is_dir():
             shutil.rmtree(beside)
@@ -143,7 +148,9 @@ def place(artifact: Artifact, recipe: Recipe, output: Path) -> Exported:
 
 def _check_name(output: Path, format: str, target: Target) -> None:
     if output.suffix != f".{format}":
-        hint = f"Write {output.with_suffix(f'.{format}')}."
+        is_folder = output.is_dir() or not output.name
+        file = output / f"NAME.{format}" if is_folder else output.with_suffix(f".{format}")
+        hint = f"Write {file}."
         raise UsageError(f"The name {output} does not end in .{format}, as an artifact of {target} does.", hint)
 
 

@@ -1,5 +1,6 @@
 """The public Python API: lazy, readable frames, and the same answers as the command line."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ from fetched import ROOT
 import edgekit
 from edgekit import ledger as recorded
 from edgekit.cli import cli
+from edgekit.cli.select import command as select_command
 from edgekit.errors import UsageError
 from tests.synthetic_ledger import Spec, write
 
@@ -92,3 +94,28 @@ def test_the_example_of_the_readme_runs(place, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "latency_ms_measured" in printed
     assert re.search(r"net\d\d tflite/xnnpack/\w+ with P = [01]\.\d\d", printed)
+
+
+def test_select_takes_the_options_of_the_command_line(place):
+    """The same names, one or several; a name that is not an option is an error."""
+    options = {name for name in inspect.signature(edgekit.select).parameters if name != "ledger"}
+    command = {parameter.opts[0].removeprefix("--").replace("-", "_") for parameter in select_command.params}
+    assert options == command - {"ledger", "json", "help"}
+    with edgekit.Ledger.open(place[0]) as ledger:
+        found = edgekit.select(ledger, "device0", max_latency="1s", target="int8", recipe=["net00", "net01"])
+        assert {one.target for one in found.candidates} == {"tflite/xnnpack/int8"}
+        assert {one.recipe for one in found.candidates} <= {"net00", "net01"}
+
+
+@pytest.mark.parametrize("limit", ["max_latency", "max_size", "max_memory"])
+@pytest.mark.parametrize("value", [20, 0, ""])
+def test_a_limit_without_a_unit_is_never_taken_for_no_limit(place, limit, value):
+    with edgekit.Ledger.open(place[0]) as ledger, pytest.raises(UsageError, match=limit):
+        edgekit.select(ledger, "device0", **{limit: value})
+
+
+def test_a_table_takes_one_column_and_a_start(place):
+    with edgekit.Ledger.open(place[0]) as ledger:
+        assert str(edgekit.report.table(ledger, columns="recipe", since="2020-01-01")).startswith("| Recipe")
+        with pytest.raises(UsageError, match="No result is newer"):
+            ledger.measurements(since="2999-01-01")

@@ -1,6 +1,7 @@
 """Exported artifacts: the bytes that were verified, and a description that is enough to use them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -14,8 +15,9 @@ from PIL import Image
 from edgekit.backends.base import Artifact
 from edgekit.cache import content_sha256
 from edgekit.cli import cli
-from edgekit.errors import EdgekitError, ExitCode, UsageError
-from edgekit.exporting import export, file_name, place
+from edgekit.errors import EdgekitError, ExitCode, Failure, FailureKind, UsageError
+from edgekit.exporting import export, export_run, file_name, place
+from edgekit.ledger import Ledger
 from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifact
 from edgekit.recipe import load_recipe
@@ -85,9 +87,53 @@ def test_a_name_of_another_format_is_an_error_before_anything_is_built(tmp_path)
     assert caught.value.failure.hint == f"Write {tmp_path / 'v1.tflite'}."
 
 
+@pytest.mark.parametrize(("name", "hint"), [(".", "NAME.tflite"), ("/", "/NAME.tflite"), ("..", "../NAME.tflite")])
+def test_a_folder_instead_of_a_file_is_an_error_before_anything_is_built(name, hint):
+    with pytest.raises(UsageError, match=r"does not end in \.tflite") as caught:
+        export(plan_of("tflite/xnnpack/fp32"), Path(name), pytest.fail)
+    assert caught.value.failure.hint == f"Write {hint}."
+
+
+def test_an_artifact_that_left_the_cache_is_not_called_an_unwritable_output(tmp_path):
+    plan = plan_of("tflite/xnnpack/int8")
+    _, artifact = build_artifact(plan, print, tmp_path / "logs")
+    gone = Artifact(tmp_path / "gone", artifact.manifest)
+    with pytest.raises(EdgekitError, match="The cache no longer holds") as caught:
+        place(gone, plan.recipe, tmp_path / "out" / "tiny.tflite")
+    assert "again" in caught.value.failure.hint
+
+
+def test_a_package_that_cannot_be_copied_says_why(tmp_path, monkeypatch):
+    plan = plan_of("coreml/-/fp16")
+    _, artifact = build_artifact(plan, print, tmp_path / "logs")
+
+    def full(source, destination):
+        raise shutil.Error([(str(source), str(destination), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr("shutil.copytree", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        place(artifact, plan.recipe, tmp_path / "out" / "tiny.mlpackage")
+
+
+def test_a_failure_that_a_later_try_settled_is_not_left_out(tmp_path):
+    """A folder of a resumed run holds what passed in the end."""
+    arguments = ["compile", *tiny.OPTIONS, "--targets", "tflite/xnnpack/int8"]
+    arguments += ["--ledger", f"sqlite:///{tmp_path}/ledger.sqlite"]
+    assert CliRunner().invoke(cli, arguments, standalone_mode=False).return_value == ExitCode.done
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.sqlite") as ledger:
+        (artifact,) = ledger.artifacts()
+        failure = Failure(FailureKind.timed_out, "parity", "It took too long.", retriable=True)
+        names = {"recipe": artifact.recipe, "variant": artifact.variant, "target": artifact.target, "device": None}
+        ledger.record_failure(artifact.run_id, failure, **names, artifact_sha256=artifact.sha256)
+        assert export_run(ledger, artifact.run_id, tmp_path / "failed") == []
+        ledger.record_artifact(artifact.run_id, artifact.manifest)
+        (found,) = export_run(ledger, artifact.run_id, tmp_path / "settled")
+    assert found.document.sha256 == artifact.sha256
+
+
 def test_a_folder_of_that_name_is_left_alone(tmp_path):
     (tmp_path / "tiny.tflite").mkdir()
-    with pytest.raises(UsageError, match="no artifact of this format"):
+    with pytest.raises(UsageError, match=r"tiny\.tflite is a folder"):
         export(plan_of("tflite/xnnpack/int8"), tmp_path / "tiny.tflite", print)
 
 

@@ -48,11 +48,11 @@ def show(run: str | None, ledger: str | None, format_: str | None, output: Path 
     from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
     from edgekit.report.filters import known_runs
-    from edgekit.report.runs import EMPTY, run_report
+    from edgekit.report.runs import DEPLOY, run_report
 
     with Ledger.open(ledger, must_exist=True) as opened:
         known = [one.id for one in opened.runs()]
         if not known:
-            raise UsageError("The ledger holds no run.", EMPTY)
+            raise UsageError("The ledger holds no run yet.", DEPLOY)
         (id,) = known_runs(opened, [run]) if run else known[:1]
         publish(run_report(opened, id), format_, output)

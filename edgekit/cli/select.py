@@ -34,7 +34,7 @@ from edgekit.cli.options import Finite, Once, console, json_option, ledger_optio
 @click.option("--max-size", cls=Once, metavar="SIZE", help="Largest file with its unit, e.g. 6MB.")
 @click.option("--max-memory", cls=Once, metavar="SIZE", help="Most memory of the program that runs it, e.g. 80MB.")
 @click.option("--runtime", cls=Once, metavar="R,R", help="Only these runtimes, e.g. tflite.")
-@click.option("--target", cls=Once, metavar="T,T", help="Only these targets, e.g. tflite/xnnpack/int8.")
+@click.option("--target", cls=Once, metavar="T,T", help="Only these targets, whole or parts, e.g. int8.")
 @click.option("--recipe", cls=Once, metavar="R,R", help="Only these recipes.")
 @click.option("--protocol", cls=Once, metavar="NAME", help="Only this protocol; default: the most used one.")
 @click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from edgekit.comparison.conditions import BUILT_WITH, differing
 from edgekit.comparison.document import AccuracyChange, CellEntry, Change, Outcome
@@ -47,14 +48,24 @@ def _pairs(first: Sequence[Row], second: Sequence[Row]) -> Iterator[tuple[Row | 
 
 def _pairs_of(first: list[Row], second: list[Row]) -> list[tuple[Row | None, Row | None]]:
     pairs: list[tuple[Row | None, Row | None]] = []
-    for same in (_exact, _by_name, _of_failure):
+    for same in (_alike, _exact, _by_name, _of_failure):
         for row in list(first):
-            if (partner := next((one for one in second if same(row, one)), None)) is not None:
+            partners = [one for one in second if same(row, one)]
+            if partners:
+                partner = min(partners, key=partial(_differences, row))
                 pairs.append((row, partner))
                 first.remove(row)
                 second.remove(partner)
     pairs += [(row, None) for row in first] + [(None, row) for row in second]
     return sorted(pairs, key=lambda pair: _order(pair[0] or pair[1]))
+
+
+def _alike(row: Row, other: Row) -> bool:
+    return _exact(row, other) and not _differences(row, other)
+
+
+def _differences(row: Row, other: Row) -> int:
+    return len(differing(row, other))
 
 
 def _exact(row: Row, other: Row) -> bool:
@@ -86,7 +97,7 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
     assert one
     outcome, reasons = _status(first, second)
     conditions = differing(first, second) if first and second and first.summary and second.summary else {}
-    built = differing(first, second, BUILT_WITH) if first and second else {}
+    built = differing(first, second, BUILT_WITH) if first and second and first.manifest and second.manifest else {}
     measured, needed = None, None
     centres = [_centres(row, side) for row, side in zip(pair, sides, strict=True)]
     if first and second and outcome is None:
@@ -103,6 +114,10 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
         variant=one.variant,
         target=one.target,
         device=one.device,
+        model=one.model,
+        device_id=one.device_id,
+        protocol=one.protocol,
+        runner=(one.conditions or {}).get("runner"),
         outcome=outcome,
         reasons=reasons,
         latency_ms=(_median(first), _median(second)),
@@ -120,7 +135,7 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
 def _status(first: Row | None, second: Row | None) -> tuple[Outcome | None, list[str]]:
     """Return what became of the cell where not both sides were timed; None if they were."""
     if first is None or second is None:
-        return ("only on the second side" if first is None else "only on the first side"), []
+        return _status_of_one(first, second)
     reasons = [row.failure.failure.message for row in (first, second) if row.failure]
     match first.status == "failed", second.status == "failed":
         case True, True:
@@ -129,7 +144,21 @@ def _status(first: Row | None, second: Row | None) -> tuple[Outcome | None, list
             return "stopped working", reasons
         case True, False:
             return "started working", reasons
-    return (None, []) if first.summary and second.summary else ("not timed", [])
+    if not first.summary or not second.summary:
+        return "not timed", []
+    return ("not measured again", []) if _same_measurement(first, second) else (None, [])
+
+
+def _status_of_one(first: Row | None, second: Row | None) -> tuple[Outcome, list[str]]:
+    if first:
+        return "only on the first side", []
+    failed = second.failure if second else None
+    return ("new and failing", [failed.failure.message]) if failed else ("only on the second side", [])
+
+
+def _same_measurement(first: Row, second: Row) -> bool:
+    """Say whether both sides hold one measurement, maybe in two ledgers: its ratio would be 1 and mean nothing."""
+    return (first.device_id, first.measured_at) == (second.device_id, second.measured_at)
 
 
 def _incomparable(
@@ -142,13 +171,26 @@ def _incomparable(
     """Return why the latencies of two rows are not compared; nothing if they are."""
     reasons = []
     if first.model != second.model:
-        reasons.append(f"another model: {first.model} and {second.model}")
+        reasons.append(_other_model(first, second))
     for name, (one, other) in conditions.items():
         if not question.allows(name):
             reasons.append(f"{name} differs: {one} and {other}")
     if not all(centres):
         reasons.append("a side has no sessions")
     return reasons
+
+
+def _other_model(first: Row, second: Row) -> str:
+    """Say what makes two rows other models. A row's model is NETWORK-WEIGHTS, two hashes."""
+    network, other = ((row.model or "unknown").partition("-")[0] for row in (first, second))
+    if network != other:
+        return f"another network: {network} and {other}"
+    weights = [(row.manifest or {}).get("weights", "unknown") for row in (first, second)]
+    if weights[0] == weights[1]:
+        weights = [
+            f"{name} {(row.model or '').partition('-')[2]}" for name, row in zip(weights, (first, second), strict=True)
+        ]
+    return f"other weights: {weights[0]} and {weights[1]}"
 
 
 def _outcome(found: Ratio) -> Outcome:

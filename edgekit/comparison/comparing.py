@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from edgekit.comparison.cells import ASKED, EVERYTHING, Question, compare
 from edgekit.comparison.conditions import CONDITIONS
 from edgekit.comparison.document import CellEntry, DiffDocument
-from edgekit.comparison.gate import Gate, gate_of
-from edgekit.comparison.ratio import CONFIDENCE, MOST_SESSIONS
+from edgekit.comparison.gate import Gate, gate_of, name
+from edgekit.comparison.ratio import CONFIDENCE, MOST_SESSIONS, UNEVEN
 from edgekit.comparison.sides import Side, side_of
 from edgekit.errors import ExitCode, UsageError, did_you_mean
 
@@ -22,9 +22,10 @@ def diff(
     `across` are conditions that may differ, ``all`` for every one; `fail_if` are conditions such as ``slower=3%``.
     UsageError for what is not known.
     """
-    for name in across:
-        if name not in {EVERYTHING, *CONDITIONS}:
-            raise UsageError(f"There is no condition {name}.", did_you_mean(name, {EVERYTHING, *CONDITIONS}))
+    for condition in across:
+        if condition not in {EVERYTHING, *CONDITIONS}:
+            hint = did_you_mean(condition, {EVERYTHING, *CONDITIONS})
+            raise UsageError(f"There is no condition {condition}.", hint)
     gates = [gate_of(text) for text in fail_if]
     return compared(side_of(first, ledger), side_of(second, ledger), across, gates)
 
@@ -67,27 +68,48 @@ def _notes(cells: Sequence[CellEntry], difference: float) -> list[str]:
         notes.append(
             f"Of {len(compared)} comparisons without any true difference about {by_chance:.1f} show one by chance."
         )
+    uneven = [name(cell) for cell in compared if cell.ratio and cell.ratio.uneven]
+    if uneven:
+        notes.append(
+            f"The sessions of one side vary more than {UNEVEN} times as much as those of the other. "
+            f"Its interval is too narrow: {', '.join(uneven)}."
+        )
+    notes += _verdicts(compared)
     short = [cell for cell in compared if cell.outcome == "no difference shown" and not _can_show(cell, difference)]
     needed = [cell.sessions_needed for cell in short]
     if short:
         known = [count for count in needed if count is not None]
-        more = f"up to {max(known)} sessions of each side would" if known else ""
-        beyond = f"{needed.count(None)} need more than {MOST_SESSIONS}" if None in needed else ""
         notes.append(
-            f"Not enough sessions to tell {difference:.1%} in {len(short)} of {len(compared)} cells: "
-            f"{', and '.join(part for part in (more, beyond) if part)}."
+            f"Not enough sessions to show a difference of {difference:.1%} in {len(short)} of {len(compared)} cells."
         )
+        if known:
+            notes.append(f"Sessions of each side that would show it: up to {max(known)}, in {_cells(len(known))}.")
+        if None in needed:
+            notes.append(f"More than {MOST_SESSIONS} sessions of each side are needed in {_cells(needed.count(None))}.")
     built = Counter(
-        (name, change.first, change.second)
+        (part, change.first, change.second)
         for cell in cells
-        for name, change in cell.built_with.items()
-        if name not in {"artifact", "recipe"}
+        for part, change in cell.built_with.items()
+        if part not in {"artifact", "recipe"}
     )
-    notes += [
-        f"{name}: {first} became {second} ({count} cell{'' if count == 1 else 's'})."
-        for (name, first, second), count in built.items()
-    ]
+    notes += [f"{part}: {first} became {second} ({_cells(count)})." for (part, first, second), count in built.items()]
     return notes
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'' if count == 1 else 's'}"
+
+
+def _verdicts(compared: Sequence[CellEntry]) -> list[str]:
+    """Return which ratios come from measurements that were not stable: an interval does not know of heat or of other work."""
+    named: dict[tuple[str | None, str | None], list[str]] = {}
+    for cell in compared:
+        if set(cell.verdicts) != {"stable"}:
+            named.setdefault(cell.verdicts, []).append(name(cell))
+    return [
+        f"Verdict {first} on the first side, {second} on the second: {', '.join(cells)}."
+        for (first, second), cells in named.items()
+    ]
 
 
 def _can_show(cell: CellEntry, difference: float) -> bool:

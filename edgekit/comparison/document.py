@@ -19,6 +19,8 @@ Outcome = Literal[
     "fails on both sides",
     "only on the first side",
     "only on the second side",
+    "new and failing",
+    "not measured again",
     "not timed",
 ]
 
@@ -52,6 +54,7 @@ class AccuracyChange(BaseModel):
 class CellEntry(BaseModel):
     """What became of one recipe, variant, target and device.
 
+    `model`, `device_id`, `protocol` and `runner` are those of the first side, or of the second if the first has no result.
     `reasons` say why it is not comparable, or what failed. `conditions` differ between the sides, `built_with` are what the
     artifacts were built with and from. `latency_ms` are the medians. `sessions_needed` of each side would show the
     difference that was asked about; None if these are enough, or if no number of sessions that is tried would.
@@ -62,6 +65,10 @@ class CellEntry(BaseModel):
     variant: str
     target: str
     device: str | None
+    model: str | None
+    device_id: str | None
+    protocol: str | None
+    runner: str | None
     outcome: Outcome
     reasons: list[str]
     latency_ms: tuple[float | None, float | None]

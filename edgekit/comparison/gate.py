@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,10 @@ from edgekit.errors import UsageError
 Judged = Literal["failed", "undecided", "passed"]
 FORM = re.compile(r"(?P<what>[a-z]+)(?:=(?P<number>\d+(?:\.\d+)?)(?P<unit>%|points)?)?")
 FORMS = "slower=3%, larger=5%, inaccurate=1points or broken"
-FAILING = {"stopped working", "only on the first side"}
+NOTHING = "no latency was compared"
+FAILING = {"stopped working", "new and failing", "only on the first side"}
+OPEN = {"not comparable", "not measured again", "stopped working", "only on the first side"}
+"""The second side has no latency of its own that the first side's could be compared with."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,10 @@ class Gate:
 
     def judge(self, cells: Sequence[CellEntry]) -> GateEntry:
         """Return which cells break the condition, and of which that is open."""
-        judged = [(cell, JUDGES[self.what](cell, self.limit)) for cell in cells]
-        failed, undecided = ([name(cell) for cell, one in judged if one == kind] for kind in ("failed", "undecided"))
+        judged = [(label, JUDGES[self.what](cell, self.limit)) for label, cell in zip(names(cells), cells, strict=True)]
+        failed, undecided = ([label for label, one in judged if one == kind] for kind in ("failed", "undecided"))
+        if self.what == "slower" and not any(cell.ratio for cell in cells):
+            undecided = undecided or [NOTHING]
         return GateEntry(condition=self.text, failed=failed, undecided=undecided)
 
 
@@ -42,6 +48,18 @@ def gate_of(text: str) -> Gate:
     return Gate(text, what, number / 100 if found["unit"] == "%" else number)
 
 
+def names(cells: Sequence[CellEntry]) -> list[str]:
+    """Return what a person calls each cell; cells that would have the same name get what may tell them apart."""
+    short = Counter(map(name, cells))
+    return [name(cell) if short[name(cell)] == 1 else f"{name(cell)} ({_details(cell)})" for cell in cells]
+
+
+def _details(cell: CellEntry) -> str:
+    device = cell.device_id[:8] if cell.device_id else None
+    found = {"device": device, "model": cell.model, "protocol": cell.protocol, "runner": cell.runner}
+    return ", ".join(f"{what} {value}" for what, value in found.items() if value is not None) or "no result"
+
+
 def name(cell: CellEntry) -> str:
     """Return what a person calls a cell."""
     where = f" on {cell.device}" if cell.device else ""
@@ -50,7 +68,7 @@ def name(cell: CellEntry) -> str:
 
 def _slower(cell: CellEntry, limit: float) -> Judged:
     """Fail if the cell is shown to be slower and the limit is not excluded; open if neither 1 nor the limit is excluded."""
-    if cell.outcome == "not comparable":
+    if cell.outcome in OPEN or (cell.outcome == "not timed" and cell.latency_ms[0] is not None):
         return "undecided"
     if cell.ratio is None:
         return "passed"
@@ -63,12 +81,18 @@ def _slower(cell: CellEntry, limit: float) -> Judged:
 
 def _larger(cell: CellEntry, limit: float) -> Judged:
     first, second = cell.size_bytes
-    return "failed" if first and second and second > first * (1 + limit) else "passed"
+    if first is None:
+        return "passed"
+    if second is None:
+        return "undecided"
+    return "failed" if second > first * (1 + limit) else "passed"
 
 
 def _inaccurate(cell: CellEntry, limit: float) -> Judged:
+    """Fail if accuracy fell by more than the limit and that is shown; open if the photos do not show it, or are unknown."""
     if cell.accuracy is None:
-        return "undecided" if cell.built_with.get("artifact") and None not in cell.size_bytes else "passed"
+        same_artifact = None not in cell.size_bytes and "artifact" not in cell.built_with
+        return "passed" if same_artifact or cell.size_bytes[0] is None else "undecided"
     if cell.accuracy.difference >= -limit:
         return "passed"
     return "failed" if cell.accuracy.shown else "undecided"

@@ -1,7 +1,9 @@
 """How many times one latency is another, with an interval, and how small a difference so many sessions can show.
 
 Sessions are the unit. The ratio is the median of all ratios of a session of one side to a session of the other
-(Hodges-Lehmann), its interval inverts the exact Mann-Whitney test. Both need no assumption about the distribution.
+(Hodges-Lehmann), its interval inverts the exact Mann-Whitney test. The distribution may be any, but both sides must have
+the same one apart from the ratio. If one side varies much more, false alarms exceed 5 % (docs/comparing.md).
+Welch's interval would hold then, and lose half of its power by one disturbed session in twenty.
 What differs between runs and not between sessions is not in the interval.
 """
 
@@ -22,6 +24,8 @@ LEAST_SESSIONS = 4
 """With fewer on each side no outcome has the confidence."""
 EXACT = 25
 """Up to so many sessions of a side the test is exact; with more its normal approximation is close."""
+UNEVEN = 3
+"""How many times the spread of one side may be that of the other. Of 6 sessions with equal spreads 3 % exceed it."""
 MOST_SESSIONS = 200
 """More sessions than these are not recommended."""
 EFFICIENCY = 3 / np.pi
@@ -32,13 +36,20 @@ class Ratio(BaseModel):
     """How many times the second side takes what the first takes; below 1 the second is faster.
 
     `low` and `high` are the ends of the interval, None if there are too few sessions for one. `smallest` is the relative
-    difference that these sessions would show in 80 % of the cases, None if they show none.
+    difference that these sessions would show in 80 % of the cases, None if they show none. `spreads` are the standard
+    deviations of the logarithms of both sides' sessions: about their relative spreads.
     """
 
     value: float
     low: float | None
     high: float | None
     smallest: float | None
+    spreads: tuple[float, float]
+
+    @property
+    def uneven(self) -> bool:
+        """Whether one side varies so much more than the other that the interval is too narrow."""
+        return max(self.spreads) > UNEVEN * min(self.spreads)
 
     @property
     def shown(self) -> bool:
@@ -54,9 +65,10 @@ def ratio(first: Sequence[float], second: Sequence[float]) -> Ratio:
     pairs = np.sort((logs[1][:, None] - logs[0][None, :]).ravel())
     cut = _cut(len(first), len(second))
     low, high = (None, None) if cut is None else (float(np.exp(pairs[cut])), float(np.exp(pairs[-1 - cut])))
-    spreads = [float(np.std(values, ddof=1)) if len(values) > 1 else 0.0 for values in logs]
+    own, other = (float(np.std(values, ddof=1)) if len(values) > 1 else 0.0 for values in logs)
+    spreads = (own, other)
     smallest = None if cut is None else _smallest(spreads, (len(first), len(second)))
-    return Ratio(value=float(np.exp(np.median(pairs))), low=low, high=high, smallest=smallest)
+    return Ratio(value=float(np.exp(np.median(pairs))), low=low, high=high, smallest=smallest, spreads=spreads)
 
 
 def sessions_needed(first: Sequence[float], second: Sequence[float], difference: float) -> int | None:

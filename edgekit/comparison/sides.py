@@ -1,4 +1,4 @@
-"""What a side of a comparison is: a run, a measurement, a moment, or a ledger."""
+"""What a side of a comparison is: a run, a measurement, a moment, or a ledger. It holds one result of each cell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ HINT = (
 
 @dataclass(frozen=True)
 class Side:
-    """The rows of a side, the centres in ms of each measurement's sessions, by block, and what a person calls it."""
+    """The rows of a side, the centres in ms of each measurement's sessions, by block, and what a person calls it.
+
+    Of a cell that was measured several times by the same runner, only the newest result is a row.
+    """
 
     name: str
     rows: Sequence[Row]
@@ -45,6 +48,8 @@ def side_of(text: str, ledger: str | None) -> Side:
             return _measurement(opened, text.removeprefix(MEASUREMENT))
         if (until := _moment(text)) is not None:
             return _until(opened, until)
+        if "." in text or "/" in text:
+            raise UsageError(f"Neither a run nor a file is named {text}.", HINT)
         (run,) = known_runs(opened, [text])
         return _side(opened, f"run {run}", rows_of(opened, run))
 
@@ -59,10 +64,10 @@ def _moment(text: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError as error:
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return found + timedelta(days=1) if len(text) == len("2026-11-27") else found
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{text} is not a date.", HINT) from error
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    return found + timedelta(days=1) if len(text) == len("2026-11-27") else found
 
 
 def _until(ledger: Ledger, until: datetime) -> Side:
@@ -73,6 +78,7 @@ def _until(ledger: Ledger, until: datetime) -> Side:
 
 
 def _measurement(ledger: Ledger, id: str) -> Side:
+    """Return the side of one measurement, whether or not it is the newest of its cell."""
     runs = [one.run_id for one in ledger.measurements() if str(one.id) == id]
     rows = [row for row in (rows_of(ledger, *runs) if runs else ()) if str(row.measurement_id) == id]
     if not rows:
@@ -81,5 +87,47 @@ def _measurement(ledger: Ledger, id: str) -> Side:
 
 
 def _side(ledger: Ledger, name: str, rows: Sequence[Row]) -> Side:
-    ids = [row.measurement_id for row in rows if row.measurement_id is not None]
-    return Side(name, rows, ledger.session_centres(ids))
+    newest = newest_of_each_cell(rows)
+    ids = [row.measurement_id for row in newest if row.measurement_id is not None]
+    return Side(name, newest, ledger.session_centres(ids))
+
+
+def newest_of_each_cell(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows, in their order, without measurements that a newer measurement or failure replaces.
+
+    A report keeps the results of every runtime version. A comparison is about the newest one.
+    Results of another runner or another model stay: they are other cells.
+    """
+    newest: dict[tuple[str | None, ...], Row] = {}
+    for row in sorted(rows, key=_finished):
+        if row.status == "measured":
+            newest[_cell(row)] = row
+    kept = {id(row) for row in newest.values()}
+    failed = [row for row in rows if row.failure and row.failure.failure.stage != "evaluate"]
+    return [
+        row
+        for row in rows
+        if row.status != "measured" or (id(row) in kept and not any(_replaces(one, row) for one in failed))
+    ]
+
+
+def _finished(row: Row) -> datetime:
+    return row.measured_at or datetime.min.replace(tzinfo=UTC)
+
+
+def _cell(row: Row) -> tuple[str | None, ...]:
+    runner = (row.conditions or {}).get("runner")
+    return (row.recipe, row.variant, row.model, row.target, row.device_id, row.protocol, runner)
+
+
+def _replaces(failed: Row, measured: Row) -> bool:
+    """Say whether a failure is newer than a measurement of its cell. A failure of a whole recipe is of all its cells."""
+    failure = failed.failure
+    assert failure and measured.manifest and measured.measured_at
+    return (
+        (failure.recipe, failure.variant) == (measured.recipe, measured.variant)
+        and failure.target in {None, measured.target}
+        and failure.device in {None, measured.device, measured.device_id}
+        and failure.at > measured.measured_at
+        and failure.may_be_of(measured.manifest)
+    )

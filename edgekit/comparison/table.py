@@ -10,7 +10,13 @@ from edgekit.report.numbers import mega, number, with_interval
 from edgekit.report.sheet import Note, Report, Section
 
 EMPTY = "Both sides hold nothing."
-STYLES = {"faster": "green", "started working": "green", "slower": "red", "stopped working": "red"}
+STYLES = {
+    "faster": "green",
+    "started working": "green",
+    "slower": "red",
+    "stopped working": "red",
+    "new and failing": "red",
+}
 
 
 def _latency(index: int, key: str, heading: str) -> Column[CellEntry]:
@@ -59,6 +65,10 @@ CELLS: tuple[Column[CellEntry], ...] = (
     BY_KEY["recipe"].of(lambda cell: f"{cell.recipe} {cell.variant}".rstrip()),
     BY_KEY["target"].of(lambda cell: cell.target),
     BY_KEY["device"].of(lambda cell: cell.device, shown=shown("varies", csv="always", json="always")),
+    BY_KEY["device_id"].of(lambda cell: cell.device_id, lambda cell: (cell.device_id or "")[:8], identity=True, rank=1),
+    BY_KEY["model_hash"].of(lambda cell: cell.model, identity=True, rank=1),
+    BY_KEY["protocol"].of(lambda cell: cell.protocol, shown=shown(), rank=1),
+    BY_KEY["runner"].of(lambda cell: cell.runner, rank=1),
     Column(
         "outcome",
         "Outcome",
@@ -120,7 +130,15 @@ def diff_report(document: DiffDocument) -> Report:
 
 
 def _rank(cell: CellEntry) -> tuple[int, str]:
-    order = ("stopped working", "slower", "faster", "started working", "no difference shown", "not comparable")
+    order = (
+        "stopped working",
+        "new and failing",
+        "slower",
+        "faster",
+        "started working",
+        "no difference shown",
+        "not comparable",
+    )
     return (order.index(cell.outcome) if cell.outcome in order else len(order), name(cell))
 
 

@@ -78,13 +78,18 @@ def this_process() -> dict[str, Any]:
     return {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 
+def is_dead(run: RunRecord) -> bool:
+    """Say whether the ledger calls a run of this machine running, and its process is gone."""
+    process = run.plan.get("process")
+    if run.status != "running" or not process or is_elsewhere(run):
+        return False
+    return bool(_started(process["pid"]) != process["started"])
+
+
 def mark_dead_runs(ledger: Ledger, tell: Tell) -> None:
     """Tell of runs of this machine whose process is gone without a word, and record that they were interrupted."""
     for run in ledger.runs():
-        process = run.plan.get("process")
-        if run.status != "running" or not process or is_elsewhere(run):
-            continue
-        if _started(process["pid"]) != process["started"]:
+        if is_dead(run):
             ledger.finish_run(run.id, "interrupted")
             resumable = run.command in {"profile", "compile"}
             resume = f" `edgekit {run.command} --resume {run.id}` goes on with it." if resumable else ""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit.api import Ledger, Names
     from edgekit.report.notebook import Table
 
 
-def table(ledger: Ledger, *, columns: tuple[str, ...] = (), sort: str | None = None, **filters: Names) -> Table:
+def table(ledger: Ledger, *, columns: Names = (), sort: str | None = None, **filters: Any) -> Table:
     """Return the accuracy-vs-latency table, which a notebook renders; `print` gives Markdown.
 
     `filters` are those of :meth:`edgekit.Ledger.rows`; `columns` and `sort` are keys of the CSV's header.
@@ -17,4 +17,5 @@ def table(ledger: Ledger, *, columns: tuple[str, ...] = (), sort: str | None = N
     from edgekit.report.notebook import Table
     from edgekit.report.tables import overview
 
-    return Table(overview(ledger.rows(**filters), sort=sort, keys=columns))
+    keys = (columns,) if isinstance(columns, str) else tuple(columns)
+    return Table(overview(ledger.rows(**filters), sort=sort, keys=keys))

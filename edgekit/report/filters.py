@@ -43,7 +43,7 @@ def chosen(rows: Sequence[Row], filters: Filters) -> list[Row]:
     for what, names, fits, known in (
         ("recipe", filters.recipes, lambda row, name: row.recipe == name, lambda row: row.recipe),
         ("device", filters.devices, _is_device, lambda row: row.device_label),
-        ("target", filters.targets, _is_target, lambda row: row.target),
+        ("target", filters.targets, lambda row, name: fits_target(row.target, name), lambda row: row.target),
         ("protocol", filters.protocols, lambda row, name: row.protocol == name, lambda row: row.protocol),
     ):
         _check(what, names, rows, fits, known)
@@ -122,8 +122,9 @@ def _is_device(row: Row, name: str) -> bool:
     return name in {row.device, row.device_label} or (len(name) >= ID_DIGITS and id.startswith(name))
 
 
-def _is_target(row: Row, name: str) -> bool:
-    return set(name.split("/")) <= set(row.target.split("/"))
+def fits_target(target: str, name: str) -> bool:
+    """Say whether a name is a whole target or parts of it: ``tflite``, ``int8``, ``tflite/xnnpack``."""
+    return set(name.split("/")) <= set(target.split("/"))
 
 
 def _since(rows: Sequence[Row], since: datetime) -> list[Row]:

@@ -168,7 +168,8 @@ def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def rows_of(ledger: Ledger, *runs: str, until: datetime | None = None) -> list[Row]:
     """Return the rows of some runs, or the latest of everything in the ledger, ordered by recipe, target and device.
 
-    With `until`, a timezone-aware moment, what is newer does not exist.
+    With `until`, a timezone-aware moment, newer measurements, artifacts and failures do not exist. Later accuracies do:
+    an accuracy is of an artifact's bytes, whenever it was evaluated.
     """
     parts: Sequence[str | None] = runs or (None,)
     rows = [row for run in parts for row in _rows_of(ledger, run, until)]

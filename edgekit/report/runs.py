@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import RunCounts, RunRecord
+from edgekit.pipeline.run import is_dead
 from edgekit.report.column import Column, shown
 from edgekit.report.columns import BY_KEY
 from edgekit.report.notes import notes
@@ -16,7 +18,8 @@ from edgekit.report.rows import rows_of
 from edgekit.report.sheet import Note, Report, Section
 from edgekit.report.tables import overview
 
-EMPTY = "The ledger holds no run yet; `edgekit deploy recipes/v3_large.yaml --device host` makes one."
+DEPLOY = "`edgekit deploy recipes/v3_large.yaml --device host` makes one."
+EMPTY = f"The ledger holds no run yet; {DEPLOY}"
 RESUMABLE = {"profile", "compile"}
 NAMED_AT_MOST = 4
 
@@ -27,6 +30,11 @@ class RunEntry:
 
     run: RunRecord
     counts: RunCounts
+
+    @cached_property
+    def status(self) -> str:
+        """How it ended. A run whose process was killed is interrupted; the next run writes that to the ledger."""
+        return "interrupted" if is_dead(self.run) else self.run.status
 
     @property
     def recipes(self) -> list[str]:
@@ -42,7 +50,7 @@ class RunEntry:
     @property
     def resume(self) -> str | None:
         """The command that goes on with it; None if it is done, or of a kind that is not resumed."""
-        if self.run.command not in RESUMABLE or self.run.status in {"done", "running"}:
+        if self.run.command not in RESUMABLE or self.status in {"done", "running"}:
             return None
         return f"edgekit {self.run.command} --resume {self.run.id}"
 
@@ -54,7 +62,7 @@ class RunEntry:
 
 
 def _style(entry: RunEntry) -> str:
-    return {"done": "green", "running": "cyan"}.get(entry.run.status, "yellow")
+    return {"done": "green", "running": "cyan"}.get(entry.status, "yellow")
 
 
 def _minutes(entry: RunEntry) -> str | None:
@@ -87,7 +95,7 @@ RUNS: tuple[Column[RunEntry], ...] = (
         rank=0,
     ),
     Column("command", "Command", lambda entry: entry.run.command, shown=shown("always"), rank=1),
-    BY_KEY["status"].of(lambda entry: entry.run.status, shown=shown("always"), rank=1, style=_style),
+    BY_KEY["status"].of(lambda entry: entry.status, shown=shown("always"), rank=1, style=_style),
     Column(
         "seconds", "Took", lambda entry: entry.seconds, _minutes, "min", align="right", shown=shown("present"), rank=6
     ),

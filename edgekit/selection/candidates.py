@@ -15,6 +15,7 @@ from edgekit.errors import UsageError, did_you_mean
 from edgekit.ledger import Ledger
 from edgekit.ledger.queries import ID_DIGITS
 from edgekit.ledger.records import ArtifactRecord, DeviceRecord, FailureRecord, MeasurementRecord
+from edgekit.report.filters import fits_target
 from edgekit.selection.question import Question
 
 MIN_SESSIONS = 3
@@ -134,6 +135,7 @@ class Conditions:
 def gather(ledger: Ledger, question: Question) -> Field:
     """Return everyone that the question is about, without accuracies; UsageError for a device that nothing was measured on."""
     measured = ledger.measurements(latest=True, devices=question.devices, recipes=question.recipes)
+    _check_names(ledger, question)
     measured = [one for one in measured if _asked(question, one.recipe, one.target)]
     devices = [_device_named(ledger, name, measured) for name in question.devices]
     ids = {device.id for device in devices}
@@ -169,6 +171,23 @@ def gather(ledger: Ledger, question: Question) -> Field:
     )
 
 
+def _check_names(ledger: Ledger, question: Question) -> None:
+    """UsageError for a recipe, target or runtime that the ledger holds neither an artifact nor a failure of."""
+    if not (question.recipes or question.targets or question.runtimes):
+        return
+    tried: list[ArtifactRecord | FailureRecord] = [*ledger.artifacts(latest=True), *ledger.failures(latest=True)]
+    recipes = {one.recipe for one in tried}
+    targets = {one.target for one in tried if one.target is not None}
+    runtimes = set(map(_runtime, targets))
+    unknown = [("recipe", name, recipes) for name in question.recipes if name not in recipes]
+    unknown += [("runtime", name, runtimes) for name in question.runtimes if name not in runtimes]
+    for name in question.targets:
+        if not any(fits_target(target, name) for target in targets):
+            unknown.append(("target", name, targets))
+    for what, name, known in unknown:
+        raise UsageError(f"The ledger holds no result of the {what} {name}.", did_you_mean(name, known))
+
+
 def _runtime(target: str) -> str:
     return target.partition("/")[0]
 
@@ -176,7 +195,7 @@ def _runtime(target: str) -> str:
 def _asked(question: Question, recipe: str, target: str) -> bool:
     return (
         (not question.recipes or recipe in question.recipes)
-        and (not question.targets or target in question.targets)
+        and (not question.targets or any(fits_target(target, name) for name in question.targets))
         and (not question.runtimes or _runtime(target) in question.runtimes)
     )
 

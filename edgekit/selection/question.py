@@ -16,6 +16,7 @@ class Question(BaseModel):
     """Which model to ship. Latencies in ms, accuracies in percent, sizes in bytes; None and empty lists limit nothing.
 
     - `devices`: names of profiles, or ids of devices; one model has to serve all of them.
+    - `targets`: whole ones or parts, such as ``int8`` or ``tflite/xnnpack``.
     - `percentile`: what the budget is about: `p50` is the median, `p90` the upper bound of the 90th percentile.
     - `accuracy`: where accuracies come from; None: measured ones, or published ones if nothing was measured.
     - `weights`: `trained` leaves random weights out.

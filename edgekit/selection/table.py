@@ -99,7 +99,7 @@ def _details(winner: CandidateEntry, document: SelectDocument) -> Iterator[Text]
         )
     memory = f"; memory {format_bytes(winner.memory_bytes)}" if winner.memory_bytes is not None else ""
     label = LABELS[document.accuracy.metric]
-    yield Text(f"- {label} {_accuracy(winner)} %; size {format_bytes(winner.size_bytes)}{memory}")
+    yield Text(f"- {label} {_accuracy(winner)}; size {format_bytes(winner.size_bytes)}{memory}")
     yield Text(f"- within the limits with probability {percent(winner.p_within)}")
     if winner.weights.startswith("random"):
         yield Text(f"- weights: {winner.weights}: train it before you ship it", "yellow")
@@ -133,7 +133,7 @@ def _front(document: SelectDocument) -> Table:
         slowest = max(one.latencies, key=lambda entry: entry.value_ms)
         low, high = (format_milliseconds(end) for end in slowest.interval_ms)
         table.add_row(
-            f"{one.title.removesuffix(one.target).strip()}\n{one.target}",
+            Text(f"{one.title.removesuffix(one.target).strip()}\n{one.target}"),
             f"{format_milliseconds(one.latency_ms)}\n[{low}, {high}]",
             f"{one.accuracy.value:.1f}{_mark(one)}\n[{one.accuracy.interval[0]:.1f}, {one.accuracy.interval[1]:.1f}]",
             significant(one.size_bytes / 1e6),
@@ -219,7 +219,7 @@ def _some(names: Sequence[str]) -> str:
 def _accuracy(one: CandidateEntry) -> str:
     low, high = one.accuracy.interval
     photos = f", {one.accuracy.photos} photos" if one.accuracy.photos else ""
-    return f"{one.accuracy.value:.1f} [{low:.1f}, {high:.1f}] ({one.accuracy.kind}{photos})"
+    return f"{one.accuracy.value:.1f} [{low:.1f}, {high:.1f}] % ({one.accuracy.kind}{photos})"
 
 
 def _mark(one: CandidateEntry) -> str:
@@ -233,7 +233,8 @@ def _interval(value: float, interval: tuple[float, float]) -> str:
 
 
 def _signed(spread: Spread) -> str:
-    return f"{spread.value:+.1f} [{spread.interval[0]:+.1f}, {spread.interval[1]:+.1f}]"
+    value, low, high = (f"{one:+.1f}".replace("-0.0", "+0.0") for one in (spread.value, *spread.interval))
+    return f"{value} [{low}, {high}]"
 
 
 def _ratio(spread: Spread) -> str:

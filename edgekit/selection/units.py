@@ -58,4 +58,5 @@ def significant(value: float) -> str:
     """Return a positive number with three significant digits, never in powers of ten: ``0.0912``, ``19.4``, ``1240``."""
     if value <= 0:
         return f"{value:.0f}"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
+    exponent = int(f"{value:.2e}".partition("e")[2])  # of the rounded value: 9.999 is 10.0
+    return f"{value:.{max(0, 2 - exponent)}f}"

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from edgekit.cli import cli
 from edgekit.errors import UsageError
 from edgekit.ledger import Ledger
+from edgekit.pipeline.run import this_process
 from tests.selection.selection_ledger import Laboratory
 
 
@@ -48,6 +49,17 @@ def test_runs_are_listed_with_what_they_did_and_how_to_go_on(place):
     assert [(one["artifacts"], one["measurements"], one["accuracies"], one["resume"]) for one in done] == [
         (1, 1, 1, None)
     ]
+
+
+def test_a_run_that_was_killed_is_interrupted_and_can_go_on(place):
+    """Its process is gone without a word, so the ledger still calls it running."""
+    url, _ = place
+    with Ledger.open(url) as ledger:
+        plans = [{"process": {**this_process(), **changed}} for changed in ({"started": "long ago"}, {})]
+        killed, alive = (ledger.begin_run("profile", 0, {"name": "1t-big"}, plan) for plan in plans)
+    found = {one["run"]: one for one in rows(run(url, "list", "--format", "json"))}
+    assert (found[killed]["status"], found[killed]["resume"]) == ("interrupted", f"edgekit profile --resume {killed}")
+    assert (found[alive]["status"], found[alive]["resume"]) == ("running", None)
 
 
 def test_a_limit_says_what_it_leaves_out(place):

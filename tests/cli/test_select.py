@@ -119,3 +119,34 @@ def test_a_ledger_whose_models_take_no_part_says_why(ledger):
     assert "No answer: no model takes part." in output
     assert "excluded, no accuracy: 1: blind 1.0/224 tflite/xnnpack/int8" in output
     assert "edgekit evaluate blind --target tflite/xnnpack/int8 --data DIR" in output
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "known"),
+    [("--recipe", "smal", "small"), ("--target", "int9", TARGETS[1]), ("--runtime", "tflight", "tflite")],
+)
+def test_a_name_that_the_ledger_does_not_hold_is_an_error_with_what_there_is(three, option, value, known):
+    with pytest.raises(UsageError, match=f"no result of the {option[2:]} {value}") as caught:
+        run("--device", "pixel", "--max-latency", "20ms", option, value)
+    assert known in caught.value.failure.hint
+
+
+def test_a_recipe_that_only_failed_is_known(three):
+    three.fail("broken")
+    output, _ = run("--device", "pixel", "--max-latency", "20ms", "--recipe", "middle,broken")
+    assert "excluded, failed: 1: broken" in output
+
+
+def test_a_target_may_be_named_by_a_part(three):
+    three.measure("float", 10, 79, target=TARGETS[0])
+    output, _ = run("--device", "pixel", "--max-latency", "20ms", "--target", "int8")
+    assert "Ship middle 1.0/224 tflite/xnnpack/int8" in output
+    output, _ = run("--device", "pixel", "--max-latency", "20ms", "--target", "fp32,int8")
+    assert "Ship float 1.0/224 tflite/xnnpack/fp32" in output
+
+
+def test_names_with_brackets_are_printed_as_they_are(ledger):
+    Laboratory(ledger).measure("ne[red]t", 10, 70)
+    document = choose(ledger, Question(devices=("pixel",)))
+    assert shown(document).count("ne[red]t") >= 5
+    assert " net 1.0" not in shown(document)

@@ -90,7 +90,21 @@ def test_another_network_is_never_compared(sides):
     first, second = sides.timed(10.0), sides.timed(20.0, model={"width": 0.5, "resolution": 224, "classes": 1000})
     cell = sides.cell(first, second, across=["all"])
     assert cell.outcome == "not comparable"
-    assert cell.reasons[0].startswith("another model")
+    assert cell.reasons[0].startswith("another network: ")
+
+
+def test_other_weights_are_named_and_never_compared(sides):
+    seeds = [sides.timed(10.0, weights=f"random({seed})", weights_sha256=None) for seed in (0, 1)]
+    assert sides.cell(*seeds, across=["all"]).reasons == ["other weights: random(0) and random(1)"]
+    files = [sides.timed(10.0, weights="net.pth", weights_sha256=digit * 64) for digit in "01"]
+    (reason,) = sides.cell(*files, across=["all"]).reasons
+    assert reason.startswith("other weights: net.pth ")
+    one, other = reason.removeprefix("other weights: ").split(" and ")
+    assert one != other
+
+
+def test_a_side_without_an_artifact_was_not_built_with_something_unknown(sides):
+    assert sides.cell(sides.timed(10.0), sides.failed()).built_with == {}
 
 
 def test_what_stopped_and_what_started_working(sides):
@@ -157,10 +171,42 @@ def test_gates_of_size_accuracy_and_failures(sides):
     assert gates(sides, failed, first, "broken") == ExitCode.done
 
 
+@pytest.mark.parametrize("condition", ["slower=3%", "larger=5%", "inaccurate=1points"])
+def test_a_gate_is_open_if_the_second_side_lost_the_cell(sides, condition):
+    """Nothing was measured, so nothing is excluded."""
+    first = sides.timed(10.0, accuracy=80.0)
+    assert gates(sides, first, sides.failed(), condition) == ExitCode.untrustworthy
+    sides.measure("another", 10.0)
+    assert gates(sides, first, sides.run, condition) == ExitCode.untrustworthy
+    assert gates(sides, sides.run, sides.run, condition) == (
+        ExitCode.untrustworthy if condition == "slower=3%" else ExitCode.done
+    )
+
+
+def test_a_new_cell_that_fails_breaks_the_gate_and_says_why(sides):
+    sides.measure("another", 10.0)
+    other, failed = sides.run, sides.failed()
+    document = diff(other, failed, sides.url, fail_if=["broken"])
+    (cell,) = (one for one in document.cells if one.recipe == "net")
+    assert (cell.outcome, cell.reasons) == ("new and failing", ["It crashed."])
+    assert document.gates[0].failed[-1] == "net 1.0/224 tflite/xnnpack/int8 on pixel"
+
+
 @pytest.mark.parametrize("text", ["slower", "slower=3", "slower=3points", "broken=1%", "faster=3%", "larger=-1%", ""])
 def test_what_is_no_gate_is_an_error(text):
     with pytest.raises(UsageError, match="is no condition"):
         gate_of(text)
+
+
+def test_a_ratio_of_measurements_that_were_not_stable_says_so(sides):
+    stable, noisy = sides.timed(10.0, spread=0.002), sides.timed(12.0, spread=0.2)
+    notes = diff(stable, noisy, sides.url).notes
+    expected = "Verdict stable on the first side, noisy on the second: net 1.0/224 tflite/xnnpack/int8 on pixel."
+    assert expected in notes
+    assert any(note.startswith("The sessions of one side vary") and "on pixel" in note for note in notes)
+    assert not any(
+        note.startswith("Verdict") for note in diff(stable, sides.timed(12.0, spread=0.002), sides.url).notes
+    )
 
 
 def test_too_few_sessions_say_how_many_would_do(sides):
@@ -168,13 +214,13 @@ def test_too_few_sessions_say_how_many_would_do(sides):
     document = diff(first, second, sides.url, fail_if=["slower=3%"])
     (cell,) = document.cells
     assert cell.sessions_needed > 6
-    assert any(f"up to {cell.sessions_needed} sessions" in note for note in document.notes)
+    assert any(f"that would show it: up to {cell.sessions_needed}, in 1 cell." in note for note in document.notes)
 
 
 def test_sides_may_be_measurements_dates_and_ledgers(sides, tmp_path):
     ids = [sides.measure("net", value) for value in (10.0, 20.0)]
     assert sides.cell(*(f"measurement:{id}" for id in ids)).outcome == "slower"
-    assert sides.cell("2999-01-01", "latest").outcome == "no difference shown"
+    assert sides.cell("2999-01-01", "latest").outcome == "not measured again"
     other = tmp_path / "other.sqlite"
     with Ledger.open(f"sqlite:///{other}") as ledger:
         Laboratory(ledger).measure("net", 40.0)

@@ -6,12 +6,16 @@ import pytest
 from edgekit.comparison.ratio import MOST_SESSIONS, ratio, sessions_needed
 
 
-def shares(difference, sessions, spread, repeats, noise="standard_normal", seed=0):
-    """How often a difference is shown, and how often the interval has the true one."""
+def shares(difference, sessions, spread, repeats, noise="standard_normal", seed=0, second_side=None):
+    """How often a difference is shown, and how often the interval has the true one.
+
+    `second_side` has its own number of sessions and spread if they differ.
+    """
+    sides = ((sessions, spread), second_side or (sessions, spread))
     random = np.random.default_rng(seed)
     shown = held = 0
     for _ in range(repeats):
-        first, second = (np.exp(spread * np.clip(getattr(random, noise)(sessions), -100, 100)) for _ in range(2))
+        first, second = (np.exp(wide * np.clip(getattr(random, noise)(count), -100, 100)) for count, wide in sides)
         found = ratio(first.tolist(), (difference * second).tolist())
         shown += found.shown
         held += found.low <= difference <= found.high
@@ -35,7 +39,8 @@ def test_3_percent_are_found_by_12_sessions_in_at_least_80_percent():
 def test_the_figures_of_the_documentation():
     alarms = [shares(1.0, sessions, 0.02, 10_000)[0] for sessions in (6, 12)]
     power = {spread: shares(1.03, 12, spread, 10_000)[0] for spread in (0.01, 0.02, 0.025)}
-    print("false alarms:", alarms, "3 % found:", power)
+    uneven = [shares(1.0, 12, 0.01, 10_000, second_side=(count, 0.06))[0] for count in (12, 6)]
+    print("false alarms:", alarms, "3 % found:", power, "false alarms of uneven sides:", uneven)
     assert max(alarms) <= 0.055
     assert power[0.02] >= 0.8
 
@@ -45,6 +50,13 @@ def test_the_smallest_difference_is_shown_in_about_80_percent():
     claimed = np.median([ratio(*np.exp(0.02 * random.standard_normal((2, 10))).tolist()).smallest for _ in range(200)])
     found, _ = shares(1 + claimed, 10, 0.02, 600)
     assert 0.72 <= found <= 0.88
+
+
+def test_sides_that_vary_unlike_are_named():
+    quiet, wild = [10.0, 10.1, 10.05, 10.02], [10.0, 12.0, 9.0, 11.0]
+    assert ratio(quiet, wild).uneven
+    assert ratio(wild, quiet).uneven
+    assert not ratio(quiet, [9.0, 9.1, 9.05, 9.02]).uneven
 
 
 def test_three_sessions_a_side_show_nothing():

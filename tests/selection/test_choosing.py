@@ -303,8 +303,9 @@ def test_an_unknown_device_and_one_without_measurements_are_errors(three):
     three.ledger.record_device("b" * 16, "board", {})
     with pytest.raises(UsageError, match="was measured on board"):
         ask(three, "board")
+    three.artifact("compiled")
     with pytest.raises(UsageError, match="was measured on pixel"):
-        ask(three, recipes=("unknown",))
+        ask(three, recipes=("compiled",))
     with pytest.raises(UsageError, match="by the protocol slow"):
         ask(three, protocol="slow")
     with pytest.raises(UsageError, match="names a device twice"):

@@ -40,7 +40,16 @@ def test_what_is_no_time_says_what_to_write(text, message, hint):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0912, "0.0912"), (19.44, "19.4"), (1240.4, "1240"), (9.999, "10.00"), (100.2, "100"), (0, "0")],
+    [
+        (0.0912, "0.0912"),
+        (19.44, "19.4"),
+        (1240.4, "1240"),
+        (9.999, "10.0"),
+        (99.96, "100"),
+        (0.09999, "0.100"),
+        (100.2, "100"),
+        (0, "0"),
+    ],
 )
 def test_three_significant_digits(value, text):
     assert significant(value) == text
