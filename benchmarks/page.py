@@ -89,6 +89,7 @@ def main() -> None:
     program = shutil.which("chromium")
     if not program:
         sys.exit("chromium is not there: run `make lab-deps`.")
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         url, file = f"sqlite:///{folder}/ledger.sqlite", Path(folder) / "page.html"
         with Ledger.open(url) as ledger:
@@ -107,7 +108,7 @@ def main() -> None:
         "",
         f"50 recipes x 6 targets x 5 devices: {measured} measurements of {each}, {failed} failures.",
         f"Made by `python benchmarks/page.py` on {platform.machine()} with {os.cpu_count()} CPUs, headless Chromium {version}; "
-        f"{TIMES} times each.",
+        f"{TIMES} times each. Load average {load:.1f} at the start: other work slows the figures down.",
         "",
         "| what | median | worst | goal |",
         "| --- | --- | --- | --- |",
