@@ -18,6 +18,9 @@ from edgekit.ledger import Ledger
 # Two workers with as many threads each as there are cores take turns on them, which makes torch several times as slow.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# pytest imports readline, which puts the size of no terminal into the environment of xdist's workers.
+os.environ.pop("COLUMNS", None)
+
 pytest_plugins = ["lab.fixtures"]  # the phones and boards of tests/lab
 
 
