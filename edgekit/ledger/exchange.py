@@ -1,6 +1,6 @@
 """Ledgers as files: what is exported, in which order, and how a row looks. Labs merge their ledgers by them.
 
-Rows keep the ids that they have in their ledger; whoever imports them gives them others (:mod:`edgekit.ledger.merging`). Parents
+Rows keep the ids that they have in their ledger; the importing ledger gives them others (:mod:`edgekit.ledger.merging`). Parents
 come before what refers to them. Formats: :mod:`edgekit.ledger.json_lines` and :mod:`edgekit.ledger.parquet`.
 """
 

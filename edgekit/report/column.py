@@ -30,7 +30,7 @@ class Column(Generic[T]):
     `shown` maps each format that shows the column by default to the condition. `best` is the end that is sorted first.
     A terminal that is too narrow leaves out the column with the highest `rank` first.
     A terminal lists the few texts of a column `below` the table if the table has no room for it.
-    `identity` columns are added to a table for people if two rows could not be told apart without them.
+    `identity` columns are added to a table for people if two rows looked alike without them.
     """
 
     key: str

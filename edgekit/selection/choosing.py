@@ -153,7 +153,7 @@ def _answer(draws: Draws, found: Winners, question: Question) -> Answer:
 
 
 def _runner_up(draws: Draws, winner: int, question: Question) -> RunnerUp | None:
-    """Return who would win without the winner; None if it is likelier that nobody would."""
+    """Return who would win without the winner; None if it is likelier that no model would."""
     others = np.delete(np.arange(draws.accuracy.shape[1]), winner)
     shares = probabilities(winners(draws.of(others), question, question.max_latency_ms), len(others))
     likeliest = int(shares.argmax())

@@ -59,8 +59,8 @@ def percent(probability: float) -> str:
 def _question(document: SelectDocument) -> Iterator[Text]:
     yield Text(f"Question: {document.objective}.")
     for device in document.devices:
-        told = f"{device.name} {device.device_id[:8]}: {device.model}, {device.os_build}"
-        yield Text(f"Device {told}; protocol {device.protocol}, clocks {device.clock}.")
+        known = f"{device.name} {device.device_id[:8]}: {device.model}, {device.os_build}"
+        yield Text(f"Device {known}; protocol {device.protocol}, clocks {device.clock}.")
     if document.accuracy.note:
         yield Text(f"Accuracy: {document.accuracy.note}")
 
