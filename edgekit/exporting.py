@@ -20,6 +20,7 @@ from edgekit.pipeline import Plan, Sweep, Tell, build_artifact
 from edgekit.places import cache_folder
 from edgekit.printed import Printed
 from edgekit.recipe import Preprocessing, Recipe
+from edgekit.report.output import write_whole
 from edgekit.target import Target
 
 SUFFIX = ".json"
@@ -131,10 +132,10 @@ def place(artifact: Artifact, recipe: Recipe, output: Path) -> Exported:
             message = f"The cache does not hold the bytes of {manifest.recipe} {manifest.target} that were verified."
             raise EdgekitError(FailureKind.hash_mismatch, "export", message, "Build again: edgekit cache clean")
         document = describe(manifest, recipe, output.name)
-        description.write_text(document.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
         if is_folder and output.exists():
             shutil.rmtree(output)
         beside.replace(output)
+        write_whole(description, document.model_dump_json(by_alias=True, indent=2) + "\n")
     except OSError as error:
         reason = error.strerror or error  # copytree lists what failed, without a reason of its own
         raise UsageError(f"{output} cannot be written: {reason}.", "Choose another place.") from error

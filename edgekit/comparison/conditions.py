@@ -30,7 +30,7 @@ CONDITIONS: Mapping[str, Callable[[Row], Any]] = {
     "protocol": lambda row: row.protocol or UNKNOWN,
     "kind": lambda row: row.kind,
     "clock": _of("before", "clock_rung"),
-    "charging": _of("before", "charging"),
+    "plugged": _of("before", "battery", "plugged"),
     "cpu": _of("affinity"),
     "cpu_features": _of("cpu_features"),
     "threads": _of("threads"),

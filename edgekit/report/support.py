@@ -20,7 +20,7 @@ from edgekit.report.sheet import Note, Report, Section
 
 NOT_BUILT = "not built yet"
 LEGEND = (
-    "A cell: size, seconds to compile, signal-to-noise ratio and top-1 agreement with PyTorch on 16 photos "
+    "A cell: size, seconds to compile, signal-to-noise ratio and top-1 agreement with PyTorch on the parity photos "
     "(derived where the runtime does not run on this machine), and the delegate's parts where there is not exactly one."
 )
 EMPTY = "The ledger holds no build yet; `edgekit compile --all` makes them."

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from edgekit.cli import cli
 from edgekit.comparison.comparing import diff, exit_code
 from edgekit.comparison.gate import gate_of
+from edgekit.devices.android import parse_battery
 from edgekit.errors import ExitCode, UsageError
 from edgekit.ledger import Ledger
 from edgekit.schemas import committed
@@ -62,6 +63,7 @@ def test_a_cell_is_faster_slower_or_neither(sides, milliseconds, outcome):
         ("os_build", {"os_build": "Android 16"}),
         ("clock", {"before": {"clock_rung": "fixed"}}),
         ("cpu", {"affinity": [7]}),
+        ("plugged", {"before": {"clock_rung": "free", "battery": parse_battery("  USB powered: true\n  status: 2\n")}}),
         ("emulated", {"emulated": True}),
     ],
 )
