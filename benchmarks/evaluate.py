@@ -22,14 +22,14 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
+from edgekit.build.photos import open_photo, photo_set, preprocess
+from edgekit.build.worker import usable_cpus
 from edgekit.evaluation import running
 from edgekit.evaluation.formats import load_dataset
 from edgekit.evaluation.running import Task, artifact_subject, run_on_host
-from edgekit.models.weights import import_checkpoint
-from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifact
-from edgekit.recipe import load_recipe
-from edgekit.worker import usable_cpus
+from edgekit.recipe.loading import load_recipe
+from edgekit.weights.checkpoints import import_checkpoint
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / ".cache" / "packages"

@@ -17,8 +17,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.build.worker import usable_cpus
 from edgekit.ledger import Ledger
-from edgekit.worker import usable_cpus
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgekit import __version__
+from edgekit.architectures.registry import ARCHITECTURES, sides
 from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of
-from edgekit.cache import content_sha256, in_use
+from edgekit.cache.store import content_sha256, in_use
+from edgekit.config.json_document import Printed
+from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.evaluation.class_names import classes_of
 from edgekit.ledger import Ledger
-from edgekit.models import ARCHITECTURES, sides
 from edgekit.pipeline import Plan, Sweep, Tell, build_artifact
-from edgekit.places import cache_folder
-from edgekit.printed import Printed
-from edgekit.recipe import Preprocessing, Recipe
+from edgekit.recipe.schema import Preprocessing, Recipe
 from edgekit.report.output import write_whole
 from edgekit.target import Target
 

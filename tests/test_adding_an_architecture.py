@@ -6,8 +6,8 @@ import shlex
 import pytest
 from pages import Page
 
-from edgekit.models import ARCHITECTURES, Architecture
-from edgekit.models.prepare import plugged_source_hash
+from edgekit.architectures.registry import ARCHITECTURES, Architecture
+from edgekit.build.prepare import plugged_source_hash
 
 PAGE = Page("adding-an-architecture.md")
 FILES, COMMANDS = PAGE.files, PAGE.commands

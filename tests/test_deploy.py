@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import tiny
 
-from edgekit.recipe import KNOWN_TARGETS
+from edgekit.recipe.schema import KNOWN_TARGETS
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fetched import PACKAGES, ROOT, fetched
 
-from edgekit.models.weights import import_checkpoint
+from edgekit.weights.checkpoints import import_checkpoint
 
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", (ROOT / "docs/evaluating.md").read_text(), re.M | re.S))
 WEIGHTS = {

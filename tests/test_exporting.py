@@ -13,14 +13,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from edgekit.backends.base import Artifact
-from edgekit.cache import content_sha256
+from edgekit.build.photos import open_photo, photo_set, preprocess
+from edgekit.cache.store import content_sha256
 from edgekit.cli import cli
 from edgekit.errors import EdgekitError, ExitCode, Failure, FailureKind, UsageError
 from edgekit.exporting import export, export_run, file_name, place
 from edgekit.ledger import Ledger
-from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifact
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.schemas import committed
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekit.photos import photo_set
+from edgekit.build.photos import photo_set
 from edgekit.pipeline import Plan, build_artifacts
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.runners import read_events
 
 

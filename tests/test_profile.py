@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from edgekit.cache import content_sha256
+from edgekit.cache.store import content_sha256
 from edgekit.ledger import Ledger
 
 TARGET = "tflite/xnnpack/fp32"
@@ -77,7 +77,7 @@ def test_compile_resumes_only_what_is_missing(edgekit, recipes, ledger, tmp_path
 
 
 def test_a_recipe_of_all_that_cannot_be_loaded_is_a_failure_of_its_own(tmp_path, monkeypatch):
-    from edgekit.recipe import load_known
+    from edgekit.recipe.loading import load_known
 
     (tmp_path / "broken.yaml").write_text("name: broken\n")
     monkeypatch.setenv("EDGEKIT_RECIPES", str(tmp_path))

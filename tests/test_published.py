@@ -48,7 +48,7 @@ def test_wrong_printed_figures_are_listed_with_advice():
 
 
 def test_every_published_name_in_a_recipe_is_known():
-    from edgekit.recipe import known_recipes, load_recipe
+    from edgekit.recipe.loading import known_recipes, load_recipe
 
     for name in known_recipes():
         recipe = load_recipe(name)
@@ -59,7 +59,7 @@ def test_every_published_name_in_a_recipe_is_known():
 
 
 def test_figures_of_one_network_do_not_stand_beside_another():
-    from edgekit.recipe import load_recipe
+    from edgekit.recipe.loading import load_recipe
 
     assert load_recipe("v2", ("model.width=0.5", "weights={random: 0}")).published
     assert load_recipe("v2").changed({"depth": 2.0}).published is None

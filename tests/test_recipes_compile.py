@@ -2,10 +2,11 @@
 
 import pytest
 
-from edgekit.models import ARCHITECTURES
-from edgekit.photos import photo_set
+from edgekit.architectures.registry import ARCHITECTURES
+from edgekit.build.photos import photo_set
 from edgekit.pipeline import Plan, build_artifacts
-from edgekit.recipe import KNOWN_TARGETS, known_recipes, load_recipe
+from edgekit.recipe.loading import known_recipes, load_recipe
+from edgekit.recipe.schema import KNOWN_TARGETS
 
 RECIPES = sorted(known_recipes())
 FAMILIES = {ARCHITECTURES[load_recipe(name).architecture].module: name for name in reversed(RECIPES)}

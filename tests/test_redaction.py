@@ -6,9 +6,10 @@ import pytest
 
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.ledger.database import place
-from edgekit.models.weights import resolve
-from edgekit.recipe import Weights, load_recipe
+from edgekit.recipe.loading import load_recipe
+from edgekit.recipe.schema import Weights
 from edgekit.redaction import redacted
+from edgekit.weights.checkpoints import resolve
 
 SHA256 = "0" * 64
 SECRETS = ("hunter2", "t0ps3cret")

@@ -91,7 +91,7 @@ class ParityResult(BaseModel):
     `decisions`: one a photo, or one a pixel or anchor. `clear_agreement` is that among the `clear_decisions`, where PyTorch's
     largest logit leads, with its 95 % Wilson interval. `ties` is the share of decisions with several largest logits in the
     artifact and not in PyTorch, `saturation` the share of photos whose outputs reach the end of what the artifact ever gives.
-    `layer_db` is the signal-to-noise ratio of the worst layer alone (:mod:`edgekit.backends.layer_parity`).
+    `layer_db` is the signal-to-noise ratio of the worst layer alone (:mod:`edgekit.build.layer_parity`).
     `first_departure` is the layer at which a failed artifact departs from PyTorch, if it could be found. `layers_unknown`
     says why the layers of an artifact could not be compared, if they should have been.
     """

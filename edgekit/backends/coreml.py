@@ -21,7 +21,7 @@ class CoreML:
     format = "mlpackage"
     targets = (Target("coreml", "-", "fp16"),)
     distributions = ("coremltools", "torch")
-    modules = ("coremltools", "edgekit.backends.mil_reference")
+    modules = ("coremltools", "edgekit.backends.mil_interpreter")
     parity_kind = "derived"
     layers_of = "artifact"
 
@@ -30,7 +30,7 @@ class CoreML:
         import coremltools
         import torch
 
-        from edgekit.models.outputs import named_outputs
+        from edgekit.architectures.outputs import named_outputs
 
         example = torch.from_numpy(calibration[:1])
         shapes = {name: output.shape for name, output in named_outputs(model, example).items()}
@@ -53,10 +53,10 @@ class CoreML:
         )
 
     def execute(self, artifact: Path, images: Images) -> Outputs:
-        """Execute the saved program in torch (:mod:`edgekit.backends.mil_reference`): derived, not measured."""
-        from edgekit.backends import mil_reference
+        """Execute the saved program in torch (:mod:`edgekit.backends.mil_interpreter`): derived, not measured."""
+        from edgekit.backends import mil_interpreter
 
-        program = mil_reference.load(artifact)
+        program = mil_interpreter.load(artifact)
         outputs = [program.run(image[None]) for image in images]
         return tuple(np.concatenate([one[name] for one in outputs]) for name in program.output_names)
 
@@ -64,9 +64,9 @@ class CoreML:
         self, model: nn.Module, target: Target, calibration: Images, artifact: Path, images: Images
     ) -> list[LayerValue]:
         """Return what the layers of the saved program compute in torch."""
-        from edgekit.backends import mil_reference
+        from edgekit.backends import mil_interpreter
 
-        program = mil_reference.load(artifact)
+        program = mil_interpreter.load(artifact)
         runs = [program.layers(image[None]) for image in images]
         found = []
         for layer in zip(*runs, strict=True):

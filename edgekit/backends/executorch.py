@@ -41,7 +41,7 @@ class ExecuTorch:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        from edgekit.models.outputs import named_outputs
+        from edgekit.architectures.outputs import named_outputs
 
         example = (torch.from_numpy(calibration[:1]),)
         exported = torch.export.export(_graph(model, target, calibration), example)
@@ -92,8 +92,8 @@ def _graph(model: nn.Module, target: Target, calibration: Images) -> Any:
     import torch
 
     from edgekit.backends.quantization import optimise_for_int8
+    from edgekit.backends.quantization.float_layers import float_layers
     from edgekit.backends.rewrite import decompose
-    from edgekit.models.float_layers import float_layers
 
     source = optimise_for_int8(model, calibration) if target == INT8 else model
     rewritten = decompose(source, hard_sigmoid=True, l2_norm=True, average_pool=target == INT8)

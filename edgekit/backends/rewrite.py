@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekit.models.blocks import AveragePool, MaxPool2dSame, StandaloneReLU
-from edgekit.models.ssd_vgg import L2Norm
+from edgekit.architectures.blocks import AveragePool, MaxPool2dSame, StandaloneReLU
+from edgekit.architectures.ssd_vgg import L2Norm
 
 
 class DecomposedHardswish(nn.Module):

@@ -143,7 +143,7 @@ def _convert(model: nn.Module, calibration: Images, shapes: dict[str, tuple[int,
 def _output_shapes(model: nn.Module, calibration: Images) -> dict[str, tuple[int, ...]]:
     import torch
 
-    from edgekit.models.outputs import named_outputs
+    from edgekit.architectures.outputs import named_outputs
 
     outputs = named_outputs(model, torch.from_numpy(calibration[:1]))
     return {name: tuple(output.shape) for name, output in outputs.items()}

@@ -26,7 +26,7 @@ def list_(as_json: bool) -> None:
     """
     from rich.table import Table
 
-    from edgekit.cache_contents import cache_contents
+    from edgekit.cache.contents import cache_contents
 
     document = cache_contents()
     if as_json:
@@ -63,8 +63,8 @@ def clean(older_than: float | None, kinds: tuple[str, ...], everything: bool) ->
 
     Example: edgekit cache clean --kind artifacts --older-than 30
     """
-    from edgekit.cache import KINDS
-    from edgekit.cache import clean as clean_cache
+    from edgekit.cache.store import KINDS
+    from edgekit.cache.store import clean as clean_cache
     from edgekit.errors import UsageError, did_you_mean
 
     if unknown := sorted(set(kinds) - set(KINDS)):

@@ -26,8 +26,8 @@ def build(arch: str) -> None:
 
     Example: edgekit capsule build --arch x86_64
     """
-    from edgekit.cache import content_size
-    from edgekit.capsule import build_capsule
+    from edgekit.cache.store import content_size
+    from edgekit.runners.bundle import build_capsule
 
     built = build_capsule(arch, tell)
     click.echo(f"{built}  {content_size(built) / 1e6:.0f} MB")
@@ -39,7 +39,7 @@ def list_() -> None:
 
     Example: edgekit capsule list
     """
-    from edgekit.capsule import ARCHITECTURES, built_capsule
+    from edgekit.runners.bundle import ARCHITECTURES, built_capsule
 
     for arch in ARCHITECTURES:
         click.echo(f"{arch:8} {built_capsule(arch) or f'not built: edgekit capsule build --arch {arch}'}")

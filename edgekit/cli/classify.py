@@ -20,10 +20,10 @@ def command(recipe: str, photo: Path, target: str | None, overrides: tuple[str, 
 
     Example: edgekit classify recipes/v2.yaml cat.png --target tflite/xnnpack/int8
     """
+    from edgekit.build.photos import photo_set
     from edgekit.evaluation.classify import classify
-    from edgekit.photos import photo_set
     from edgekit.pipeline import Plan
-    from edgekit.recipe import load_recipe
+    from edgekit.recipe.loading import load_recipe
 
     plan = Plan.of(load_recipe(recipe, overrides), [] if target is None else [target], photo_set(photos))
     for rank in classify(plan, photo, tell):

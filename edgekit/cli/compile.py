@@ -51,12 +51,12 @@ def command(
 
     Example: edgekit compile recipes/v2.yaml --targets tflite/xnnpack/int8
     """
+    from edgekit.build.photos import photo_set
     from edgekit.errors import UsageError
     from edgekit.exporting import export_run, lines
     from edgekit.ledger import Ledger
-    from edgekit.photos import photo_set
     from edgekit.pipeline import Sweep, resume_run, start_run
-    from edgekit.recipe import load_known, load_recipe
+    from edgekit.recipe.loading import load_known, load_recipe
 
     if (bool(recipes), every, resume is not None).count(True) != 1:
         raise UsageError("Name recipes, or say --all, or --resume.", "For example: edgekit compile recipes/v2.yaml")

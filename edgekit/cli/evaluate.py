@@ -86,16 +86,16 @@ def command(
 
     Example: edgekit evaluate recipes/v2.yaml --target tflite/xnnpack/int8 --data photos.csv
     """
+    from edgekit.build.photos import photo_set
+    from edgekit.build.worker import usable_cpus
     from edgekit.devices.profile import load_profile
     from edgekit.errors import ExitCode
     from edgekit.evaluation.evaluate import Request, evaluate
     from edgekit.evaluation.formats import load_dataset
     from edgekit.ledger import Ledger
-    from edgekit.photos import photo_set
-    from edgekit.recipe import load_recipe
+    from edgekit.recipe.loading import load_recipe
     from edgekit.report.evaluation import evaluation_report
     from edgekit.report.terminal import terminal
-    from edgekit.worker import usable_cpus
 
     loaded, found = load_recipe(recipe, overrides), load_dataset(data, format, images)
     tell(f"{data}: {found.description}")

@@ -32,10 +32,10 @@ def command(
 
     Example: edgekit export recipes/v2.yaml --target tflite/xnnpack/int8 -o v2_int8.tflite
     """
+    from edgekit.build.photos import photo_set
     from edgekit.exporting import export, lines
-    from edgekit.photos import photo_set
     from edgekit.pipeline import Plan
-    from edgekit.recipe import load_recipe
+    from edgekit.recipe.loading import load_recipe
 
     plan = Plan.of(load_recipe(recipe, overrides), [target], photo_set(photos))
     exported = export(plan, output, tell)

@@ -61,7 +61,7 @@ def command(
     from edgekit.inspection import InspectDocument, exit_code, inspect_all, inspect_closely, sweep
     from edgekit.inspection.roofline import machine_of
     from edgekit.inspection.tables import listing, markdown, page, terminal
-    from edgekit.recipe import load_recipe
+    from edgekit.recipe.loading import load_recipe
 
     machine = machine_of(peak_gflops, bandwidth_gbs)
     # An option takes one value only, so what follows it arrives with the recipe.

@@ -51,7 +51,7 @@ def command(
 
     Example: edgekit operators profile.csv
     """
-    from edgekit.cache import temporary_folder
+    from edgekit.cache.store import temporary_folder
     from edgekit.errors import UsageError
     from edgekit.measure.operators import read_profile
 
@@ -91,11 +91,11 @@ def _check_output(output: Path) -> None:
 def _profile(
     recipe: str, overrides: tuple[str, ...], target: str, device: str, device_overrides: tuple[str, ...], output: Path
 ) -> None:
+    from edgekit.build.photos import photo_set
     from edgekit.devices.profile import load_profile
-    from edgekit.photos import photo_set
     from edgekit.pipeline import Plan
     from edgekit.pipeline.profiling import dump_operators
-    from edgekit.recipe import load_recipe
+    from edgekit.recipe.loading import load_recipe
 
     plan = Plan.of(load_recipe(recipe, overrides), [target], photo_set())
     dump_operators(plan, load_profile(device, device_overrides), tell, output)

@@ -127,9 +127,9 @@ def build_options(command: Decorated) -> Decorated:
 
 def plan_of(recipe: str, overrides: tuple[str, ...], targets: str | None, photos: Path | None) -> Plan:
     """Return the plan of a build from its options."""
-    from edgekit.photos import photo_set
+    from edgekit.build.photos import photo_set
     from edgekit.pipeline import Plan
-    from edgekit.recipe import load_recipe
+    from edgekit.recipe.loading import load_recipe
 
     loaded = load_recipe(recipe, overrides)
     return Plan.of(loaded, parts(targets) or loaded.targets, photo_set(photos))

@@ -22,11 +22,11 @@ def command(recipe: str, target: str, by_layer: bool, overrides: tuple[str, ...]
 
     Example: edgekit parity recipes/v2.yaml --target tflite/xnnpack/int8 --layers
     """
+    from edgekit.build.photos import photo_set
     from edgekit.errors import ExitCode
-    from edgekit.photos import photo_set
     from edgekit.pipeline import Plan
     from edgekit.pipeline.comparing import compare_artifact
-    from edgekit.recipe import load_recipe
+    from edgekit.recipe.loading import load_recipe
     from edgekit.report.parity import layer_table, result_lines
 
     plan = Plan.of(load_recipe(recipe, overrides), [target], photo_set(photos))

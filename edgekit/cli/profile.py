@@ -88,10 +88,10 @@ def command(
 def _sweep(
     recipes: str | None, swept: bool, targets: str | None, devices: str | None, protocol: str, photos: Path | None
 ) -> Sweep:
-    from edgekit.photos import photo_set
+    from edgekit.build.photos import photo_set
     from edgekit.pipeline import Sweep
     from edgekit.protocol import protocol_named
-    from edgekit.recipe import load_known, load_recipe
+    from edgekit.recipe.loading import load_known, load_recipe
 
     chosen = protocol_named(protocol)
     named = parts(recipes)

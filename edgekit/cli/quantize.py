@@ -69,14 +69,14 @@ def command(
 
     Example: edgekit quantize recipes/v2.yaml --data photos.csv --max-drop 0.5
     """
+    from edgekit.build.photos import photo_set
+    from edgekit.build.worker import usable_cpus
     from edgekit.errors import ExitCode, UsageError
     from edgekit.evaluation.formats import load_dataset
     from edgekit.ledger import Ledger
-    from edgekit.photos import photo_set
-    from edgekit.recipe import load_recipe
-    from edgekit.recipe_files import destination, write_float_layers
+    from edgekit.recipe.files import destination, write_float_layers
+    from edgekit.recipe.loading import load_recipe
     from edgekit.search.float_layers import Request, quantize
-    from edgekit.worker import usable_cpus
 
     if data is None and (format or limit):
         raise UsageError("--format and --limit are for --data.", "Name labelled photos: --data PATH.")

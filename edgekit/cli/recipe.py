@@ -32,6 +32,6 @@ def new(name: str, architecture: str, output: Path | None) -> None:
 
     Example: edgekit recipe new mine --architecture mobilenet_v2
     """
-    from edgekit.recipe_files import new_recipe
+    from edgekit.recipe.files import new_recipe
 
     click.echo(new_recipe(name, architecture, output))

@@ -14,7 +14,7 @@ def command(as_json: bool) -> None:
 
     Example: edgekit recipes
     """
-    from edgekit.recipe_files import list_recipes
+    from edgekit.recipe.files import list_recipes
     from edgekit.report.recipes import recipes_report
     from edgekit.report.terminal import terminal
 

@@ -53,8 +53,8 @@ def command(
     Example: edgekit scale recipes/efficientnet_b0.yaml --phi 1..7
     """
     from edgekit.errors import UsageError
-    from edgekit.recipe import load_recipe
-    from edgekit.recipe_files import write_recipe
+    from edgekit.recipe.files import write_recipe
+    from edgekit.recipe.loading import load_recipe
     from edgekit.search.compound_scaling import Coefficients, ScaleDocument, grid_search, recipe_of, scale, within
 
     if sum((phis is not None, budget is not None, grid)) != 1:

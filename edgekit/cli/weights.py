@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from edgekit.models.weights import Progress
+    from edgekit.weights.checkpoints import Progress
 
 
 @click.group()
@@ -22,7 +22,7 @@ def command() -> None:
 @command.command("list")
 def list_() -> None:
     """List the checkpoints in the cache: SHA-256, bytes, name."""
-    from edgekit.models.weights import cached_checkpoints, weights_folder
+    from edgekit.weights.checkpoints import cached_checkpoints, weights_folder
 
     found = cached_checkpoints()
     for checkpoint in found:
@@ -39,14 +39,14 @@ def import_(file: Path, sha256: str) -> None:
 
     Example: edgekit weights import mobilenet_v2-b0353104.pth --sha256 b0353104
     """
-    from edgekit.models.weights import import_checkpoint
+    from edgekit.weights.checkpoints import import_checkpoint
 
     click.echo(f"{import_checkpoint(file, sha256.lower()).sha256}  {file.name}")
 
 
 @command.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--key-map", required=True, metavar="NAME", help="Which names become which: edgekit/importers/keymaps.")
+@click.option("--key-map", required=True, metavar="NAME", help="Which names become which: edgekit/weights/importers/keymaps.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
 def convert(source: Path, key_map: str, output: Path) -> None:
     """Make a checkpoint of a TensorFlow graph (.pb) or a float TFLite file, and put it into the cache.
@@ -54,8 +54,8 @@ def convert(source: Path, key_map: str, output: Path) -> None:
     Example: edgekit weights convert frozen_inference_graph.pb --key-map object_detection_ssd_mobilenet_v2 --output
     ssd_mobilenet_v2_coco.safetensors
     """
-    from edgekit.importers import convert as convert_file
-    from edgekit.models.weights import import_checkpoint
+    from edgekit.weights.checkpoints import import_checkpoint
+    from edgekit.weights.importers import convert as convert_file
 
     convert_file(source, key_map, output)
     click.echo(f"{import_checkpoint(output).sha256}  {output.name}")
@@ -71,8 +71,8 @@ def fetch(recipe: str) -> None:
     Example: edgekit weights fetch recipes/v2.yaml
     """
     from edgekit.errors import EdgekitError, FailureKind
-    from edgekit.models.weights import resolve
-    from edgekit.recipe import load_recipe
+    from edgekit.recipe.loading import load_recipe
+    from edgekit.weights.checkpoints import resolve
 
     loaded = load_recipe(recipe)
     if loaded.weights.random is not None:

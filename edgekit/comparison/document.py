@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.comparison.ratio import Ratio
-from edgekit.printed import Printed
+from edgekit.config.json_document import Printed
 
 Outcome = Literal[
     "faster",

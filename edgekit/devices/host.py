@@ -15,8 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgekit.cache import temporary_folder
-from edgekit.capsule import built_capsule, command
+from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import Completed, Identity
 from edgekit.devices.cpus import (
     FEATURES_LINE,
@@ -31,6 +30,7 @@ from edgekit.devices.profile import ADDRESS, DeviceProfile
 from edgekit.devices.thermal import linux_sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.runners import PYTHON_RUNNER
+from edgekit.runners.bundle import built_capsule, command
 
 CPUS = Path("/sys/devices/system/cpu")
 CPU = "cpu[0-9]*"

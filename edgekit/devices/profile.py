@@ -10,10 +10,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from edgekit.config.paths import find_document, known_documents
+from edgekit.config.yaml import Name, Override, Strict, Written, load_document
 from edgekit.devices.thermal import SensorType
-from edgekit.document import Name, Override, Strict, Written, load_document
 from edgekit.errors import FailureKind, UsageError, did_you_mean
-from edgekit.places import find_document, known_documents
 from edgekit.protocol import PROTOCOLS
 from edgekit.target import Target
 

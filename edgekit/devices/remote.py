@@ -20,8 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgekit.cache import content_sha256, content_size, file_sha256, temporary_folder
-from edgekit.capsule import capsule_for, command
+from edgekit.cache.store import content_sha256, content_size, file_sha256, temporary_folder
 from edgekit.devices.base import Completed, Identity
 from edgekit.devices.cpus import clock_rung, large_core, parse_cpu_list, parse_speeds
 from edgekit.devices.link import Link
@@ -29,6 +28,7 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.scripts import BORN, END, FULL, GOVERNORS, INNER, POLL, SPEEDS, START, TEMPERATURES, UNDO, WRITE
 from edgekit.devices.thermal import parse_zones, thermal_state
 from edgekit.errors import EdgekitError, FailureKind
+from edgekit.runners.bundle import capsule_for, command
 
 COMMAND_SECONDS = 15.0
 """Time limit of a short command."""

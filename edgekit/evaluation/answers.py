@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.architectures.registry import ARCHITECTURES
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.evaluation.detection import detect, ssd300_anchors, ssd_anchors
 from edgekit.evaluation.masks import IGNORED, open_mask
-from edgekit.models import ARCHITECTURES
-from edgekit.recipe import Recipe
+from edgekit.recipe.schema import Recipe
 
 Outputs = Mapping[str, NDArray[np.float32]]
 """Output name -> the values for one photo, in the model's layout, without the dimension of images."""

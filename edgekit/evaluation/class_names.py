@@ -9,9 +9,9 @@ from functools import cached_property
 from importlib.resources import files
 from types import ModuleType
 
+from edgekit.architectures.registry import ARCHITECTURES
 from edgekit.errors import EdgekitError, FailureKind, UsageError
-from edgekit.models import ARCHITECTURES
-from edgekit.recipe import Recipe
+from edgekit.recipe.schema import Recipe
 
 IMAGENET = 1000
 """Classes of ImageNet; TensorFlow's networks have one more before them, the background."""

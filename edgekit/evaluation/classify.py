@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from edgekit.architectures.registry import ARCHITECTURES
 from edgekit.backends.base import Artifact, Images
-from edgekit.cache import in_use, temporary_folder
+from edgekit.build.photos import open_photo, preprocess
+from edgekit.build.prepare import Prepared
+from edgekit.build.worker import Workers
+from edgekit.cache.store import in_use, temporary_folder
+from edgekit.config.paths import cache_folder
 from edgekit.errors import UsageError
 from edgekit.evaluation.class_names import named_classes_of
-from edgekit.models import ARCHITECTURES
-from edgekit.models.prepare import Prepared
-from edgekit.photos import open_photo, preprocess
 from edgekit.pipeline import Plan, Tell, build_artifact, build_artifacts
 from edgekit.pipeline.turns import compiling
-from edgekit.places import cache_folder
-from edgekit.recipe import Recipe
-from edgekit.worker import Workers
+from edgekit.recipe.schema import Recipe
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _predict(
             "input": str(question),
             "output": str(answer),
         }
-        workers.call("edgekit.backends.build:predict", job, logs / "predict.log", modules=("torch",))
+        workers.call("edgekit.build.compile:predict", job, logs / "predict.log", modules=("torch",))
         with np.load(answer) as outputs:
             logits: NDArray[np.float32] = outputs["logits"]
     return logits

@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from edgekit.cache import file_sha256
-from edgekit.models import Task
+from edgekit.architectures.registry import Task
+from edgekit.cache.store import file_sha256
 
 Format = Literal["folders", "csv", "imagenet", "coco", "masks"]
 TASKS: dict[Format, Task] = {

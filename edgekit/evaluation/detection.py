@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from edgekit.models import Size, sides
+from edgekit.architectures.registry import Size, sides
 
 Array = NDArray[np.float32]
 

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.config.json_document import Printed
 from edgekit.evaluation.metrics import Comparison, Estimate
 from edgekit.ledger.records import AccuracyRecord
-from edgekit.printed import Printed
 
 
 class Part(BaseModel):

@@ -6,6 +6,9 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgekit.architectures.registry import ARCHITECTURES
+from edgekit.build.photos import PhotoSet
+from edgekit.build.prepare import Prepared
 from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, UsageError
@@ -19,14 +22,11 @@ from edgekit.evaluation.running import Subject, Task, artifact_subject, pytorch_
 from edgekit.evaluation.scoring import Answers, Scorer
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import AccuracyRecord
-from edgekit.models import ARCHITECTURES
-from edgekit.models.prepare import Prepared
-from edgekit.photos import PhotoSet
 from edgekit.pipeline import Plan, Tell
 from edgekit.pipeline.building import Ready, build
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run, begun
-from edgekit.recipe import Recipe
+from edgekit.recipe.schema import Recipe
 
 PYTORCH, NOTHING = "pytorch", "none"
 """What `against` may be beside a target."""

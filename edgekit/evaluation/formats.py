@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from edgekit.build.photos import SUFFIXES
 from edgekit.errors import UsageError
 from edgekit.evaluation.class_names import imagenet_package
 from edgekit.evaluation.coco import is_coco, load_coco
 from edgekit.evaluation.datasets import Dataset, Example, Format
-from edgekit.photos import SUFFIXES
 
 VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG")
 PHOTO_FOLDER, MASK_FOLDER = "JPEGImages", "SegmentationClass"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekit.errors import UsageError
 from edgekit.evaluation.class_names import NAMED_AT_MOST
 from edgekit.evaluation.datasets import Dataset
-from edgekit.recipe import Recipe
+from edgekit.recipe.schema import Recipe
 
 IGNORED = 255
 """What VOC's masks have on the borders of objects."""

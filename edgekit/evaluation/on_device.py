@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.base import Artifact, by_name
-from edgekit.cache import temporary_folder
+from edgekit.build.worker import Workers
+from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
@@ -24,7 +25,6 @@ from edgekit.measure.session import broken
 from edgekit.pipeline import Tell
 from edgekit.pipeline.turns import timing
 from edgekit.runners import split_outputs
-from edgekit.worker import Workers
 
 MOST_BYTES = 32_000_000
 """Of a shard's inputs: what lies on the device at a time."""

@@ -17,15 +17,15 @@ from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from edgekit.backends.base import Artifact, backend_of
-from edgekit.backends.build import tool_versions
+from edgekit.build.compile import tool_versions
+from edgekit.build.prepare import Prepared, source_hash
+from edgekit.build.worker import Workers
+from edgekit.config.paths import cache_folder
 from edgekit.evaluation.datasets import Dataset, Example
-from edgekit.models.prepare import Prepared, source_hash
 from edgekit.pipeline import Tell
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.turns import compiling
-from edgekit.places import cache_folder
-from edgekit.recipe import Recipe
-from edgekit.worker import Workers
+from edgekit.recipe.schema import Recipe
 
 MOST, LEAST, SHARDS = {"classification": 250, "detection": 50, "segmentation": 50}, 25, 8
 """Photos in a shard at most and at least, and how many shards a small data set has."""
@@ -81,7 +81,13 @@ class Task:
     def key(self, subject_key: str, size: int) -> str:
         """Return what identifies the answers of a subject, in shards of `size`."""
         preprocessing = self.recipe.model_dump_json(include={"architecture", "model", "preprocessing"})
-        parts = [subject_key, preprocessing, str(size), source_hash("evaluation", "photos.py", "runners"), *self.hashes]
+        parts = [
+            subject_key,
+            preprocessing,
+            str(size),
+            source_hash("evaluation", "build/photos.py", "runners"),
+            *self.hashes,
+        ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.backends.base import Images, TensorSpec, backend_of, by_name
+from edgekit.build.photos import open_photo, preprocess
 from edgekit.errors import UsageError
 from edgekit.evaluation.answers import answer
-from edgekit.photos import open_photo, preprocess
-from edgekit.recipe import Recipe
+from edgekit.recipe.schema import Recipe
 from edgekit.target import Target
 
 Predict = Callable[[Images], dict[str, NDArray[np.float32]]]
@@ -95,8 +95,8 @@ def predictor(recipe: Recipe, subject: dict[str, Any]) -> tuple[Predict, int]:
 def _pytorch(recipe: Recipe, folder: Path) -> Predict:
     import torch
 
-    from edgekit.models.outputs import named_outputs
-    from edgekit.models.prepare import load_prepared
+    from edgekit.architectures.outputs import named_outputs
+    from edgekit.build.prepare import load_prepared
 
     model = load_prepared(recipe, folder)
 

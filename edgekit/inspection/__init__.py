@@ -11,13 +11,14 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from edgekit.architectures.cost import Cost, LayerCost, cost
+from edgekit.config.json_document import Printed
 from edgekit.errors import ExitCode, UsageError
 from edgekit.inspection.full_convolutions import with_full_convolutions
 from edgekit.inspection.memory import Peak, peak_activations
 from edgekit.inspection.roofline import Machine, Roofline, roofline
-from edgekit.models.cost import Cost, LayerCost, cost
-from edgekit.printed import Printed
-from edgekit.recipe import Expectation, Grid, Recipe, load_known
+from edgekit.recipe.loading import load_known
+from edgekit.recipe.schema import Expectation, Grid, Recipe
 
 Contract = Literal["met", "broken", "no contract"]
 SWEPT = tuple(Grid.model_fields)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from edgekit.models.cost import Cost, LayerCost
+from edgekit.architectures.cost import Cost, LayerCost
 
 PAIR = ("depthwise", "batch norm", "conv 1x1", "batch norm")
 """How the operators of four successive layers begin that make a depthwise separable convolution."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from edgekit.models import Size, build, sides
-from edgekit.models.cost import Shape
+from edgekit.architectures.cost import Shape
+from edgekit.architectures.registry import Size, build, sides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from edgekit.architectures.cost import Cost, LayerCost
 from edgekit.errors import UsageError
-from edgekit.models.cost import Cost, LayerCost
 
 BYTES_PER_VALUE = 4  # float32
 OPERATIONS_PER_MULTIPLY_ADD = 2

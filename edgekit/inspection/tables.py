@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
+from edgekit.architectures.cost import LayerCost, Shape
 from edgekit.inspection import InspectDocument, RecipeEntry
-from edgekit.models.cost import LayerCost, Shape
 
 Cells = tuple[str, ...]
 

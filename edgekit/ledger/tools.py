@@ -10,10 +10,10 @@ from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from edgekit.config.json_document import Printed
 from edgekit.errors import EdgekitError, FailureKind, printable
 from edgekit.ledger.database import address_of, damaged, open_database, place, refusal, sqlite_path
 from edgekit.ledger.schema import Base, RunRow
-from edgekit.printed import Printed
 
 
 class LedgerInfo(Printed):

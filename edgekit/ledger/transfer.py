@@ -11,11 +11,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from edgekit.config.json_document import Printed
 from edgekit.errors import UsageError
 from edgekit.ledger.database import damaged, open_database, place, refusal
 from edgekit.ledger.exchange import counts, format_of, not_exported
 from edgekit.ledger.merging import Merge, Merged
-from edgekit.printed import Printed
 
 
 class ImportDocument(Printed):

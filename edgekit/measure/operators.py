@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from edgekit.build.worker import Workers
+from edgekit.config.json_document import Printed
+from edgekit.config.paths import cache_folder
 from edgekit.errors import UsageError
-from edgekit.places import cache_folder
-from edgekit.printed import Printed
-from edgekit.worker import Workers
 
 ETDUMP = b"ED00"
 """The identifier of ETDump's schema, from byte 8 of a file on."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.cache import file_sha256
+from edgekit.cache.store import file_sha256
 from edgekit.devices.base import Device, HasPython
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, FailureKind

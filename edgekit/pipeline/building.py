@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.backends.base import Artifact
-from edgekit.backends.build import Built, build_targets
-from edgekit.backends.parity import explain
+from edgekit.build.compile import Built, build_targets
+from edgekit.build.parity import explain
+from edgekit.build.prepare import Prepared, prepare_cached
 from edgekit.errors import EdgekitError, Failure, failure_of
-from edgekit.models.prepare import Prepared, prepare_cached
-from edgekit.models.weights import Resolved, resolve
 from edgekit.pipeline.plan import Plan, Tell
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
 from edgekit.pipeline.turns import compiling
+from edgekit.weights.checkpoints import Resolved, resolve
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ from functools import partial
 from pathlib import Path
 
 from edgekit.backends.base import backends
-from edgekit.cache import temporary_folder
+from edgekit.build.photos import photo_set
+from edgekit.cache.store import temporary_folder
+from edgekit.config.paths import shipped
 from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
-from edgekit.photos import photo_set
 from edgekit.pipeline.plan import Plan, Sweep, Tell
 from edgekit.pipeline.runs import start_run
 from edgekit.pipeline.turns import timing
-from edgekit.places import shipped
 from edgekit.protocol import PROTOCOLS
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.target import Target
 
 TINY = ("v1", ("model.width=0.25", "model.depth=0.1", "model.resolution=64", "weights={random: 0}"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.backends.base import ParityResult, backend_of
-from edgekit.backends.layer_parity import LayerParity
+from edgekit.build.layer_parity import LayerParity
+from edgekit.build.worker import Workers
+from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError
 from edgekit.pipeline.building import build_artifacts
 from edgekit.pipeline.plan import Plan, Tell
-from edgekit.places import cache_folder
 from edgekit.target import Target
-from edgekit.worker import Workers
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,6 @@ def compare_artifact(plan: Plan, by_layer: bool, tell: Tell) -> Compared:
         "artifact": str(built.artifact.path),
     }
     with Workers() as workers:
-        modules = (*backend_of(built.target).modules, "edgekit.backends.build")
-        found = workers.call("edgekit.backends.build:compare_layers_of", job, logs / "layers.log", modules=modules)
+        modules = (*backend_of(built.target).modules, "edgekit.build.compile")
+        found = workers.call("edgekit.build.compile:compare_layers_of", job, logs / "layers.log", modules=modules)
     return Compared(built.target, parity, tuple(LayerParity(**one) for one in found))

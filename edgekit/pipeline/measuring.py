@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.backends.base import by_name
-from edgekit.backends.parity import compare, explain
-from edgekit.cache import temporary_folder
+from edgekit.build.parity import compare, explain
+from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import Device
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure, FailureKind

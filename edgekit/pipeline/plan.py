@@ -12,14 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from edgekit.backends.base import backend_of
+from edgekit.build.photos import PhotoSet, photo_set
+from edgekit.build.worker import usable_cpus
 from edgekit.devices.base import provider
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import Failure, UsageError
-from edgekit.photos import PhotoSet, photo_set
 from edgekit.protocol import Protocol
-from edgekit.recipe import Recipe
+from edgekit.recipe.schema import Recipe
 from edgekit.target import Target
-from edgekit.worker import usable_cpus
 
 Tell = Callable[[str], None]
 """Takes one line of progress for a person."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.cache import in_use, temporary_folder
+from edgekit.cache.store import in_use, temporary_folder
+from edgekit.config.paths import cache_folder
 from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
@@ -14,7 +15,6 @@ from edgekit.pipeline.building import Ready, build_artifact
 from edgekit.pipeline.measuring import Timing, push
 from edgekit.pipeline.plan import Plan, Tell
 from edgekit.pipeline.turns import timing
-from edgekit.places import cache_folder
 from edgekit.protocol import Protocol
 from edgekit.runners import PYTHON_RUNNER
 

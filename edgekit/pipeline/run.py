@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.cache import in_use
+from edgekit.cache.store import in_use
+from edgekit.config.paths import cache_folder
 from edgekit.errors import Failure, UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import RunRecord
 from edgekit.pipeline.plan import Plan, Tell
-from edgekit.places import cache_folder
 
 PROC = Path("/proc")
 

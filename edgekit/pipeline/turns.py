@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from filelock import ReadWriteLock, Timeout
 
-from edgekit.cache import usable
+from edgekit.cache.store import usable
+from edgekit.config.paths import runtime_folder
 from edgekit.devices.base import Device
 from edgekit.pipeline.plan import Tell
-from edgekit.places import runtime_folder
 
 THIS_MACHINE = "this-machine"
 

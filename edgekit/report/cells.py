@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.config.paths import cache_folder
 from edgekit.evaluation.labels import LABELS
-from edgekit.places import cache_folder
 from edgekit.report.numbers import number, with_interval
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def parity(row: Row) -> str | None:
 
 def format_parity(result: dict[str, Any]) -> str:
     """Return a manifest's parity as the cell of a table; ``derived`` if the artifact itself was not executed."""
-    from edgekit.backends.parity import agreement  # NumPy, which a list of recipes needs not
+    from edgekit.build.parity import agreement  # NumPy, which a list of recipes needs not
 
     same = agreement(result["top1_agreement"], result["photos"], result.get("decisions"))
     return f"{result['snr_db']:.0f} dB, {same}" + (" (derived)" if result["kind"] == "derived" else "")

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.config.json_document import Printed
 from edgekit.ledger import Ledger
 from edgekit.ledger.models import model_hash
 from edgekit.ledger.records import AccuracyRecord
 from edgekit.measure.statistics import paired_ratio
-from edgekit.printed import Printed
 from edgekit.report.cells import cached_path
 from edgekit.report.columns import BY_KEY
 from edgekit.report.rows import Row, rows_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgekit.backends.layer_parity import LayerParity, first_departure
-from edgekit.backends.parity import EQUAL_DB, exceeded, explain
+from edgekit.build.layer_parity import LayerParity, first_departure
+from edgekit.build.parity import EQUAL_DB, exceeded, explain
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.recipe_files import RecipeLine, RecipesDocument
+from edgekit.recipe.files import RecipeLine, RecipesDocument
 from edgekit.report.cells import published_accuracy
 from edgekit.report.column import Column, shown
 from edgekit.report.columns import BY_KEY

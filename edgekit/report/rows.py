@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from edgekit import published
+from edgekit.architectures.registry import ARCHITECTURES, Task
 from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import AccuracyRecord, ArtifactRecord, FailureRecord, MeasurementRecord
-from edgekit.models import ARCHITECTURES, Task
 from edgekit.published import PHONES, Figure
 
 PUBLISHED_CLASSES: dict[Task, set[int]] = {

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from tabulate import tabulate
 
-from edgekit.printed import Printed
+from edgekit.config.json_document import Printed
 from edgekit.report.column import Column, Format
 from edgekit.report.sheet import Report, Section
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from edgekit.cache_contents import CacheDocument
+from edgekit.cache.contents import CacheDocument
 from edgekit.comparison.document import DiffDocument
 from edgekit.devices.profile import DeviceProfile
 from edgekit.evaluation.document import EvaluateDocument
@@ -20,8 +20,8 @@ from edgekit.inspection import InspectDocument
 from edgekit.ledger.tools import LedgerInfo
 from edgekit.ledger.transfer import ImportDocument
 from edgekit.measure.operators import OperatorsDocument
-from edgekit.recipe import Recipe
-from edgekit.recipe_files import RecipesDocument
+from edgekit.recipe.files import RecipesDocument
+from edgekit.recipe.schema import Recipe
 from edgekit.report.document import RunDocument
 from edgekit.report.text import ReportDocument
 from edgekit.search.compound_scaling import ScaleDocument

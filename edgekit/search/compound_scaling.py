@@ -17,11 +17,11 @@ from itertools import product
 from pydantic import BaseModel, Field, ValidationError
 from scipy.optimize import bisect
 
+from edgekit.architectures.cost import Cost, cost
+from edgekit.architectures.registry import ARCHITECTURES
+from edgekit.config.json_document import Printed
 from edgekit.errors import UsageError
-from edgekit.models import ARCHITECTURES
-from edgekit.models.cost import Cost, cost
-from edgekit.printed import Printed
-from edgekit.recipe import Recipe
+from edgekit.recipe.schema import Recipe
 
 SIDE = 8  # pixels: resolutions are rounded to multiples of it
 GRID = tuple(round(1 + 0.05 * step, 2) for step in range(9))  # 1.0 to 1.4

@@ -14,8 +14,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.backends.base import Artifact, ParityResult
-from edgekit.backends.build import Built
-from edgekit.cache import in_use, temporary_folder
+from edgekit.build.compile import Built
+from edgekit.build.photos import PhotoSet
+from edgekit.build.prepare import Prepared
+from edgekit.build.worker import Workers
+from edgekit.cache.store import in_use, temporary_folder
+from edgekit.config.json_document import Printed
+from edgekit.config.paths import cache_folder
 from edgekit.devices.base import opened
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError
@@ -26,19 +31,14 @@ from edgekit.evaluation.metrics import Estimate
 from edgekit.ledger import Ledger
 from edgekit.measure.session import Session, run_interleaved
 from edgekit.measure.statistics import summarise
-from edgekit.models.prepare import Prepared
-from edgekit.models.weights import resolve
-from edgekit.photos import PhotoSet
 from edgekit.pipeline import Plan, Tell, build_artifacts
 from edgekit.pipeline.building import Ready, prepare_model
 from edgekit.pipeline.measuring import Timing, push
 from edgekit.pipeline.turns import compiling, timing
-from edgekit.places import cache_folder
-from edgekit.printed import Printed
 from edgekit.protocol import PROTOCOLS
-from edgekit.recipe import Quantization, Recipe
+from edgekit.recipe.schema import Quantization, Recipe
 from edgekit.target import Target
-from edgekit.worker import Workers
+from edgekit.weights.checkpoints import resolve
 
 PROTOCOL = PROTOCOLS["quick"]
 """How the artifacts are timed on this machine."""
@@ -201,8 +201,8 @@ def _scan(request: Request, progress: Tell, logs: Path) -> list[LayerEntry]:
     }
     progress(f"{plan.recipe.name}: scan of the layers")
     with compiling(progress), Workers() as workers:
-        modules = ("torch", "edgekit.backends.quantization.sensitivity")
-        function = "edgekit.backends.quantization.sensitivity:scan"
+        modules = ("torch", "edgekit.build.sensitivity")
+        function = "edgekit.build.sensitivity:scan"
         found = workers.call(function, job, logs / "scan.log", SCAN_SECONDS, modules)
     return [LayerEntry.model_validate(layer) for layer in found]
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.printed import Printed
+from edgekit.config.json_document import Printed
 from edgekit.selection.candidates import Reason
 from edgekit.selection.question import Question
 

@@ -9,12 +9,12 @@ from torch import nn
 from edgekit.backends import executorch, tflite
 from edgekit.backends.executorch import _quantise
 from edgekit.backends.quantization import optimise_for_int8
+from edgekit.backends.quantization.float_layers import float_layers, keep_in_float
 from edgekit.backends.quantization.graph import LAYERS
 from edgekit.backends.quantization.tflite_layers import as_tflite
+from edgekit.build.prepare import build_model
 from edgekit.errors import EdgekitError, FailureKind, UsageError
-from edgekit.models.float_layers import float_layers, keep_in_float
-from edgekit.models.prepare import build_model
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 
 KEPT = ("depthwise", "classifier")
 

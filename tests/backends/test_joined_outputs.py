@@ -6,8 +6,8 @@ import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from torch import nn
 
+from edgekit.architectures.outputs import named_outputs
 from edgekit.backends.base import backend_of, by_name
-from edgekit.models.outputs import named_outputs
 from edgekit.target import Target
 
 QUIET, LOUD = slice(0, 64), slice(64, None)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from edgekit.backends.base import TensorSpec, by_name
-from edgekit.backends.parity import agreement, compare
 from edgekit.backends.tflite import name_outputs
+from edgekit.build.parity import agreement, compare
+from edgekit.build.photos import photo_set
 from edgekit.errors import EdgekitError
-from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, build_artifacts
-from edgekit.recipe import KNOWN_TARGETS, ParityLimits, load_recipe
+from edgekit.recipe.loading import load_recipe
+from edgekit.recipe.schema import KNOWN_TARGETS, ParityLimits
 from edgekit.runners import split_outputs
 
 SHAPES = {"class_logits": (1, 10, 3), "box_codes": (1, 10, 4)}

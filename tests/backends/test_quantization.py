@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from edgekit.architectures.blocks import settle_batch_norm
+from edgekit.architectures.registry import build
 from edgekit.backends.executorch import _quantise
 from edgekit.backends.quantization import equalization, optimise_for_int8
 from edgekit.backends.quantization.equalization import channel_groups, equalise, factors
 from edgekit.backends.quantization.graph import export, fold_batch_norm, layers
 from edgekit.backends.quantization.ranges import OUTPUT_MARGIN, Range
 from edgekit.backends.quantization.rounding import LEVELS, fake_quantise, patches, round_layer, round_weights
-from edgekit.models import build
-from edgekit.models.blocks import settle_batch_norm
 
 
 @pytest.fixture(autouse=True)

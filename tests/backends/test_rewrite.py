@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.architectures.blocks import AveragePool, Convention, MaxPool2dSame, StandaloneReLU
+from edgekit.architectures.ssd_vgg import L2Norm
 from edgekit.backends.rewrite import BorderedMaxPool2d, decompose
-from edgekit.models.blocks import AveragePool, Convention, MaxPool2dSame, StandaloneReLU
-from edgekit.models.ssd_vgg import L2Norm
 
 POOLS = [
     nn.MaxPool2d(3, 2, 1),

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from edgekit.cli import cli
 from edgekit.errors import UsageError
-from edgekit.recipe import known_recipes
+from edgekit.recipe.loading import known_recipes
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_sweep_takes_all_its_values_after_one_option_or_from_the_recipe(run):
 def few(monkeypatch):
     """Only some recipes are known; all of them are counted in tests/cli/test_cli.py."""
     known = {name: path for name, path in known_recipes().items() if name in {"v1", "v2", "ssdlite_v2", "lraspp_v2"}}
-    monkeypatch.setattr("edgekit.recipe.known_recipes", lambda: known)
+    monkeypatch.setattr("edgekit.recipe.loading.known_recipes", lambda: known)
     return known
 
 

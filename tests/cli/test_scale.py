@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from edgekit.cli import cli
 from edgekit.errors import UsageError
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.schemas import schemas
 
 

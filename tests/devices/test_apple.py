@@ -4,15 +4,15 @@ import pytest
 import tiny
 from lab.mac import phone
 
+from edgekit.build.photos import photo_set
 from edgekit.devices.apple import parse_phones, parse_pmset
 from edgekit.devices.base import open_device, opened
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, start_run
 from edgekit.pipeline.plan import Sweep
 from edgekit.protocol import PROTOCOLS
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.report.rows import rows_of
 from edgekit.report.tables import markdown
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import tiny
 
+from edgekit.build.photos import photo_set
 from edgekit.devices import adb, remote
 from edgekit.devices.base import open_device, opened
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure import gate
-from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, build_artifacts, start_run
 from edgekit.pipeline.plan import Sweep
 from edgekit.pipeline.turns import timing
 from edgekit.protocol import PROTOCOLS
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.runners import infer
 
 TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")

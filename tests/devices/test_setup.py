@@ -7,14 +7,14 @@ import sys
 import pytest
 import tiny
 
+from edgekit.build.photos import photo_set
 from edgekit.devices.base import opened
 from edgekit.devices.linux import LITERT
 from edgekit.errors import EdgekitError
-from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, start_run
 from edgekit.pipeline.plan import Sweep
 from edgekit.protocol import PROTOCOLS
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 
 TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")
 

@@ -10,7 +10,7 @@ from edgekit.evaluation.coco import match
 from edgekit.evaluation.detection import detect
 from edgekit.evaluation.formats import load_dataset
 from edgekit.evaluation.masks import check_masks, open_mask
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 
 
 def test_of_equal_logits_the_first_is_the_answer_and_of_broken_ones_none():

@@ -2,7 +2,7 @@ import pytest
 
 from edgekit.errors import UsageError
 from edgekit.evaluation.class_names import classes_of, outputs_of
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 
 PETS = "class_names=[ant, bee, cat, dog, elk, fox, gnu]"
 SEVEN = ("model.classes=7", "weights.new_head=0")

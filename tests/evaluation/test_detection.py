@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from edgekit.architectures.registry import build
 from edgekit.evaluation.detection import decode, detect, encode, overlaps, ssd300_anchors, ssd_anchors, suppress
 from edgekit.evaluation.segmentation import class_overlap
-from edgekit.models import build
 
 
 @pytest.mark.parametrize("size", [320, 300, 64, (96, 160)])

@@ -13,6 +13,7 @@ import pytest
 import tiny
 from PIL import Image
 
+from edgekit.build.photos import photo_set
 from edgekit.devices.base import opened
 from edgekit.devices.profile import DeviceProfile, load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
@@ -20,8 +21,7 @@ from edgekit.evaluation import evaluate as evaluation
 from edgekit.evaluation import running
 from edgekit.evaluation.evaluate import Request, evaluate
 from edgekit.evaluation.formats import load_dataset
-from edgekit.photos import photo_set
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.report.rows import rows_of
 from edgekit.report.tables import csv as csv_of
 from edgekit.report.tables import markdown

@@ -7,16 +7,16 @@ import pytest
 import torch
 from fetched import PACKAGES, fetched
 
+from edgekit.architectures.outputs import named_outputs
+from edgekit.architectures.registry import build
+from edgekit.build.photos import open_photo, photo_set, preprocess
 from edgekit.evaluation.detection import detect, overlaps, ssd_anchors
 from edgekit.evaluation.running import artifact_subject
 from edgekit.evaluation.segmentation import class_overlap
 from edgekit.evaluation.shards import predictor
-from edgekit.models import build
-from edgekit.models.outputs import named_outputs
-from edgekit.models.weights import import_checkpoint, load_checkpoint
-from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifact
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
+from edgekit.weights.checkpoints import import_checkpoint, load_checkpoint
 
 COCO = {"person": 1, "car": 3, "bus": 6}
 PERSON = 15  # of VOC

@@ -5,11 +5,11 @@ import pytest
 import tiny
 
 from edgekit.backends.base import backend_of
+from edgekit.build.photos import open_photo, photo_set, preprocess
+from edgekit.build.prepare import build_model, load_prepared
 from edgekit.evaluation.class_names import imagenet_names
-from edgekit.models.prepare import build_model, load_prepared
-from edgekit.photos import open_photo, photo_set, preprocess
 from edgekit.pipeline import Plan, build_artifacts
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 
 RUNTIMES = ["tflite", pytest.param("executorch", marks=pytest.mark.slow)]
 

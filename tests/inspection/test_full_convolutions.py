@@ -2,10 +2,16 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.architectures.blocks import (
+    Convention,
+    ConvNormActivation,
+    DepthwiseSeparable,
+    InvertedResidual,
+    SqueezeExcite,
+)
+from edgekit.architectures.cost import Cost, cost, count
+from edgekit.architectures.registry import build
 from edgekit.inspection.full_convolutions import with_full_convolutions
-from edgekit.models import build
-from edgekit.models.blocks import Convention, ConvNormActivation, DepthwiseSeparable, InvertedResidual, SqueezeExcite
-from edgekit.models.cost import Cost, cost, count
 
 CONVENTION = Convention("same", 1e-3)
 PAPERS_TABLE_4 = (29_294_088, 4_867_293_184)  # counted; the paper prints 29.3 M and 4866 M

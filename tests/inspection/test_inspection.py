@@ -1,11 +1,11 @@
 import pytest
 
+from edgekit.architectures.cost import Cost, LayerCost, cost
 from edgekit.errors import UsageError
 from edgekit.inspection import InspectDocument, inspect, inspect_closely, sweep
 from edgekit.inspection.roofline import Machine, machine_of, roofline
 from edgekit.inspection.tables import listing, markdown, page
-from edgekit.models.cost import Cost, LayerCost, cost
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 
 # 2 * 8000 operations at 1 GFLOP/s are 16 us; (100 + 100 + 80) * 4 bytes at 0.1 GB/s are 11.2 us
 COMPUTE = LayerCost("compute", "conv 1x1", (10, 10), (10, 10), parameters=80, multiply_adds=8000)

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.architectures.blocks import Convention, InvertedResidual
 from edgekit.inspection.memory import peak_activations, peak_of
-from edgekit.models.blocks import Convention, InvertedResidual
 
 CONVENTION = Convention("torch", 1e-5)
 

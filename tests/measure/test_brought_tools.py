@@ -17,6 +17,7 @@ import tiny
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.internal import encoder
 
+from edgekit.build.photos import photo_set
 from edgekit.devices.base import Completed, open_device, opened
 from edgekit.devices.profile import Tool, load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
@@ -32,11 +33,10 @@ from edgekit.measure.tools import (
     parse_result_file,
     tool_program,
 )
-from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, start_run
 from edgekit.pipeline.plan import Sweep
 from edgekit.protocol import PROTOCOLS
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.report.rows import rows_of
 from edgekit.report.tables import markdown
 from edgekit.runners import PYTHON_RUNNER

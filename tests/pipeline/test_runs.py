@@ -12,20 +12,21 @@ import pytest
 import tiny
 from filelock import Timeout
 
-from edgekit.backends import build
-from edgekit.backends.build import build_target
-from edgekit.backends.parity import compare
+from edgekit.build import compile as build
+from edgekit.build.compile import build_target
+from edgekit.build.parity import compare
+from edgekit.build.photos import photo_set
+from edgekit.build.prepare import Prepared
 from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
 from edgekit.errors import FailureKind, UsageError
 from edgekit.evaluation import classify
-from edgekit.models.prepare import Prepared
-from edgekit.models.weights import resolve
-from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, Sweep, building, resume_run, run, runs, start_run, turns
 from edgekit.protocol import PROTOCOLS
-from edgekit.recipe import ParityLimits, load_recipe
+from edgekit.recipe.loading import load_recipe
+from edgekit.recipe.schema import ParityLimits
 from edgekit.target import Target
+from edgekit.weights.checkpoints import resolve
 
 TARGET = "tflite/xnnpack/fp32"
 RECIPES = tuple(load_recipe(tiny.RECIPE, (*tiny.SETTINGS, f"name={name}")) for name in ("one", "two"))

@@ -1,5 +1,5 @@
 from edgekit.errors import Failure, FailureKind
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.report.support import support_matrix
 
 TARGETS = ["coreml/-/fp16", "executorch/xnnpack/int8", "tflite/xnnpack/fp32"]

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekit.capsule import build_capsule, command
-from edgekit.capsule.build import _Compilers
+from edgekit.build.photos import photo_set
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.measure.operators import read_profile
-from edgekit.photos import photo_set
 from edgekit.pipeline import Plan, build_artifacts
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.runners import PYTHON_RUNNER, read_events
+from edgekit.runners.bundle import build_capsule, command
+from edgekit.runners.bundle.build import _Compilers
 
 TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")
 

@@ -9,13 +9,13 @@ import tiny
 from click.testing import CliRunner
 
 from edgekit.backends.base import ParityResult
-from edgekit.backends.build import Built
+from edgekit.build.compile import Built
+from edgekit.build.photos import photo_set
 from edgekit.cli import cli
 from edgekit.cli.quantize import conclusion
 from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError
-from edgekit.photos import photo_set
-from edgekit.recipe import load_recipe
-from edgekit.recipe_files import destination, known_recipes, with_float_layers, write_float_layers
+from edgekit.recipe.files import destination, known_recipes, with_float_layers, write_float_layers
+from edgekit.recipe.loading import load_recipe
 from edgekit.schemas import committed
 from edgekit.search import float_layers
 from edgekit.search.float_layers import LayerEntry, Request, counts, quantize
@@ -230,8 +230,8 @@ def trained_tiny(tmp_path):
     import torch
     from ruamel.yaml import YAML
 
-    from edgekit.models.prepare import build_model
-    from edgekit.models.weights import import_checkpoint
+    from edgekit.build.prepare import build_model
+    from edgekit.weights.checkpoints import import_checkpoint
 
     random = load_recipe(tiny.RECIPE, tiny.SETTINGS)
     settle = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)).numpy()

@@ -1,7 +1,7 @@
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.recipe import load_recipe
+from edgekit.recipe.loading import load_recipe
 from edgekit.search.compound_scaling import Coefficients, grid_search, recipe_of, released, scale, within
 
 PAPER = Coefficients()

@@ -25,7 +25,7 @@ def optimise_for_int8(model: nn.Module, calibration: Images) -> nn.Module:
     """Return a copy of `model` (eval mode) that loses less in int8; `calibration` is (N, 3, H, W) preprocessed.
 
     In float it computes the same up to the rounding of its weights to int8. Layers that stay in float are not rounded
-    (:mod:`edgekit.models.float_layers`).
+    (:mod:`edgekit.backends.quantization.float_layers`).
     """
     return _passed(model, calibration)[1]
 

@@ -16,8 +16,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 
+from edgekit.backends.quantization.float_layers import float_layers
 from edgekit.backends.quantization.graph import Layer, arguments, export, layers, quantised_nodes
-from edgekit.models.float_layers import float_layers
 
 LEVELS = 127
 """Weights are -127 to 127 times their output channel's scale, in both runtimes."""

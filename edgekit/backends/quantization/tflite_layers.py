@@ -26,7 +26,7 @@ def float_outputs(model: nn.Module, source: Path) -> list[str]:
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    from edgekit.models.float_layers import float_layers
+    from edgekit.backends.quantization.float_layers import float_layers
 
     wanted = float_layers(model)
     if not wanted:

@@ -1,0 +1,165 @@
+"""Architectures, one file per paper. Importing this package imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
+from typing import TYPE_CHECKING, Literal
+
+from edgekit.errors import UsageError
+from edgekit.plugins import using
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Task = Literal["classification", "detection", "segmentation"]
+
+OUTPUTS: dict[Task, tuple[str, ...]] = {
+    "classification": ("logits",),  # (N, classes)
+    "detection": ("class_logits", "box_codes"),  # (N, anchors, classes), (N, anchors, 4)
+    "segmentation": ("logits",),  # (N, classes, H, W), at the input's size
+}
+"""Task -> the names of what its models return: a tensor where it is one name, else a tuple in this order."""
+
+Size = int | tuple[int, int]
+"""An input's (height, width) in pixels; one number is the side of a square."""
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """Return (height, width)."""
+    return (size, size) if isinstance(size, int) else size
+
+
+EVERY = ("classes", "padding", "batch_norm_epsilon")
+"""The arguments that every architecture's function has."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is known of an architecture without importing torch.
+
+    `module` holds the function that builds it, `function` is that function's name where it is not the architecture's own, and
+    `fixed` are the arguments that the name stands for. `options` are the arguments of the function, beyond those of
+    :data:`EVERY`, that a recipe may set; None asks its signature. `smallest` is the smallest side of an input, in pixels,
+    `resolution` the one that it is published at where that is not its task's usual one. `entry` is that of a plug-in.
+    """
+
+    module: str
+    function: str = ""
+    fixed: Mapping[str, object] = field(default_factory=dict)
+    options: tuple[str, ...] | None = ("width",)
+    smallest: int = 32
+    resolution: int | None = None
+    task: Task = "classification"
+    entry: EntryPoint | None = None
+
+    def problem(self, size: Size) -> str:
+        """Say why an input of `size` is not taken; empty where it is taken."""
+        shorter = min(sides(size))
+        return f"takes no input of {shorter} pixels; the smallest is {self.smallest}" if shorter < self.smallest else ""
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The options; imports the module, and with it torch, where only the function's signature tells them."""
+        if self.options is not None:
+            return self.options
+        return tuple(name for name in signature(self.load(self.function)).parameters if name not in EVERY)
+
+    def load(self, name: str) -> Callable[..., nn.Module]:
+        """Return the function that builds the architecture called `name`; imports torch.
+
+        EdgekitError names the package of a plug-in that does not work.
+        """
+        with using(self.entry) if self.entry else nullcontext():
+            function: Callable[..., nn.Module] = getattr(import_module(self.module), self.function or name)
+        return function
+
+
+def _detector(backbone: str, *options: str, resolution: int | None = None, **fixed: object) -> Architecture:
+    taken = ("width", *options)
+    fixed = {"backbone": backbone, **fixed}
+    return Architecture("edgekit.architectures.ssd", "ssd", fixed, taken, resolution=resolution, task="detection")
+
+
+def _segmenter(module: str, backbone: str, *options: str, **fixed: object) -> Architecture:
+    options = ("width", "output_stride", "head_filters", "reduced", *options)
+    return Architecture(
+        f"edgekit.architectures.{module}", module, {"backbone": backbone, **fixed}, options, task="segmentation"
+    )
+
+
+SCALED = ("width", "depth")
+"""What compound scaling sets (EfficientNet, arXiv:1905.11946); the resolution every recipe sets."""
+
+ARCHITECTURES = {
+    "mobilenet_v1": Architecture("edgekit.architectures.mobilenet_v1", options=SCALED),
+    "mobilenet_v2": Architecture("edgekit.architectures.mobilenet_v2", options=SCALED),
+    "mobilenet_v3_large": Architecture("edgekit.architectures.mobilenet_v3"),
+    "mobilenet_v3_small": Architecture("edgekit.architectures.mobilenet_v3"),
+    "mobilenet_v3_large_minimalistic": Architecture("edgekit.architectures.mobilenet_v3"),
+    "mobilenet_v3_small_minimalistic": Architecture("edgekit.architectures.mobilenet_v3"),
+    "mobilenet_edgetpu": Architecture("edgekit.architectures.mobilenet_edgetpu", options=("width", "scale_last")),
+    **{
+        f"mobilenet_edgetpu_v2_{size}": Architecture(
+            "edgekit.architectures.mobilenet_edgetpu", "mobilenet_edgetpu_v2", {"size": size}, options=()
+        )
+        for size in ("tiny", "xs", "s", "m", "l")
+    },
+    "mnasnet_a1": Architecture("edgekit.architectures.mnasnet"),
+    "mnasnet_b1": Architecture("edgekit.architectures.mnasnet"),
+    "mnasnet_small": Architecture("edgekit.architectures.mnasnet"),
+    "efficientnet": Architecture("edgekit.architectures.efficientnet", options=SCALED),
+    "efficientnet_lite": Architecture("edgekit.architectures.efficientnet", options=SCALED),
+    "efficientnet_edgetpu": Architecture("edgekit.architectures.efficientnet", options=SCALED),
+    "vgg16": Architecture("edgekit.architectures.vgg", options=()),
+    "googlenet": Architecture("edgekit.architectures.googlenet", options=()),
+    "inception_v3": Architecture("edgekit.architectures.inception_v3", options=(), smallest=75, resolution=299),
+    "resnet18": Architecture("edgekit.architectures.resnet"),
+    "resnet34": Architecture("edgekit.architectures.resnet"),
+    "resnet50": Architecture("edgekit.architectures.resnet", options=SCALED),
+    "xception": Architecture("edgekit.architectures.xception", options=(), resolution=299),
+    "squeezenet1_0": Architecture("edgekit.architectures.squeezenet", options=()),
+    "squeezenet1_1": Architecture("edgekit.architectures.squeezenet", options=()),
+    "shufflenet_v1": Architecture("edgekit.architectures.shufflenet_v1", options=("width", "groups")),
+    "shufflenet_v2": Architecture("edgekit.architectures.shufflenet_v2"),
+    "ssdlite_mobilenet_v1": _detector("mobilenet_v1", "reduced"),
+    "ssdlite_mobilenet_v2": _detector("mobilenet_v2", "reduced"),
+    "ssdlite_mobilenet_v3_large": _detector("mobilenet_v3_large", "reduced"),
+    "ssdlite_mobilenet_v3_small": _detector("mobilenet_v3_small", "reduced"),
+    "ssdlite_mnasnet_a1": _detector("mnasnet_a1"),
+    "ssd300_vgg16": Architecture(
+        "edgekit.architectures.ssd_vgg", options=(), smallest=300, resolution=300, task="detection"
+    ),
+    "ssd_mobilenet_v2": _detector("mobilenet_v2", "reduced", resolution=300, lite=False),
+    "deeplabv3_mobilenet_v1": _segmenter("deeplabv3", "mobilenet_v1", "aspp"),
+    "deeplabv3_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", "aspp", "divisor"),
+    "raspp_mobilenet_v2": _segmenter("deeplabv3", "mobilenet_v2", aspp=False),
+    "raspp_mobilenet_v3_large": _segmenter("deeplabv3", "mobilenet_v3_large", aspp=False),
+    "raspp_mobilenet_v3_small": _segmenter("deeplabv3", "mobilenet_v3_small", aspp=False),
+    "lraspp_mobilenet_v2": _segmenter("lraspp", "mobilenet_v2"),
+    "lraspp_mobilenet_v3_large": _segmenter("lraspp", "mobilenet_v3_large"),
+    "lraspp_mobilenet_v3_small": _segmenter("lraspp", "mobilenet_v3_small"),
+}
+"""Name of an architecture -> where it is built and what it takes; those of other packages by entry points."""
+
+for _entry in entry_points(group="edgekit.architectures"):
+    if _entry.name in ARCHITECTURES:
+        raise UsageError(
+            f"The package of {_entry.value} provides an architecture named {_entry.name}, which edgekit has itself.",
+            "Uninstall that package, or have it renamed.",
+        )
+    ARCHITECTURES[_entry.name] = Architecture(_entry.module, _entry.attr, options=None, entry=_entry)
+
+
+def build(architecture: str, **arguments: object) -> nn.Module:
+    """Return the architecture in eval mode with torch's default random initialisation.
+
+    `arguments` are those of the architecture's function (classes, padding, batch_norm_epsilon and its options); KeyError for
+    an unknown architecture.
+    """
+    known = ARCHITECTURES[architecture]
+    return known.load(architecture)(**known.fixed, **arguments).eval()

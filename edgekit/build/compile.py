@@ -1,0 +1,218 @@
+"""From a prepared model to verified artifacts, in the cache. :func:`compile_target` runs in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.backends.base import Artifact, Images, Manifest, TensorSpec, backend_of, by_name
+from edgekit.build.layer_parity import LayerParity, compare_layers, first_departure
+from edgekit.build.parity import MAX_FLOAT, compare, exceeded, explain
+from edgekit.cache.store import cached_folder, content_sha256, content_size
+from edgekit.errors import EdgekitError, Failure, FailureKind, failure_of
+from edgekit.build.prepare import Prepared, load_prepared, source_hash
+from edgekit.weights.checkpoints import Resolved
+from edgekit.config.paths import cache_folder
+from edgekit.recipe.schema import Recipe
+from edgekit.target import Target
+from edgekit.build.worker import Workers
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of one target: an artifact, a failure, or (outside parity) both; and whether it was in the cache already."""
+
+    target: Target
+    artifact: Artifact | None
+    failure: Failure | None
+    cached: bool = False
+
+
+def build_key(recipe: Recipe, prepared: Prepared, target: Target, tools: dict[str, str]) -> str:
+    """Return what identifies a build: recipe, model with weights and photos, target, tools and edgekit's sources."""
+    sources = source_hash("architectures", "weights", "build", "backends", "runners")
+    parts = [recipe.build_hash, prepared.key, str(target), json.dumps(tools, sort_keys=True), sources]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def tool_versions(target: Target) -> dict[str, str]:
+    """Return the versions of the packages that compile `target`; EdgekitError (``missing_extra``) names a missing one."""
+    versions = {}
+    for distribution in backend_of(target).distributions:
+        try:
+            versions[distribution] = version(distribution)
+        except PackageNotFoundError as error:
+            message = f"Compiling {target} needs the package {distribution}, which is not installed."
+            raise EdgekitError(
+                FailureKind.missing_extra, "compile", message, "pip install 'edgekit[convert]'"
+            ) from error
+    return versions
+
+
+def build_target(
+    recipe: Recipe, resolved: Resolved, prepared: Prepared, target: Target, logs: Path, workers: Workers
+) -> Built:
+    """Compile and verify one target, or find it in the cache. A failure is returned, not raised."""
+    try:
+        tools = tool_versions(target)
+        key = build_key(recipe, prepared, target, tools)
+        job = {
+            "stage": "compile",
+            "failure_kind": FailureKind.compilation.value,
+            "recipe": recipe.model_dump(mode="json"),
+            "target": str(target),
+            "prepared": str(prepared.folder),
+            "trained": resolved.trained,
+        }
+
+        def make(folder: Path) -> None:
+            log = logs / f"{str(target).replace('/', '-')}.log"
+            modules = (*backend_of(target).modules, "edgekit.build.compile")
+            compile_job = {**job, "folder": str(folder)}
+            facts = workers.call("edgekit.build.compile:compile_target", compile_job, log, modules=modules)
+            (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+        folder, cached = cached_folder(cache_folder() / "artifacts", key, make)
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        manifest = Manifest(
+            recipe=recipe.name,
+            recipe_hash=recipe.hash,
+            architecture=recipe.architecture,
+            variant=recipe.model.variant,
+            model=recipe.model.model_dump(),
+            target=str(target),
+            build_key=key,
+            weights=resolved.label,
+            weights_sha256=resolved.checkpoint.sha256 if resolved.checkpoint else None,
+            trained=resolved.trained,
+            warnings=(*((resolved.warning,) if resolved.warning else ()), *prepared.warnings),
+            **prepared.model_dump(include={"parameters", "multiply_adds", "contract", "calibration"}),
+            calibration_sha256=prepared.photos_sha256,
+            float_layers=recipe.quantization.float_layers if target.precision == "int8" else (),
+            tools=tools,
+            published=recipe.published.model_dump() if recipe.published else None,
+            **facts,
+        )
+    except Exception as error:  # noqa: BLE001  (whatever befalls a target, the others are built)
+        return Built(target, None, failure_of(error, "compile"))
+    return _judge(Built(target, Artifact(folder, manifest), None, cached))
+
+
+def build_targets(
+    recipe: Recipe, resolved: Resolved, prepared: Prepared, targets: Sequence[Target], logs: Path, jobs: int
+) -> Iterator[Built]:
+    """Build all targets, at most `jobs` at a time, and yield each as it is done. An interrupt ends what is under way."""
+    with Workers(jobs) as workers, ThreadPoolExecutor(jobs) as pool:
+        started = [pool.submit(build_target, recipe, resolved, prepared, target, logs, workers) for target in targets]
+        try:
+            for done in as_completed(started):
+                yield done.result()
+        finally:  # the pool waits for its threads, and they for their workers: both end here, however this ends
+            pool.shutdown(wait=False, cancel_futures=True)
+            workers.kill()
+
+
+def _judge(built: Built) -> Built:
+    assert built.artifact
+    parity = built.artifact.manifest.parity
+    if parity.passed:
+        return built
+    wrong = "; ".join(exceeded(parity)) or explain(parity)
+    message = f"{built.target} does not compute what PyTorch computes: {wrong}."
+    hint = "Set the limits under `parity` in the recipe only if you know why it differs."
+    if parity.max_absolute == MAX_FLOAT:
+        hint = "Its outputs are not finite, or PyTorch's are all zero: look at the weights (`edgekit classify` runs PyTorch)."
+    elif built.target.precision == "int8":
+        hint += " More calibration photos: --photos DIR."
+    if parity.first_departure:
+        hint = f"The first layer that departs is {parity.first_departure} (edgekit parity --layers shows all). {hint}"
+    return replace(built, failure=Failure(FailureKind.parity, "parity", message, hint))
+
+
+def compile_target(job: dict[str, Any]) -> dict[str, Any]:
+    """Compile and execute one target of a prepared model into ``job["folder"]``; returns the manifest's build facts."""
+    recipe, target = Recipe.model_validate(job["recipe"]), Target.parse(job["target"])
+    prepared, folder = Path(job["prepared"]), Path(job["folder"])
+    backend = backend_of(target)
+    output = folder / f"model.{backend.format}"
+    calibration = np.load(prepared / "calibration.npy")
+    start = time.monotonic()
+    model = load_prepared(recipe, prepared)
+    compiled = backend.compile(model, target, calibration, output)
+    seconds = time.monotonic() - start
+    images = np.load(prepared / "parity.npy")
+    outputs = by_name(compiled.outputs, backend.execute(output, images))
+    with np.load(prepared / "reference.npz") as saved:
+        reference = dict(saved)
+    shows_layers = target.precision == "int8" and job["trained"] and getattr(backend, "layers_of", "") == "artifact"
+    layers, problem = _layers(model, target, calibration, output, images) if shows_layers else ([], None)
+    parity = compare(
+        reference,
+        outputs,
+        target.precision,
+        recipe.parity,
+        kind=backend.parity_kind,
+        trained=job["trained"],
+        layer_db=min((one.alone for one in layers), default=None),
+    )
+    parity.layers_unknown = problem
+    if not parity.passed:
+        layers = layers or _layers(model, target, calibration, output, images)[0]
+        first = first_departure(layers, target.precision)
+        parity.first_departure = first.name if first else None
+    return {
+        "format": backend.format,
+        "file": output.name,
+        "sha256": content_sha256(output),
+        "size_bytes": content_size(output),
+        "compile_seconds": round(seconds, 2),
+        "parity": parity.model_dump(),
+        **compiled.model_dump(mode="json"),
+    }
+
+
+def compare_layers_of(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return how far each layer of the artifact ``job["artifact"]`` is from PyTorch, in the order in which they run."""
+    recipe, prepared = Recipe.model_validate(job["recipe"]), Path(job["prepared"])
+    calibration, images = (np.load(prepared / f"{name}.npy") for name in ("calibration", "parity"))
+    model, target = load_prepared(recipe, prepared), Target.parse(job["target"])
+    return [vars(one) for one in compare_layers(model, target, calibration, Path(job["artifact"]), images)]
+
+
+def _layers(
+    model: Any, target: Target, calibration: Images, artifact: Path, images: Images
+) -> tuple[list[LayerParity], str | None]:
+    """Return the layers of an artifact beside PyTorch's; none, and why, if they cannot be compared: no failure of its own."""
+    try:
+        return compare_layers(model, target, calibration, artifact, images), None
+    except EdgekitError as error:
+        return [], error.failure.message
+
+
+def predict(job: dict[str, Any]) -> None:
+    """Run the images of ``job["input"]`` through an artifact, or through PyTorch where none is named.
+
+    Into ``job["output"]`` (.npz) go the outputs by name, in the model's layout; ``job["outputs"]`` are the artifact's specs.
+    """
+    import torch
+
+    from edgekit.architectures.outputs import named_outputs
+
+    images = np.load(job["input"])
+    outputs: dict[str, Any]
+    if job["artifact"]:
+        specs = [TensorSpec.model_validate(spec) for spec in job["outputs"]]
+        outputs = by_name(specs, backend_of(Target.parse(job["target"])).execute(Path(job["artifact"]), images))
+    else:
+        model = load_prepared(Recipe.model_validate(job["recipe"]), Path(job["prepared"]))
+        outputs = {name: output.numpy() for name, output in named_outputs(model, torch.from_numpy(images)).items()}
+    np.savez(job["output"], **outputs)

@@ -1,0 +1,1 @@
+"""The cache: a folder per key, made once, complete or absent; listing and cleaning."""

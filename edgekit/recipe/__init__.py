@@ -1,0 +1,1 @@
+"""Recipes: their schema, loading them, and the list of recipe files."""

@@ -1,0 +1,260 @@
+"""Recipe files: the list of those that are found by name, a commented one to start from, and keys that are written."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from io import SEEK_END, StringIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.util import load_yaml_guess_indent
+
+from edgekit.architectures.registry import ARCHITECTURES, Task
+from edgekit.config.json_document import Printed
+from edgekit.config.paths import find_document
+from edgekit.config.yaml import NAME
+from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean, printable
+from edgekit.published import accuracy_range, find
+from edgekit.recipe.loading import known_recipes, load_recipe
+from edgekit.recipe.schema import ModelArguments, Recipe, Weights
+from edgekit.target import KNOWN_TARGETS
+
+RESOLUTIONS: dict[Task, int] = {"classification": 224, "detection": 320, "segmentation": 513}
+"""Task -> pixels of the input that most of its networks are published at; the others say so in ARCHITECTURES."""
+FITS: dict[Task, tuple[str, float]] = {
+    "classification": ("crop", 0.875),
+    "detection": ("stretch", 1.0),
+    "segmentation": ("stretch", 1.0),
+}
+"""Task -> how photos become inputs: the fit and the crop fraction."""
+
+TEMPLATE = """\
+# `edgekit inspect` shows what this recipe's model costs, `edgekit deploy` builds and times it.
+name: {name}
+description: {architecture} {variant} # one line for `edgekit recipes`
+architecture: {architecture} # known: {architectures}
+model:
+{width}  resolution: {resolution} # side of the square input, in pixels; its height where input_width is given
+  classes: {classes}
+  padding: {padding} # same (as TensorFlow: depends on the input's size) or torch (kernel // 2 on both sides)
+  batch_norm_epsilon: {batch_norm_epsilon} # 0.001 in TensorFlow Slim, 0.00001 in PyTorch
+weights: # random ones are seeded: latencies hold, accuracy does not. For a checkpoint write these instead:
+  random: 0
+  # url: https://example.org/model.pth
+  # sha256: 0123abcd # the file's hash, or its first 8 digits or more
+  # key_map: torchvision_mobilenet_v3_large # where the checkpoint's keys are not ours
+  # entry: model_ema # if the file holds several sets of tensors
+  # prefix: student. # if only names with this prefix are the model's
+  # fallback: {{random: 0}} # what stands in, with a warning, where the file cannot be had
+preprocessing: # what the weights were trained with
+  fit: {fit} # crop: shorter side to resolution / crop_fraction, then the centre; stretch: the whole photo
+  crop_fraction: {crop_fraction}
+  interpolation: bilinear # or bicubic
+  mean: {mean} # per channel, of pixels from 0 to 1
+  std: {std}
+expect: # counted when this file was written, by variant; a build that counts anything else fails
+  {variant}: {{parameters: {parameters}, multiply_adds: {multiply_adds}}}
+# class_names: names.txt # the outputs of a model of your own in their order, a name a line; or a list: [cat, dog, ...]
+# targets: # what is compiled unless --targets says otherwise; these are the defaults
+{targets}
+"""
+
+PIXEL_RANGES = {
+    "same": ("[0.5, 0.5, 0.5]", "[0.5, 0.5, 0.5]"),  # TensorFlow Slim: -1 to 1
+    "torch": ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]"),  # torchvision: ImageNet's mean and deviation
+}
+"""Padding, which tells the framework that an architecture's weights come from -> mean and std of that framework."""
+
+
+class RecipeLine(BaseModel):
+    """One recipe file; if it cannot be loaded, `problem` says why and the rest is empty.
+
+    `resolution` is ``224``, or ``HEIGHTxWIDTH`` if the input is no square. Parameters and multiply-adds are those of the
+    recipe's contract, which were counted; null if it has none. The accuracies are published, of the sources' weights, and
+    null if nothing is published for this network.
+    """
+
+    name: str
+    description: str = ""
+    architecture: str = ""
+    variant: str = ""
+    resolution: str = ""
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    accuracy_published_low: float | None = None
+    accuracy_published_high: float | None = None
+    accuracy_metric: str | None = None
+    weights: str = ""
+    file: str
+    problem: str = ""
+
+
+class RecipesDocument(Printed):
+    """What ``edgekit recipes --json`` prints."""
+
+    recipes: list[RecipeLine]
+
+
+def list_recipes() -> RecipesDocument:
+    """Return every recipe that is found by name, those with errors too, by name."""
+    return RecipesDocument(recipes=[_line(name, path) for name, path in sorted(known_recipes().items())])
+
+
+def new_recipe(name: str, architecture: str, output: Path | None = None) -> Path:
+    """Write a commented recipe to `output`, else to ``recipes/NAME.yaml`` of the current folder, and return its path.
+
+    The model is the architecture's published one at width 1.0 with random weights, and its counts are the contract. UsageError
+    for a name or architecture that cannot be, a name that another recipe is found by, and where a file is in the way or cannot
+    be written.
+    """
+    if not NAME.fits(name) or name.endswith((".yaml", ".yml")):
+        raise UsageError(f"{name!r} is no name for a recipe.", f"Write {NAME.wanted}; a path goes to --output.")
+    if output is None and name in (known := known_recipes()):
+        hint = "Choose another name, or say with --output where this one shall be."
+        raise UsageError(f"There is a recipe named {name} already: {known[name]}.", hint)
+    if architecture not in ARCHITECTURES:
+        raise UsageError(f"Unknown architecture {architecture}.", did_you_mean(architecture, ARCHITECTURES))
+    path = output or Path("recipes") / f"{name}.yaml"
+    _write(_starting_text(name, architecture), path)
+    return path
+
+
+def write_recipe(recipe: Recipe, folder: Path, about: str) -> Path:
+    """Write a recipe, under a comment, to ``folder/NAME.yaml`` and return its path; UsageError as :func:`new_recipe`."""
+    text = StringIO(f"# {about}\n")
+    text.seek(0, SEEK_END)
+    YAML().dump(recipe.model_dump(mode="json", exclude_defaults=True), text)
+    path = folder / f"{recipe.name}.yaml"
+    _write(text.getvalue(), path)
+    return path
+
+
+def write_float_layers(source: Path, names: Sequence[str], file: Path) -> None:
+    """Write the recipe file `source` with these ``quantization.float_layers`` to `file`. Comments stay.
+
+    `file` may be `source` itself. UsageError if it cannot be written.
+    """
+    try:
+        file.write_text(with_float_layers(source, names), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}.", "Choose another with --output.") from error
+
+
+def with_float_layers(path: Path, names: Sequence[str]) -> str:
+    """Return the text of a recipe file with these ``quantization.float_layers``."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # long lines of the file stay one line
+    content, indent, offset = load_yaml_guess_indent(path.read_text(encoding="utf-8"), yaml=yaml)
+    yaml.indent(mapping=2, sequence=indent or 4, offset=2 if offset is None else offset)
+    content.setdefault("quantization", CommentedMap())["float_layers"] = list(names)
+    text = StringIO()
+    yaml.dump(content, text)
+    return text.getvalue()
+
+
+def destination(name: str, output: Path | None) -> tuple[Path, Path | None]:
+    """Return the file of the recipe `name`, and the file to write a changed recipe to.
+
+    That is `output`, else the recipe's own file. It is None if this file is edgekit's own or cannot be written.
+    UsageError if `output` exists, or its folder does not.
+    """
+    source = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
+    if output is None:
+        shipped = source.resolve().is_relative_to(Path(str(files("edgekit"))).resolve())
+        return source, None if shipped or not os.access(source, os.W_OK) else source
+    if output.exists():
+        raise UsageError(f"{output} exists already.", "Choose another file with --output.")
+    if not os.access(output.parent, os.W_OK):
+        raise UsageError(f"{output} cannot be written.", "Choose another file with --output.")
+    return source, output
+
+
+def _write(text: str, path: Path) -> None:
+    if path.exists():
+        raise UsageError(f"{path} exists already.", "Choose another name, or another place with --output.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another with --output.") from error
+
+
+def _line(name: str, path: Path) -> RecipeLine:
+    try:
+        recipe = load_recipe(str(path))
+    except EdgekitError as error:
+        # Whatever is wrong, here it is a recipe that cannot be used.
+        return RecipeLine(
+            name=name, file=printable(str(path)), problem=f"{FailureKind.recipe.label}: {error.failure.message}"
+        )
+    return RecipeLine(
+        name=name,
+        description=recipe.description,
+        architecture=recipe.architecture,
+        variant=recipe.model.variant,
+        resolution=_resolution(recipe),
+        **(recipe.expectation.model_dump(include={"parameters", "multiply_adds"}) if recipe.expectation else {}),
+        **_published_accuracy(recipe),
+        weights=_kind(recipe.weights),
+        file=printable(str(path)),
+    )
+
+
+def _resolution(recipe: Recipe) -> str:
+    return recipe.model.variant.split("/")[1]
+
+
+def _published_accuracy(recipe: Recipe) -> dict[str, Any]:
+    """Return what is published for a recipe's network in fp32; nothing if its recipe names no paper, or has a new head."""
+    if recipe.published is None or recipe.weights.new_head is not None:
+        return {}
+    names = recipe.published.model_dump()
+    found = find(**names, width=recipe.model.width, resolution=_resolution(recipe), precision="fp32")
+    keys = ("accuracy_published_low", "accuracy_published_high", "accuracy_metric")
+    return dict(zip(keys, accuracy_range(found, "fp32") or (None, None, None), strict=True))
+
+
+def _kind(weights: Weights) -> str:
+    """Return ``random(SEED)``, ``checkpoint``, or both where the seed stands in for the checkpoint."""
+    if weights.random is not None:
+        return f"random({weights.random})"
+    return f"checkpoint, else random({weights.fallback.random})" if weights.fallback else "checkpoint"
+
+
+def _starting_text(name: str, architecture: str) -> str:
+    from edgekit.architectures.cost import cost
+
+    known = ARCHITECTURES[architecture]
+    parameters = inspect.signature(known.load(architecture)).parameters
+    default = {key: parameter.default for key, parameter in parameters.items()}
+    resolution, (fit, crop_fraction) = known.resolution or RESOLUTIONS[known.task], FITS[known.task]
+    counted = cost(architecture, resolution)
+    mean, std = PIXEL_RANGES[default["padding"]]
+    built = ("classes", "padding", "batch_norm_epsilon")
+    variant = ModelArguments(resolution=resolution, **{key: default[key] for key in built}).variant
+    return TEMPLATE.format(
+        name=name if isinstance(YAML(typ="safe").load(name), str) else f'"{name}"',  # such as 2024 or true
+        architecture=architecture,
+        architectures=", ".join(ARCHITECTURES),
+        width="  width: 1.0 # width multiplier\n" if "width" in known.takes else "",
+        resolution=resolution,
+        variant=variant,
+        fit=fit,
+        crop_fraction=crop_fraction,
+        classes=default["classes"],
+        padding=default["padding"],
+        batch_norm_epsilon=f"{default['batch_norm_epsilon']:.10f}".rstrip("0"),
+        mean=mean,
+        std=std,
+        parameters=counted.parameters,
+        multiply_adds=counted.multiply_adds,
+        targets="\n".join(f"#   - {target}" for target in KNOWN_TARGETS),
+    )

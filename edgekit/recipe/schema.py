@@ -1,0 +1,494 @@
+"""Recipes: what to build. Schema, loading, hashing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from edgekit.architectures.key_maps import key_maps
+from edgekit.architectures.registry import ARCHITECTURES
+from edgekit.config.yaml import Name, Strict, UnfittingError, Written
+from edgekit.errors import EdgekitError, did_you_mean
+from edgekit.published.figures import figures
+from edgekit.redaction import redacted
+from edgekit.target import KNOWN_TARGETS, Target
+
+VARIANT = re.compile(r"\d+(\.\d+)?/\d+(x\d+)?(/\d+)?(/[a-z_]+=[^/=]+)*")
+
+
+MODEL_PARTS = frozenset({"architecture", "model", "weights", "preprocessing", "calibration", "parity", "expect"})
+"""Keys of a recipe that the prepared model depends on."""
+
+
+class ModelArguments(Strict):
+    """What the architecture is built with. `resolution` is the input's side in pixels; beside `input_width` its height.
+
+    What stands below `batch_norm_epsilon` are options that some architectures take and others do not; None is the
+    architecture's own default.
+    """
+
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0
+    resolution: Annotated[int, Field(ge=32, le=2048)]
+    input_width: Annotated[int, Field(ge=32, le=4096)] | None = None
+    classes: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    padding: Literal["same", "torch"]
+    batch_norm_epsilon: Annotated[float, Field(gt=0, lt=1)]
+    depth: Annotated[float, Field(gt=0, le=8)] | None = None
+    groups: Annotated[int, Field(ge=1, le=64)] | None = None
+    output_stride: Literal[8, 16, 32] | None = None
+    head_filters: Annotated[int, Field(ge=8, le=1024)] | None = None
+    aspp: bool | None = None
+    reduced: bool | None = None
+    divisor: Annotated[int, Field(ge=1, le=16)] | None = None
+    scale_last: bool | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The input's (height, width) in pixels."""
+        return self.resolution, self.input_width or self.resolution
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What is set beyond what every architecture takes: argument -> value."""
+        every = {"resolution", "input_width", "classes", "padding", "batch_norm_epsilon"}
+        set_ = self.model_dump(exclude=every, exclude_none=True)
+        return {name: value for name, value in set_.items() if (name, value) != ("width", 1.0)}
+
+    def architecture_arguments(self) -> dict[str, object]:
+        """Return the keyword arguments for :func:`edgekit.architectures.registry.build`."""
+        return self.model_dump(include={"classes", "padding", "batch_norm_epsilon"}) | self.options
+
+    @property
+    def variant(self) -> str:
+        """``width/resolution``, and where they are set ``/classes`` (not ImageNet's 1000) and ``/option=value``.
+
+        The resolution is written ``HEIGHTxWIDTH`` where the input is no square. It is the key of `Recipe.expect`.
+        """
+        options = [f"{name}={str(value).lower()}" for name, value in self.options.items() if name != "width"]
+        classes = [] if self.classes == 1000 else [str(self.classes)]
+        height, width = self.size
+        resolution = str(height) if height == width else f"{height}x{width}"
+        return "/".join([str(self.width), resolution, *classes, *options])
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+CheckpointFile = Annotated[
+    str,
+    Written(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "only the name of a file that was imported into the cache (edgekit weights import), no path",
+    ),
+]
+
+
+class RandomWeights(Strict):
+    """Seeded random weights with batch-norm statistics settled on photos."""
+
+    random: Seed
+
+
+class Weights(Strict):
+    """Either a checkpoint (`url` or `file`, and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed.
+
+    `file` is the name of a checkpoint that no address has: it was converted (`edgekit weights convert`) or imported into the
+    cache and is found there by its hash; the recipe's comment says from what.
+    `entry` is the key under which the file holds the model's tensors, `prefix` what stands before their names. Both are
+    needed only if the file leaves a choice.
+    `mirrors` are addresses of the same file, asked in order where `url` fails. `new_head` is a seed: the classifier's last layer
+    is not the checkpoint's but drawn from it, so that `model.classes` may be another number.
+    JSON of it, as in the ledger, and hashes have addresses without passwords and tokens.
+    """
+
+    url: str | None = None
+    file: CheckpointFile | None = None
+    mirrors: tuple[str, ...] = ()
+    sha256: Annotated[str, Written("^[0-9a-f]{8,64}$", "8 to 64 hexadecimal digits, in small letters")] | None = None
+    entry: str | None = None
+    prefix: str | None = None
+    key_map: str | None = None
+    new_head: Seed | None = None
+    fallback: RandomWeights | None = None
+    random: Seed | None = None
+
+    @field_validator("key_map")
+    @classmethod
+    def _known_key_map(cls, name: str | None) -> str | None:
+        known = key_maps("edgekit.architectures")
+        if name is not None and name not in known:
+            raise ValueError(f"unknown key map {name}. {did_you_mean(name, known)}")
+        return name
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Weights:
+        of_checkpoint = (
+            self.url,
+            self.file,
+            self.mirrors,
+            self.sha256,
+            self.entry is not None,
+            self.prefix is not None,
+            self.key_map,
+            self.fallback,
+            self.new_head is not None,
+        )
+        if self.random is not None and any(of_checkpoint):
+            raise ValueError(
+                "give either random or url and sha256, not both (to replace all: --set 'weights={random: 0}')"
+            )
+        if self.random is None and not ((self.url or self.file) and self.sha256):
+            raise ValueError("give url and sha256 (8 digits or more), or random: SEED")
+        if self.file and self.url:
+            raise ValueError("give either url or file, not both")
+        if self.file and self.mirrors:
+            raise ValueError("mirrors are those of a url; a file has none")
+        for url in self.urls:
+            if urlsplit(url).scheme not in {"http", "https"}:
+                raise ValueError(f"url is {redacted(url)!r}; write the whole address, beginning with https://")
+            if not _has_valid_port(url):
+                raise ValueError("the url has no valid host and port; write a / in a password as %2F, an @ as %40")
+        return self
+
+    @field_serializer("url", when_used="json")
+    def _public_url(self, url: str | None) -> str | None:
+        return redacted(url) if url else url
+
+    @field_serializer("mirrors", when_used="json")
+    def _public_mirrors(self, mirrors: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(redacted, mirrors))
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where the checkpoint is to be had, in the order to ask; nothing for random weights."""
+        return (self.url, *self.mirrors) if self.url else ()
+
+
+def _has_valid_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+class Grid(Strict):
+    """Variants of a model: every combination of the values named here; what is not named keeps the recipe's own."""
+
+    width: tuple[Annotated[float, Field(gt=0, le=4)], ...] = ()
+    resolution: tuple[Annotated[int, Field(ge=32, le=2048)], ...] = ()
+    depth: tuple[Annotated[float, Field(gt=0, le=8)], ...] = ()
+
+    def combinations(self) -> list[dict[str, float]]:
+        """Return the changed arguments of each variant, in the order of the values."""
+        named = {key: values for key, values in self.model_dump().items() if values}
+        return [dict(zip(named, chosen, strict=True)) for chosen in product(*named.values())]
+
+
+class Variants(Strict):
+    """The variants that a recipe's `sweep` makes; those that are not the recipe's own model have random `weights`."""
+
+    weights: RandomWeights | None = None
+    grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
+
+
+class Preprocessing(Strict):
+    """From a photo to the network's input: resize, centre crop, (x / 255 - mean) / std.
+
+    The shorter side is resized to resolution / crop_fraction before the centre crop. With `fit` ``stretch`` nothing is cropped:
+    the whole photo is resized to the input, as detectors and segmenters are used.
+    """
+
+    fit: Literal["crop", "stretch"] = "crop"
+    crop_fraction: Annotated[float, Field(gt=0, le=1)]
+    interpolation: Literal["bilinear", "bicubic"]
+    mean: tuple[float, float, float]
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+class Expectation(Strict):
+    """What a variant must cost; counted as :mod:`edgekit.architectures.cost` says."""
+
+    parameters: Annotated[int, Field(gt=0)]
+    multiply_adds: Annotated[int, Field(gt=0)]
+
+
+class FloatLimits(Strict):
+    """How far a float artifact may be from PyTorch: largest absolute error, and that error over the largest |logit|."""
+
+    max_absolute: Annotated[float, Field(gt=0)]
+    max_relative: Annotated[float, Field(gt=0)]
+
+
+class Fp32Limits(FloatLimits):
+    """The same with the defaults of fp32."""
+
+    max_absolute: Annotated[float, Field(gt=0)] = 1e-3
+    max_relative: Annotated[float, Field(gt=0)] = 1e-4
+
+
+class Fp16Limits(FloatLimits):
+    """The same with the defaults of fp16."""
+
+    max_absolute: Annotated[float, Field(gt=0)] = 0.5
+    max_relative: Annotated[float, Field(gt=0)] = 0.1
+
+
+class QuantizedLimits(Strict):
+    """How far an int8 artifact may be from PyTorch; docs/parity.md shows what wrong artifacts measure.
+
+    For trained weights: signal-to-noise ratio, agreement on the clear decisions, share of decisions that tie at the
+    maximum, share of photos whose outputs reach the end of their range, and, if the backend shows what the artifact's layers
+    compute, the signal-to-noise ratio of the worst layer alone. Among random weights' logits the largest is a
+    matter of chance: `min_snr_db_random` alone judges them.
+    """
+
+    min_snr_db: float = 10.0
+    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.95
+    max_ties: Annotated[float, Field(ge=0, le=1)] = 0.05
+    max_saturation: Annotated[float, Field(ge=0, le=1)] = 0.1
+    min_layer_db: float = 33.0
+    min_snr_db_random: float = 3.0
+
+
+class ParityLimits(Strict):
+    """Limits by precision; what is not given keeps its default. The defaults are explained in docs/architecture.md."""
+
+    fp32: Fp32Limits = Fp32Limits()
+    fp16: Fp16Limits = Fp16Limits()
+    int8: QuantizedLimits = QuantizedLimits()
+
+
+class Calibration(Strict):
+    """Photos that int8 is calibrated on, instead of edgekit's: a folder, and how many of them at most.
+
+    A relative path is one of the current folder. ``--photos DIR`` on the command line replaces `photos`.
+    """
+
+    photos: str | None = None
+    count: Annotated[int, Field(ge=1, le=4096)] = 256
+
+
+class Quantization(Strict):
+    """How int8 is made. `float_layers` are modules of the PyTorch model that int8 artifacts compute in float.
+
+    ``edgekit quantize`` finds them and writes them.
+    """
+
+    float_layers: tuple[str, ...] = ()
+
+    @field_validator("float_layers")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"a layer is listed more than once: {', '.join(twice)}")
+        return names
+
+
+class Published(Strict):
+    """The name under which papers print figures for this model (:mod:`edgekit.published`).
+
+    They are of the recipe's own options (depth, output stride, ...): a recipe whose options are overridden has none.
+    """
+
+    model: str
+    variant: str = ""
+    head: str = ""
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model: str) -> str:
+        known = {one.model for one in figures()}
+        if model not in known:
+            raise ValueError(f"there are no published figures of {model}. {did_you_mean(model, known)}")
+        return model
+
+
+ClassNames = Annotated[str | tuple[Annotated[str, Field(min_length=1)], ...], Field(union_mode="left_to_right")]
+"""The names of a model's outputs, in their order; or the path of a text file with one name a line."""
+
+
+class Recipe(Strict):
+    """What to build: architecture, weights, expected size, targets.
+
+    `class_names` name the outputs, all `model.classes` of them. A path is relative to the recipe; loading replaces it by
+    the names. Without them, networks for ImageNet, COCO and VOC have those names.
+    """
+
+    name: Name
+    description: str = ""
+    architecture: Annotated[str, Field(json_schema_extra={"enum": list(ARCHITECTURES)})]
+    model: ModelArguments
+    weights: Weights
+    preprocessing: Preprocessing
+    expect: dict[str, Expectation] = Field(default={})
+    sweep: Variants | None = None
+    targets: tuple[Annotated[str, Field(examples=list(KNOWN_TARGETS))], ...] = KNOWN_TARGETS
+    calibration: Calibration = Calibration()
+    quantization: Quantization = Quantization()
+    parity: ParityLimits = ParityLimits()
+    published: Published | None = None
+    class_names: ClassNames | None = None
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, name: str) -> str:
+        if name not in ARCHITECTURES:
+            hint = did_you_mean(name, ARCHITECTURES)
+            raise ValueError(f"unknown architecture {name}; {hint[0].lower()}{hint[1:]}")
+        return name
+
+    @field_validator("targets")
+    @classmethod
+    def _known_targets(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        if not targets:
+            raise ValueError("name at least one target")
+        if len(set(targets)) < len(targets):
+            raise ValueError("a target stands there twice: " + ", ".join(targets))
+        for target in targets:
+            parsed = Target.parse(target)
+            if target not in KNOWN_TARGETS:
+                _ask_backends(parsed)
+        return targets
+
+    @field_validator("expect")
+    @classmethod
+    def _variants(cls, expect: dict[str, Expectation]) -> dict[str, Expectation]:
+        for variant in expect:
+            if not VARIANT.fullmatch(variant):
+                raise UnfittingError(f"{variant!r} is no variant; write width/resolution, for example 1.0/224", variant)
+        canonical = {_canonical_variant(variant): expectation for variant, expectation in expect.items()}
+        if len(canonical) < len(expect):
+            raise ValueError("a variant stands there twice: " + ", ".join(expect))
+        return canonical
+
+    @model_validator(mode="after")
+    def _architecture_takes(self) -> Recipe:
+        known = ARCHITECTURES[self.architecture]
+        for option in self.model.options:
+            if option not in known.takes:
+                takes = ", ".join(known.takes) or "none"
+                raise UnfittingError(f"{self.architecture} takes no {option}; its options: {takes}", "model", option)
+        if self.weights.new_head is not None and known.task != "classification":
+            problem = f"a new head is for classifiers; {self.architecture} is made for {known.task}"
+            raise UnfittingError(problem, "weights", "new_head")
+        if problem := known.problem(self.model.size):
+            raise UnfittingError(f"{self.architecture} {problem}", "model", "resolution")
+        return self
+
+    @model_validator(mode="after")
+    def _names_every_class(self) -> Recipe:
+        if isinstance(self.class_names, tuple) and (problem := names_problem(self.class_names, self.model.classes)):
+            raise UnfittingError(problem, "class_names")
+        return self
+
+    @model_validator(mode="after")
+    def _sweep_has_weights(self) -> Recipe:
+        if self.sweep and self.weights.random is None and self.sweep.weights is None:
+            raise UnfittingError(
+                "the weights fit no other variant; give sweep.weights, for example {random: 0}", "sweep"
+            )
+        return self
+
+    def changed(self, changes: Mapping[str, object]) -> Recipe:
+        """Return the recipe with other model arguments; ValidationError where they make no model.
+
+        Where that is another model than the recipe's own, its weights are those of `sweep`, if it names any.
+        """
+        model = ModelArguments.model_validate({**self.model_dump()["model"], **changes})
+        if model == self.model:
+            return self
+        published = published_for(self, model)
+        random = self.sweep and self.sweep.weights
+        weights = random.model_dump() if random else self.weights.model_dump()
+        changed = {"model": model.model_dump(), "weights": weights, "published": published and published.model_dump()}
+        return Recipe.model_validate({**self.model_dump(), **changed})
+
+    def variants(self) -> tuple[Recipe, ...]:
+        """Return a recipe for each variant of `sweep`, each once; only this one where it names none."""
+        grids = self.sweep.grids if self.sweep else (Grid(),)
+        found = [self.changed(changes) for grid in grids for changes in grid.combinations()]
+        return tuple({one.model.variant: one for one in found}.values())
+
+    @property
+    def expectation(self) -> Expectation | None:
+        """The contract of the variant that this recipe builds, None where it states none."""
+        return self.expect.get(self.model.variant)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the whole recipe, whatever the order and the comments of its file."""
+        return _canonical_hash(self.model_dump(mode="json"))
+
+    @property
+    def build_hash(self) -> str:
+        """SHA-256 of what the artifacts depend on; targets, descriptions, mirrors and published names are left out."""
+        return _canonical_hash(self._parts(MODEL_PARTS | {"quantization"}))
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 of what the prepared model depends on: all of `build_hash` except how int8 is made."""
+        return _canonical_hash(self._parts(MODEL_PARTS))
+
+    def _parts(self, keys: frozenset[str]) -> dict[str, Any]:
+        left_out = {"weights": {"mirrors"}, "calibration": {"photos"}}  # the photos' own hash is part of the build key
+        return self.model_dump(mode="json", include=set(keys), exclude=left_out)
+
+
+def published_for(recipe: Recipe, model: ModelArguments) -> Published | None:
+    """Return the published name of `recipe` where its figures are of `model` too: width and resolution tell them apart."""
+    if recipe.published is None or model.options == recipe.model.options:
+        return recipe.published
+    own, other = ({**one.options, "width": 1.0} for one in (recipe.model, model))
+    by_width = any(one.width is not None for one in figures() if one.model == recipe.published.model)
+    return recipe.published if own == other and by_width else None
+
+
+def names_problem(names: Sequence[str], classes: int) -> str:
+    """Say why `names` cannot name a model's `classes`; empty if they can."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        return f"a name stands there twice: {', '.join(twice[:5])}"
+    return "" if len(names) == classes else f"there are {len(names)} names, and the model has {classes} classes"
+
+
+def _ask_backends(target: Target) -> None:
+    """ValueError where no installed backend, also none of somebody else's, compiles `target`."""
+    from edgekit.backends.base import backend_of
+
+    try:
+        backend_of(target)
+    except EdgekitError as error:
+        raise ValueError(f"{error.failure.message} {error.failure.hint}") from error
+
+
+def _canonical_variant(variant: str) -> str:
+    """Write ``1/224`` and ``1.0/224x224/1000`` as ``1.0/224``, and options as :attr:`ModelArguments.variant` does."""
+    width, resolution, *rest = variant.split("/")
+    height, _, input_width = resolution.partition("x")
+    try:
+        options = {
+            name: YAML(typ="safe").load(value.lower()) for name, value in (one.split("=") for one in rest if "=" in one)
+        }
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
+        raise UnfittingError(f"{variant!r} is no variant: the value of an option is not YAML", variant) from error
+    classes = next((part for part in rest if part.isdigit()), 1000)
+    sides = {"resolution": height, "input_width": input_width or None}
+    any_ = {"padding": "torch", "batch_norm_epsilon": 1e-5}
+    try:
+        return ModelArguments.model_validate({"width": width, **sides, "classes": classes, **any_, **options}).variant
+    except ValidationError as error:
+        problem = error.errors()[0]
+        told = f"{variant!r} is no variant: {problem['loc'][0]}: {problem['msg']}"
+        raise UnfittingError(told, variant) from error
+
+
+def _canonical_hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

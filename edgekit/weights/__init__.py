@@ -1,0 +1,1 @@
+"""Checkpoints: finding, downloading, recognising, and importing from other frameworks."""
