@@ -256,14 +256,14 @@ def test_a_syntax_error_is_found_at_its_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("function", "operator"),
-    [("spectrum", "fft_rfft (.*networks.py:24: waves = torch.fft"), ("deciding", "if image.sum() > 0")],
+    [("spectrum", r"fft_rfft \(.*networks\.py:21: waves = torch\.fft\.rfft"), ("deciding", r"networks\.py:\d+: if image\.sum\(\) > 0")],
 )
 def test_what_cannot_be_converted_is_named_with_its_line(networks, function, operator):
     done = run("compile", networks(function), "--input", "3x32x32", "--targets", "coreml/-/fp16")
     assert done.return_value == 1
     said = " ".join(done.output.split())
     assert "operator not supported" in said
-    assert re.search(re.escape(operator).replace(r"\.\*", ".*"), said), said
+    assert re.search(operator, said), said
 
 
 def test_a_shape_must_be_said_if_the_code_does_not(networks):
