@@ -12,6 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from edgekit.architectures.registry import Size, build, sides
+from edgekit.architectures.shapes import shapes_only
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,9 +85,7 @@ def count(model: nn.Module, size: Size) -> Cost:
 
 def cost(architecture: str, size: Size, **arguments: object) -> Cost:
     """Count an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
-    import torch
-
-    with torch.device("meta"):
+    with shapes_only():
         return count(build(architecture, **arguments), size)
 
 

@@ -99,7 +99,10 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
         tools = [version("torch"), version("pillow")]
     except PackageNotFoundError as error:
         raise missing_converters(error) from error
-    sources = [source_hash("architectures", "weights", "build/prepare.py", "build/photos.py"), plugged_source_hash(recipe.architecture)]
+    sources = [
+        source_hash("architectures", "weights", "build/prepare.py", "build/photos.py"),
+        plugged_source_hash(recipe.architecture),
+    ]
     fixed = [default_photos().sha256, parity_photos().sha256]
     parts = [recipe.model_hash, resolved.identity, photos.sha256, str(photos.own), *fixed, *tools, *sources]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from edgekit.architectures.cost import Shape
 from edgekit.architectures.registry import Size, build, sides
+from edgekit.architectures.shapes import shapes_only
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +38,7 @@ def peak_activations(architecture: str, size: Size, **arguments: object) -> Peak
     """Return the peak of an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
     import torch
 
-    with torch.device("meta"):
+    with shapes_only():
         return peak_of(build(architecture, **arguments), torch.zeros(1, 3, *sides(size)))
 
 
