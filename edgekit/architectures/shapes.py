@@ -28,7 +28,7 @@ def shapes_only() -> Iterator[None]:
 
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             keywords = kwargs or {}
-            first = args[0] if args else None
+            first = args[0][0] if function is torch.ops.aten.cat.default else args[0] if args else None
             name = function.name().partition(".")[0]
             if name in MADE and keywords.get("device") == torch.device("meta"):
                 return torch.empty(args[0], device="meta", dtype=keywords.get("dtype"))
@@ -75,6 +75,16 @@ def _reduced(tensor: Tensor, dimensions: list[int] | None = None, keep: bool = F
     return [1 if index in gone else side for index, side in enumerate(tensor.shape) if keep or index not in gone]
 
 
+def _joined(tensors: list[Tensor], dimension: int = 0) -> list[int]:
+    shape = list(tensors[0].shape)
+    shape[dimension] = sum(tensor.shape[dimension] for tensor in tensors)
+    return shape
+
+
+def _multiplied(bias: Tensor, left: Tensor, right: Tensor) -> list[int]:
+    return [left.shape[0], right.shape[1]]
+
+
 def _resized(image: Tensor, size: list[int] | None, *_: object) -> list[int] | None:
     return None if size is None else [*image.shape[:2], *size]
 
@@ -83,6 +93,8 @@ MADE = {"aten::zeros", "aten::ones", "aten::full"}
 """Operators that make a tensor of a size, which is their first argument."""
 BATCH_NORMS = {"aten::native_batch_norm", "aten::_native_batch_norm_legit_no_training"}
 SHAPES: dict[str, Callable[..., list[int] | None]] = {
+    "aten::addmm": _multiplied,
+    "aten::cat": _joined,
     "aten::convolution": _convolved,
     "aten::mean": _reduced,
     "aten::upsample_bilinear2d": _resized,

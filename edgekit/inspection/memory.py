@@ -84,6 +84,10 @@ def _record(model: nn.Module, image: Tensor) -> list[Step]:
         return {storage: tensor for storage, tensor in found.items() if storage not in weights}
 
     class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # skipping would import the compiler
+
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             output = function(*args, **(kwargs or {}))
             kept.append(output)
