@@ -32,11 +32,11 @@ demo: $(INSTALLED) $(DEMO_WEIGHTS)  ## build, verify and time three networks on 
 	$(BIN)/edgekit report --recipe $(DEMO) --device host --html demo.html
 
 test: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
-	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not timing"
+	$(BIN)/pytest -n 3 --dist worksteal --durations=25 -m "not slow and not timing and not lab"
 	$(BIN)/pytest -m "timing and not slow"
 
 coverage: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the same with line coverage, at least 85 %; tracing slows the converters down
-	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not timing" --cov
+	$(BIN)/pytest -n 3 --dist worksteal --durations=25 -m "not slow and not timing and not lab" --cov
 
 test-all: $(INSTALLED) $(WEIGHTS) $(PHOTOS) support-matrix  ## the slow ones, and every recipe x target, as well: hours
 	$(BIN)/pytest -n 3 --dist worksteal -m "not timing"

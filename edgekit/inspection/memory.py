@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from edgekit.architectures.cost import Shape
 from edgekit.architectures.registry import Size, build, sides
+from edgekit.architectures.shapes import shapes_only
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +38,7 @@ def peak_activations(architecture: str, size: Size, **arguments: object) -> Peak
     """Return the peak of an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
     import torch
 
-    with torch.device("meta"):
+    with shapes_only():
         return peak_of(build(architecture, **arguments), torch.zeros(1, 3, *sides(size)))
 
 
@@ -83,6 +84,10 @@ def _record(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Step]:
         return {storage: tensor for storage, tensor in found.items() if storage not in weights}
 
     class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # skipping would import the compiler
+
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             output = function(*args, **(kwargs or {}))
             kept.append(output)
