@@ -57,9 +57,13 @@ class Cost:
         return dict(sorted(totals.items(), key=lambda item: -item[1][1]))
 
 
-def count(model: nn.Module, size: Size) -> Cost:
-    """Count `model` for one 3 x height x width image; the model may be on the meta device."""
+def count(model: nn.Module, *shapes: Shape) -> Cost:
+    """Count `model` for one example of inputs of these shapes (without batch); the model may be on the meta device.
+
+    Multiply-adds of functions that no layer stands for, as in an exported program, are a layer of their own.
+    """
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     layers: list[LayerCost] = []
 
@@ -73,20 +77,26 @@ def count(model: nn.Module, size: Size) -> Cost:
     for name, module in model.named_modules():
         if any(True for _ in module.parameters(recurse=False)):
             visit(name, module)
-    device = next(model.parameters()).device
+    device = next((one.device for one in model.parameters()), None)
+    counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad():
-            model(torch.zeros(1, 3, *sides(size), device=device))
+        with torch.no_grad(), counter:
+            model(*(torch.zeros(1, *shape, device=device) for shape in shapes))
     finally:
         for handle in handles:
             handle.remove()
+    counted = Cost(tuple(layers))
+    parameters = sum(one.numel() for one in model.parameters()) - counted.parameters
+    multiply_adds = counter.get_total_flops() // 2 - counted.multiply_adds
+    if parameters > 0 or multiply_adds > 0:
+        layers.append(LayerCost("(functions)", "function", (), (), max(0, parameters), max(0, multiply_adds)))
     return Cost(tuple(layers))
 
 
 def cost(architecture: str, size: Size, **arguments: object) -> Cost:
     """Count an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
     with shapes_only():
-        return count(build(architecture, **arguments), size)
+        return count(build(architecture, **arguments), (3, *sides(size)))
 
 
 def _layer(name: str, module: nn.Module, input: Shape, output: Shape) -> LayerCost:

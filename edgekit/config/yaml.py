@@ -218,7 +218,8 @@ def _explain(
 ) -> str:
     """Turn one pydantic error into: file, line (or override), key, what is wrong, nearest valid name."""
     unfitting = problem.get("ctx", {}).get("error")
-    location = [*problem["loc"], *(unfitting.at if isinstance(unfitting, UnfittingError) else ())]
+    places = [part for part in problem["loc"] if not str(part).startswith("(")]  # tags of kinds, see Recipe.model
+    location = [*places, *(unfitting.at if isinstance(unfitting, UnfittingError) else ())]
     lines, part = _lines(content, location), location[:-1]
     # What a part lacks that the file does not have is lacking in the override that gives the part.
     place = part if problem["type"] == "missing" and len(lines) < len(part) else location

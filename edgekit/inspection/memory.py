@@ -42,8 +42,8 @@ def peak_activations(architecture: str, size: Size, **arguments: object) -> Peak
         return peak_of(build(architecture, **arguments), torch.zeros(1, 3, *sides(size)))
 
 
-def peak_of(model: nn.Module, image: Tensor) -> Peak:
-    """Return the peak of `model` for one `image` (1, C, H, W); both may be on the meta device.
+def peak_of(model: nn.Module, *inputs: Tensor) -> Peak:
+    """Return the peak of `model` for one example of its inputs (1, ...); both may be on the meta device.
 
     The operators run one at a time in the order of the modules. While one runs, these are alive: its inputs, its output, and
     every earlier tensor that a later operator reads; so a residual block's input lives until the addition. As runtimes do it, an
@@ -51,9 +51,9 @@ def peak_of(model: nn.Module, image: Tensor) -> Peak:
     reads later, a view costs nothing, and padding happens within the convolution. Weights and what a convolution needs
     for itself are not counted. The sum is that of the MobileNetV2 paper, section 5.1, for operators instead of blocks.
     """
-    steps = _record(model, image)
+    steps = _record(model, inputs)
     last_read = {storage: index for index, step in enumerate(steps) for storage in step.reads}
-    alive = {_storage(image): tuple(image.shape[1:])}
+    alive = {_storage(one): tuple(one.shape[1:]) for one in inputs}
     peak = Peak(bytes=0, shapes=[])
     for index, step in enumerate(steps):
         for storage, shape in step.writes.items():
@@ -68,7 +68,7 @@ def peak_of(model: nn.Module, image: Tensor) -> Peak:
     return peak
 
 
-def _record(model: nn.Module, image: Tensor) -> list[Step]:
+def _record(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Step]:
     """Run `model` and return its operators in order; a padded tensor goes by the storage of the tensor that it pads."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -102,7 +102,7 @@ def _record(model: nn.Module, image: Tensor) -> list[Step]:
             return output
 
     with torch.no_grad(), Recorder():  # type: ignore[no-untyped-call]
-        model(image)
+        model(*inputs)
     return steps
 
 
