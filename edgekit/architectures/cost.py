@@ -7,9 +7,11 @@ squeeze-and-excitation count nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.architectures.registry import Size, build, sides
 from edgekit.architectures.shapes import shapes_only
@@ -63,7 +65,6 @@ def count(model: nn.Module, *shapes: Shape) -> Cost:
     Multiply-adds of functions that no layer stands for, as in an exported program, are a layer of their own.
     """
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     layers: list[LayerCost] = []
 
@@ -78,16 +79,15 @@ def count(model: nn.Module, *shapes: Shape) -> Cost:
         if any(True for _ in module.parameters(recurse=False)):
             visit(name, module)
     device = next((one.device for one in model.parameters()), None)
-    counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad(), counter:
+        with torch.no_grad(), _counted_flops() as flops:
             model(*(torch.zeros(1, *shape, device=device) for shape in shapes))
     finally:
         for handle in handles:
             handle.remove()
     counted = Cost(tuple(layers))
     parameters = sum(one.numel() for one in model.parameters()) - counted.parameters
-    multiply_adds = counter.get_total_flops() // 2 - counted.multiply_adds
+    multiply_adds = sum(flops) // 2 - counted.multiply_adds
     if parameters > 0 or multiply_adds > 0:
         layers.append(LayerCost("(functions)", "function", (), (), max(0, parameters), max(0, multiply_adds)))
     return Cost(tuple(layers))
@@ -97,6 +97,32 @@ def cost(architecture: str, size: Size, **arguments: object) -> Cost:
     """Count an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
     with shapes_only():
         return count(build(architecture, **arguments), (3, *sides(size)))
+
+
+@contextmanager
+def _counted_flops() -> Iterator[list[int]]:
+    """Give a list that gets the floating-point operations of each operator that runs, by PyTorch's formulas.
+
+    PyTorch's own FlopCounterMode gives the same sum, and imports PyTorch's compiler for it.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    flops: list[int] = []
+
+    class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # skipping would import the compiler
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            output = function(*args, **(kwargs or {}))
+            if function.overloadpacket in flop_registry:
+                flops.append(flop_registry[function.overloadpacket](*args, **(kwargs or {}), out_val=output))
+            return output
+
+    with Counter():  # type: ignore[no-untyped-call]
+        yield flops
 
 
 def _layer(name: str, module: nn.Module, input: Shape, output: Shape) -> LayerCost:
