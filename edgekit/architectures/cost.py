@@ -7,11 +7,9 @@ squeeze-and-excitation count nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgekit.architectures.registry import Size, build, sides
 from edgekit.architectures.shapes import shapes_only
@@ -60,10 +58,7 @@ class Cost:
 
 
 def count(model: nn.Module, *shapes: Shape) -> Cost:
-    """Count `model` for one example of inputs of these shapes (without batch); the model may be on the meta device.
-
-    Multiply-adds of functions that no layer stands for, as in an exported program, are a layer of their own.
-    """
+    """Count `model` for one example of inputs of these shapes (without batch); the model may be on the meta device."""
     import torch
 
     layers: list[LayerCost] = []
@@ -80,49 +75,37 @@ def count(model: nn.Module, *shapes: Shape) -> Cost:
             visit(name, module)
     device = next((one.device for one in model.parameters()), None)
     try:
-        with torch.no_grad(), _counted_flops() as flops:
+        with torch.no_grad():
             model(*(torch.zeros(1, *shape, device=device) for shape in shapes))
     finally:
         for handle in handles:
             handle.remove()
-    counted = Cost(tuple(layers))
-    parameters = sum(one.numel() for one in model.parameters()) - counted.parameters
-    multiply_adds = sum(flops) // 2 - counted.multiply_adds
-    if parameters > 0 or multiply_adds > 0:
-        layers.append(LayerCost("(functions)", "function", (), (), max(0, parameters), max(0, multiply_adds)))
     return Cost(tuple(layers))
+
+
+def count_foreign(model: nn.Module, *shapes: Shape) -> Cost:
+    """As :func:`count`, of code that is not edgekit's: what no layer stands for, as in an exported program, counts too.
+
+    Such parameters, and multiply-adds of functions, are one entry of their own.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counted, counter = count(model, *shapes), FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(*(torch.zeros(1, *shape) for shape in shapes))
+    parameters = sum(one.numel() for one in model.parameters()) - counted.parameters
+    multiply_adds = counter.get_total_flops() // 2 - counted.multiply_adds
+    if parameters <= 0 and multiply_adds <= 0:
+        return counted
+    functions = LayerCost("(functions)", "function", (), (), max(0, parameters), max(0, multiply_adds))
+    return Cost((*counted.layers, functions))
 
 
 def cost(architecture: str, size: Size, **arguments: object) -> Cost:
     """Count an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
     with shapes_only():
         return count(build(architecture, **arguments), (3, *sides(size)))
-
-
-@contextmanager
-def _counted_flops() -> Iterator[list[int]]:
-    """Give a list that gets the floating-point operations of each operator that runs, by PyTorch's formulas.
-
-    PyTorch's own FlopCounterMode gives the same sum, and imports PyTorch's compiler for it.
-    """
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils.flop_counter import flop_registry
-
-    flops: list[int] = []
-
-    class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        @classmethod
-        def _should_skip_dynamo(cls) -> bool:
-            return False  # skipping would import the compiler
-
-        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            output = function(*args, **(kwargs or {}))
-            if function.overloadpacket in flop_registry:
-                flops.append(flop_registry[function.overloadpacket](*args, **(kwargs or {}), out_val=output))
-            return output
-
-    with Counter():  # type: ignore[no-untyped-call]
-        yield flops
 
 
 def _layer(name: str, module: nn.Module, input: Shape, output: Shape) -> LayerCost:

@@ -171,10 +171,10 @@ def check_contract(recipe: Recipe) -> dict[str, Any]:
 
 def count_model(recipe: Recipe) -> Cost:
     """Count the recipe's model; of edgekit's own architectures nothing is allocated."""
-    from edgekit.architectures.cost import cost, count
+    from edgekit.architectures.cost import cost, count_foreign
 
     if isinstance(recipe.model, OwnModel):
-        return count(own_network(recipe), *recipe.model.input_shapes().values())
+        return count_foreign(own_network(recipe), *recipe.model.input_shapes().values())
     return cost(recipe.architecture, recipe.model.size, **recipe.model.architecture_arguments())
 
 

@@ -256,7 +256,10 @@ def test_a_syntax_error_is_found_at_its_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("function", "operator"),
-    [("spectrum", r"fft_rfft \(.*networks\.py:21: waves = torch\.fft\.rfft"), ("deciding", r"networks\.py:\d+: if image\.sum\(\) > 0")],
+    [
+        ("spectrum", r"fft_rfft \(.*networks\.py:21: waves = torch\.fft\.rfft"),
+        ("deciding", r"networks\.py:\d+: if image\.sum\(\) > 0"),
+    ],
 )
 def test_what_cannot_be_converted_is_named_with_its_line(networks, function, operator):
     done = run("compile", networks(function), "--input", "3x32x32", "--targets", "coreml/-/fp16")
