@@ -12,7 +12,7 @@ from typing import Any, Literal
 from edgekit import __version__
 from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of
 from edgekit.cache.store import content_sha256, in_use
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.evaluation.class_names import classes_of
@@ -26,7 +26,7 @@ SUFFIX = ".json"
 """Of the description, after the artifact's whole name: ``v2.tflite`` has ``v2.tflite.json``."""
 
 
-class ExportDocument(Printed):
+class ExportDocument(JsonDocument):
     """What stands beside an exported artifact: what an app has to know to use it, and where it came from.
 
     An input is RGB, resized to `input_height` x `input_width` as `preprocessing` says, then ``(pixel / 255 - mean) / std``.

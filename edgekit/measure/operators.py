@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from edgekit.build.worker import Workers
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import cache_folder
 from edgekit.errors import UsageError
 
@@ -41,7 +41,7 @@ class OperatorTime(BaseModel):
     inside: bool = False
 
 
-class OperatorsDocument(Printed):
+class OperatorsDocument(JsonDocument):
     """What ``edgekit operators --json`` prints: operators in the order in which they run, and the mean of whole runs."""
 
     profiler: Literal["LiteRT", "ExecuTorch"]

@@ -19,7 +19,7 @@ from scipy.optimize import bisect
 
 from edgekit.architectures.cost import Cost, cost
 from edgekit.architectures.registry import ARCHITECTURES
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.errors import UsageError
 from edgekit.recipe.schema import Recipe
 
@@ -62,7 +62,7 @@ class Candidate(BaseModel):
     counted_ratio: float
 
 
-class ScaleDocument(Printed):
+class ScaleDocument(JsonDocument):
     """What ``edgekit scale --json`` prints; `written` are the recipe files."""
 
     base: str

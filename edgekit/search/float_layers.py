@@ -19,7 +19,7 @@ from edgekit.build.photos import PhotoSet
 from edgekit.build.prepare import Prepared
 from edgekit.build.worker import Workers
 from edgekit.cache.store import in_use, temporary_folder
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import cache_folder
 from edgekit.devices.base import opened
 from edgekit.devices.profile import load_profile
@@ -115,7 +115,7 @@ class CurveEntry(Part):
     kept: bool
 
 
-class QuantizeDocument(Printed):
+class QuantizeDocument(JsonDocument):
     """What ``edgekit quantize --json`` prints.
 
     `judged_by` is ``agreement`` (on `judged` clear decisions) or the metric of the data set (on `judged` photos).
