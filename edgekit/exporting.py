@@ -17,7 +17,7 @@ from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.evaluation.class_names import classes_of
 from edgekit.ledger import Ledger
-from edgekit.pipeline import Plan, Sweep, Tell, build_artifact
+from edgekit.pipeline import Plan, Progress, Sweep, build_artifact
 from edgekit.recipe.schema import Preprocessing, Recipe
 from edgekit.report.output import write_whole
 from edgekit.target import Target
@@ -71,7 +71,7 @@ class Exported:
     document: ExportDocument
 
 
-def export(plan: Plan, output: Path | None, tell: Tell) -> Exported:
+def export(plan: Plan, output: Path | None, progress: Progress) -> Exported:
     """Build the plan's one target, or find it in the cache, and copy it to `output`; None: into the current folder.
 
     UsageError if `output` is a folder that is no artifact, or has another ending than the format.
@@ -81,7 +81,7 @@ def export(plan: Plan, output: Path | None, tell: Tell) -> Exported:
     if output:
         _check_name(output, backend_of(target).format, target)
     with in_use():
-        _, artifact = build_artifact(plan, tell, cache_folder() / "logs" / "export")
+        _, artifact = build_artifact(plan, progress, cache_folder() / "logs" / "export")
         manifest = artifact.manifest
         return place(artifact, plan.recipe, output or Path(file_name(manifest)))
 

@@ -75,14 +75,14 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
         )
         sessions[index].append(session)
         count = f"session {block + 1} of {protocol.sessions}"
-        run.tell(f"{timings[index].name}: {count}: {session.centre:.2f} ms, {session.runs} runs {remaining.step()}")
+        run.progress(f"{timings[index].name}: {count}: {session.centre:.2f} ms, {session.runs} runs {remaining.step()}")
 
     def on_failure(index: int, failure: Failure) -> None:
         failed.add(index)
         remaining.give_up(protocol.sessions - len(sessions[index]))
         ready, target = timings[index].ready, timings[index].target
         run.fail(failure, ready.plan, target, device.profile.name, ready.artifact.manifest.sha256)
-        run.tell(told(timings[index].name, failure))
+        run.progress(told(timings[index].name, failure))
 
     parities: dict[int, dict[str, float] | None] = {}
     with temporary_folder() as folder:
