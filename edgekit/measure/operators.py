@@ -96,8 +96,10 @@ def _of_etdump(path: Path) -> OperatorsDocument | None:
     """Return what ran in the method; where it ran more than once, the first run is left out as warm-up."""
     job = {"stage": "operators", "path": str(path.absolute())}
     with Workers() as workers:
-        told = workers.call("edgekit.measure.operators:etdump_times", job, cache_folder() / "logs" / "operators.log")
-    return OperatorsDocument.model_validate(told) if told else None
+        document = workers.call(
+            "edgekit.measure.operators:etdump_times", job, cache_folder() / "logs" / "operators.log"
+        )
+    return OperatorsDocument.model_validate(document) if document else None
 
 
 def etdump_times(job: dict[str, Any]) -> dict[str, Any] | None:

@@ -70,7 +70,7 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
         failure = failure_of(error, "model")
         remaining.give_up(len(plan.targets))
         run.fail(failure, plan)
-        run.progress(told(plan.recipe.name, failure))
+        run.progress(format_failure(plan.recipe.name, failure))
         return []
     for one in _build(plan, resolved, prepared, run.progress, run.logs, remaining):
         manifest = one.artifact.manifest if one.artifact else None
@@ -82,7 +82,7 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
     return sorted(ready, key=lambda one: plan.targets.index(one.artifact.target))
 
 
-def told(subject: str, failure: Failure) -> str:
+def format_failure(subject: str, failure: Failure) -> str:
     """Return a failure as one line of progress."""
     hint = f" {failure.hint}" if failure.hint else ""
     return f"{subject}: {failure.kind.label}: {failure.message}{hint}"
@@ -95,11 +95,13 @@ def _build(
         remaining.begin()
         for one in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
             name, stands = f"{plan.recipe.name} {one.target}", remaining.step(costs=not one.cached)
-            progress(told(name, one.failure) if one.failure else f"{name}: {_told_artifact(one)} {stands}")
+            progress(
+                format_failure(name, one.failure) if one.failure else f"{name}: {_describe_artifact(one)} {stands}"
+            )
             yield one
 
 
-def _told_artifact(built: Built) -> str:
+def _describe_artifact(built: Built) -> str:
     assert built.artifact
     manifest = built.artifact.manifest
     how = "from the cache" if built.cached else f"compiled in {manifest.compile_seconds:.0f} s"

@@ -115,8 +115,8 @@ def _measure(profile: DeviceProfile, runtimes: Runtimes, progress: Progress) -> 
         if failures := ledger.failures(run):
             failure = failures[0].failure
             raise EdgekitError(failure.kind, failure.stage, failure.message, failure.hint)
-        told = [f"{one.target} {one.summary['median']:.2f} ms" for one in ledger.measurements(run) if one.summary]
-    return ", ".join(told) + " (a look, no measurement)"
+        medians = [f"{one.target} {one.summary['median']:.2f} ms" for one in ledger.measurements(run) if one.summary]
+    return ", ".join(medians) + " (a look, no measurement)"
 
 
 def _targets(profile: DeviceProfile) -> list[str]:

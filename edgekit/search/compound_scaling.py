@@ -233,8 +233,10 @@ def _changed(base: Recipe, arguments: dict[str, float]) -> Recipe:
     except ValidationError as error:
         problem = error.errors()[0]
         said = str(problem["msg"]).removeprefix("Value error, ")
-        told = ", ".join(f"{name} {value:g}" for name, value in arguments.items())
-        raise UsageError(f"{base.name} scaled to {told} is no model: {said}.", "Take a phi nearer to 0.") from error
+        described = ", ".join(f"{name} {value:g}" for name, value in arguments.items())
+        raise UsageError(
+            f"{base.name} scaled to {described} is no model: {said}.", "Take a phi nearer to 0."
+        ) from error
 
 
 def _cost(base: Recipe, arguments: dict[str, float]) -> Cost:

@@ -133,8 +133,8 @@ class _Compilers:
 
     def library(self, name: str) -> Path | None:
         """Return the compiler's own file of a library, None where it has none."""
-        told = _run([self.cpp, f"-print-file-name={name}"]).strip()
-        return Path(told).resolve() if Path(told).is_absolute() else None
+        path = _run([self.cpp, f"-print-file-name={name}"]).strip()
+        return Path(path).resolve() if Path(path).is_absolute() else None
 
 
 def _make(folder: Path, place: Path, arch: str, compilers: _Compilers, progress: Progress) -> None:
