@@ -89,7 +89,7 @@ def export(plan: Plan, output: Path | None, progress: Progress) -> Exported:
 def export_run(ledger: Ledger, run_id: str, folder: Path) -> list[Exported]:
     """Copy the artifacts of a run into `folder`, made if it is missing; those that differ from PyTorch are left out."""
     (plan,) = (run.plan for run in ledger.runs() if run.id == run_id)
-    recipes = {one.recipe.hash: one.recipe for one in Sweep.read(plan).plans}
+    recipes = {planned.recipe.hash: planned.recipe for planned in Sweep.read(plan).plans}
     wrong = {failure.artifact_sha256 for failure in ledger.failures(run_id, latest=True)}
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder.", "Choose another one with --output.")
@@ -178,4 +178,4 @@ def describe(manifest: Manifest, recipe: Recipe, file: str) -> ExportDocument:
 
 def lines(exported: Sequence[Exported]) -> list[str]:
     """Return a line for each exported artifact."""
-    return [f"{one.path}: {one.document.size_bytes:,} bytes; {one.description.name} beside it" for one in exported]
+    return [f"{file.path}: {file.document.size_bytes:,} bytes; {file.description.name} beside it" for file in exported]

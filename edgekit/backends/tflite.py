@@ -91,8 +91,8 @@ class TFLite:
         found = [node for node in interpreter._get_ops_details() if node["op_name"] in LAYERS]
         ends = [(int(node["inputs"][0]), int(node["outputs"][0])) for node in found]
         values: dict[int, list[NDArray[np.float32]]] = {index: [] for pair in ends for index in pair}
-        for one in inputs:
-            _set_inputs(interpreter, one)
+        for example in inputs:
+            _set_inputs(interpreter, example)
             interpreter.invoke()
             for index, kept in values.items():
                 kept.append(_dequantised(interpreter.get_tensor(index), details[index]))
@@ -179,7 +179,7 @@ def _quantise(source: Path, calibration: Inputs, output: Path, float_tensors: Co
     makers = _output_makers(interpreter)
     int8 = quantizer.Quantizer(str(source))
     int8.load_quantization_recipe(recipe.static_wi8_ai8())
-    for name, operation in (one for made in makers for one in _float_layers(made)):
+    for name, operation in (layer for made in makers for layer in _float_layers(made)):
         int8.add_dynamic_config(re.escape(name), TFLOperationName[operation], 8)
     for name in (*float_tensors, *(name for made in makers for name in _joining(made))):
         int8.update_quantization_recipe(f"^{re.escape(name)};", TFLOperationName.ALL_SUPPORTED, None, "no_quantize")
@@ -262,8 +262,8 @@ def _ranges(source: Path, calibration: Inputs, wanted: Collection[str]) -> dict[
         if detail["index"] in computed and detail["name"] in wanted and detail["dtype"] == np.float32
     }
     ranges = {name: Range() for name in tensors.values()}
-    for one in calibration:
-        _set_inputs(interpreter, one)
+    for example in calibration:
+        _set_inputs(interpreter, example)
         interpreter.invoke()
         for index, name in tensors.items():
             ranges[name].add(interpreter.get_tensor(index))

@@ -171,7 +171,7 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
         recipe.parity,
         kind=backend.parity_kind,
         trained=job["trained"],
-        layer_db=min((one.alone for one in layers), default=None),
+        layer_db=min((layer.alone for layer in layers), default=None),
     )
     parity.layers_unknown = problem
     if not parity.passed:
@@ -194,7 +194,7 @@ def compare_layers_of(job: dict[str, Any]) -> list[dict[str, Any]]:
     recipe, prepared = Recipe.model_validate(job["recipe"]), Path(job["prepared"])
     calibration, inputs = (Inputs.load(prepared / f"{name}.npz") for name in ("calibration", "parity"))
     model, target = load_prepared(recipe, prepared), Target.parse(job["target"])
-    return [vars(one) for one in compare_layers(model, target, calibration, Path(job["artifact"]), inputs)]
+    return [vars(layer) for layer in compare_layers(model, target, calibration, Path(job["artifact"]), inputs)]
 
 
 def _layers(

@@ -68,7 +68,7 @@ def examples_of(recipe: Recipe, photos: PhotoSet, random: bool) -> Examples:
 
 
 def _own_examples(recipe: Recipe, model: OwnModel, random: bool) -> Examples:
-    values = {name: _values(recipe, name, one) for name, one in model.inputs.items() if one.values is not None}
+    values = {name: _values(recipe, name, spec) for name, spec in model.inputs.items() if spec.values is not None}
     count = min((len(array) for array in values.values()), default=None)
 
     def of(chosen: tuple[int, int], rows: slice) -> Inputs:
@@ -79,8 +79,8 @@ def _own_examples(recipe: Recipe, model: OwnModel, random: bool) -> Examples:
             {
                 name: values[name][rows][:size]
                 if name in values
-                else noise.standard_normal((size, *one.shape)).astype(np.float32)
-                for name, one in model.inputs.items()
+                else noise.standard_normal((size, *spec.shape)).astype(np.float32)
+                for name, spec in model.inputs.items()
             }
         )
 
@@ -104,7 +104,7 @@ def _own_examples(recipe: Recipe, model: OwnModel, random: bool) -> Examples:
 
 def noisy(model: OwnModel) -> list[str]:
     """Return the inputs that noise stands in for."""
-    return [] if model.takes_photos else [name for name, one in model.inputs.items() if one.values is None]
+    return [] if model.takes_photos else [name for name, spec in model.inputs.items() if spec.values is None]
 
 
 def _values(recipe: Recipe, name: str, given: OwnInput) -> Array:

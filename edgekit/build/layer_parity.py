@@ -111,7 +111,7 @@ def _outputs(model: nn.Module, graph: fx.GraphModule, inputs: tuple[Tensor, ...]
     from edgekit.backends.quantization.graph import record
 
     found = _layers(model, graph)
-    nodes = {name: one.activation or one.node for name, one in found.items()}
+    nodes = {name: layer.activation or layer.node for name, layer in found.items()}
     values = record(graph, set(nodes.values()), inputs)
     return {name: values[node].numpy() for name, node in nodes.items()}
 

@@ -177,7 +177,7 @@ def _exported_inputs(source: str) -> dict[str, list[int]]:
     if not source.endswith(".pt2"):
         return {}
     shapes = [list(shape[1:]) for shape in own.exported_shapes(source)]
-    return {"image": shapes[0]} if len(shapes) == 1 else {f"input_{index}": one for index, one in enumerate(shapes)}
+    return {"image": shapes[0]} if len(shapes) == 1 else {f"input_{index}": shape for index, shape in enumerate(shapes)}
 
 
 def _classes(network: nn.Module, model: OwnModel) -> int | None:

@@ -71,12 +71,12 @@ def compare(
     differences = [_difference(reference[name], artifact[name]) for name in reference]
     decisions = _decide(reference, artifact)
     finite = all(bool(np.isfinite(artifact[name]).all()) for name in reference)
-    snr_db = min(EQUAL_DB, *(one.snr_db for one in differences)) if finite else -EQUAL_DB
+    snr_db = min(EQUAL_DB, *(difference.snr_db for difference in differences)) if finite else -EQUAL_DB
     result = ParityResult(
         kind=kind,
         photos=len(next(iter(reference.values()))),
-        max_absolute=max(one.max_absolute for one in differences) if finite else MAX_FLOAT,
-        max_relative=max(one.max_relative for one in differences) if finite else MAX_FLOAT,
+        max_absolute=max(difference.max_absolute for difference in differences) if finite else MAX_FLOAT,
+        max_relative=max(difference.max_relative for difference in differences) if finite else MAX_FLOAT,
         snr_db=snr_db,
         saturation=max(0.0, *(_saturation(artifact[name]) - _saturation(reference[name]) for name in reference))
         if finite

@@ -72,7 +72,7 @@ def foreign_source_hash(recipe: Recipe) -> str:
     Values of the user's inputs count too. Empty for edgekit's own architectures.
     """
     if isinstance(recipe.model, OwnModel):
-        values = [file_sha256(Path(one.values)) for one in recipe.model.inputs.values() if one.values]
+        values = [file_sha256(Path(spec.values)) for spec in recipe.model.inputs.values() if spec.values]
         return "\n".join([own.source_sha256(recipe.model.source), *values])
     return plugged_source_hash(recipe.architecture)
 
@@ -137,14 +137,16 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
     examples = examples_of(recipe, photos, random=not job["trained"])
     parts: list[str] = []
     model = build_model(recipe, job["checkpoint"], job["seed"], examples.settle, parts.append)
-    reference = [named_outputs(model, *one.tensors()) for one in examples.parity]
+    reference = [named_outputs(model, *example.tensors()) for example in examples.parity]
     folder = Path(job["folder"])
     save_file(
         {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}, folder / "state.safetensors"
     )
     examples.calibration.save(folder / "calibration.npz")
     examples.parity.save(folder / "parity.npz")
-    outputs: dict[str, Any] = {name: np.concatenate([one[name].numpy() for one in reference]) for name in reference[0]}
+    outputs: dict[str, Any] = {
+        name: np.concatenate([output[name].numpy() for output in reference]) for name in reference[0]
+    }
     check_finite_outputs(outputs, recipe.name)
     np.savez(folder / "reference.npz", **outputs)
     return {**facts, "checkpoint_part": "".join(parts), "calibration": examples.chosen, "warnings": examples.warnings}

@@ -209,11 +209,11 @@ def _warm(modules: tuple[str, ...], environment: dict[str, str]) -> Iterator[_Wa
         with _taking:
             _idle.append(process)
             room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY_EACH
-            surplus = [one for one in _idle if not one.alive] or _idle[: max(0, len(_idle) - room)]
-            for one in surplus:
-                _idle.remove(one)
-        for one in surplus:
-            one.close()
+            surplus = [worker for worker in _idle if not worker.alive] or _idle[: max(0, len(_idle) - room)]
+            for worker in surplus:
+                _idle.remove(worker)
+        for worker in surplus:
+            worker.close()
 
 
 def _key(modules: tuple[str, ...], environment: dict[str, str]) -> tuple[str, ...]:

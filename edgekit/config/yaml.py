@@ -40,7 +40,7 @@ class Written:
         return no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Progress editors the pattern."""
+        """Show editors the pattern."""
         return {**handler(schema), "pattern": self.pattern}
 
     def fits(self, text: str) -> bool:
@@ -136,7 +136,7 @@ def load_document(schema: type[DocumentT], path: Path, overrides: Sequence[Overr
             _explain(schema, content, path, overrides, problem)
             for problem in error.errors()
             if problem["type"] != "too_short"
-            or sum(one[: len(problem["loc"])] == problem["loc"] for one in places) == 1
+            or sum(location[: len(problem["loc"])] == problem["loc"] for location in places) == 1
         ]
         raise UsageError("\n".join(problems), kind=FailureKind.recipe) from error
 
@@ -224,7 +224,7 @@ def _explain(
     lines, part = _lines(content, location), location[:-1]
     # What a part lacks that the file does not have is lacking in the override that gives the part.
     place = part if problem["type"] == "missing" and len(lines) < len(part) else location
-    override = next((one for one in reversed(overrides) if _concerns(one, place)), None)
+    override = next((candidate for candidate in reversed(overrides) if _concerns(candidate, place)), None)
     where = f"{path} with {override.said}" if override else f"{path}, line {[1, *lines][-1]}"
     key = ".".join(map(str, location)) or "(top)"
     if problem["type"] == "extra_forbidden":

@@ -52,7 +52,7 @@ class OperatorsDocument(JsonDocument):
     @property
     def elsewhere_ms(self) -> float:
         """What of a run was spent in no operator of the graph, in milliseconds."""
-        return self.mean_ms - sum(one.mean_ms for one in self.operators if not one.inside)
+        return self.mean_ms - sum(operator.mean_ms for operator in self.operators if not operator.inside)
 
 
 def read_profile(path: Path) -> OperatorsDocument:

@@ -122,18 +122,22 @@ def summarise_reported(reported: Sequence[ReportedStats], loads: Sequence[int], 
 
     `centre` is ``median`` only where every session has one.
     """
-    centre: Literal["median", "mean"] = "median" if all(one.median is not None for one in reported) else "mean"
-    centres = [one.median if centre == "median" and one.median is not None else one.mean for one in reported]
-    minima = [one.minimum for one in reported if one.minimum is not None]
-    spreads = [one.standard_deviation / one.mean for one in reported if one.standard_deviation is not None]
-    runs = sum(one.runs for one in reported)
+    centre: Literal["median", "mean"] = "median" if all(session.median is not None for session in reported) else "mean"
+    centres = [
+        session.median if centre == "median" and session.median is not None else session.mean for session in reported
+    ]
+    minima = [session.minimum for session in reported if session.minimum is not None]
+    spreads = [
+        session.standard_deviation / session.mean for session in reported if session.standard_deviation is not None
+    ]
+    runs = sum(session.runs for session in reported)
     return Summary(
         sessions=len(reported),
         iterations=runs,
         median=float(np.median(centres)),
         interval=order_statistic_interval(centres),
         minimum=min(minima, default=None),
-        mean=sum(one.mean * one.runs for one in reported) / runs,
+        mean=sum(session.mean * session.runs for session in reported) / runs,
         median_absolute_deviation=None,
         between_sessions_cv=_cv(centres),
         within_sessions_cv=float(np.median(spreads)) if spreads else None,

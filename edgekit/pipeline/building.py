@@ -72,14 +72,14 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
         run.fail(failure, plan)
         run.progress(format_failure(plan.recipe.name, failure))
         return []
-    for one in _build(plan, resolved, prepared, run.progress, run.logs, remaining):
-        manifest = one.artifact.manifest if one.artifact else None
+    for built in _build(plan, resolved, prepared, run.progress, run.logs, remaining):
+        manifest = built.artifact.manifest if built.artifact else None
         id = run.ledger.record_artifact(run.id, manifest.model_dump(mode="json")) if manifest else 0
-        if one.failure:
-            run.fail(one.failure, plan, str(one.target), artifact_sha256=manifest.sha256 if manifest else None)
-        elif one.artifact:
-            ready.append(Ready(id, one.artifact, plan, prepared))
-    return sorted(ready, key=lambda one: plan.targets.index(one.artifact.target))
+        if built.failure:
+            run.fail(built.failure, plan, str(built.target), artifact_sha256=manifest.sha256 if manifest else None)
+        elif built.artifact:
+            ready.append(Ready(id, built.artifact, plan, prepared))
+    return sorted(ready, key=lambda built: plan.targets.index(built.artifact.target))
 
 
 def format_failure(subject: str, failure: Failure) -> str:
@@ -93,12 +93,14 @@ def _build(
 ) -> Iterator[Built]:
     with compiling(progress):
         remaining.begin()
-        for one in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
-            name, stands = f"{plan.recipe.name} {one.target}", remaining.step(costs=not one.cached)
+        for built in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
+            name, stands = f"{plan.recipe.name} {built.target}", remaining.step(costs=not built.cached)
             progress(
-                format_failure(name, one.failure) if one.failure else f"{name}: {_describe_artifact(one)} {stands}"
+                format_failure(name, built.failure)
+                if built.failure
+                else f"{name}: {_describe_artifact(built)} {stands}"
             )
-            yield one
+            yield built
 
 
 def _describe_artifact(built: Built) -> str:

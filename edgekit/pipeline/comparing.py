@@ -43,4 +43,4 @@ def compare_artifact(plan: Plan, by_layer: bool, progress: Progress) -> Compared
     with Workers() as workers:
         modules = (*backend_of(built.target).modules, "edgekit.build.compile")
         found = workers.call("edgekit.build.compile:compare_layers_of", job, logs / "layers.log", modules=modules)
-    return Compared(built.target, parity, tuple(LayerParity(**one) for one in found))
+    return Compared(built.target, parity, tuple(LayerParity(**layer) for layer in found))

@@ -115,7 +115,11 @@ def _measure(profile: DeviceProfile, runtimes: Runtimes, progress: Progress) -> 
         if failures := ledger.failures(run):
             failure = failures[0].failure
             raise EdgekitError(failure.kind, failure.stage, failure.message, failure.hint)
-        medians = [f"{one.target} {one.summary['median']:.2f} ms" for one in ledger.measurements(run) if one.summary]
+        medians = [
+            f"{measurement.target} {measurement.summary['median']:.2f} ms"
+            for measurement in ledger.measurements(run)
+            if measurement.summary
+        ]
     return ", ".join(medians) + " (a look, no measurement)"
 
 

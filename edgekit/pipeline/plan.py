@@ -133,12 +133,12 @@ class Sweep:
         folder = Path(written["photos"]) if written["photos"] else None
         try:
             photos = photo_set(folder)
-            recipes = [(Recipe.model_validate(one["recipe"]), one) for one in written["recipes"]]
-            plans = tuple(Plan.of(recipe, one["targets"], photos) for recipe, one in recipes)
+            recipes = [(Recipe.model_validate(entry["recipe"]), entry) for entry in written["recipes"]]
+            plans = tuple(Plan.of(recipe, entry["targets"], photos) for recipe, entry in recipes)
         except UsageError as error:
             message = f"That run cannot be continued: {error.failure.message}"
             raise UsageError(message, "Bring back what is missing, or start a new run.") from error
-        if [plan.photos.sha256 for plan in plans] != [one["photos_sha256"] for one in written["recipes"]]:
+        if [plan.photos.sha256 for plan in plans] != [entry["photos_sha256"] for entry in written["recipes"]]:
             raise UsageError("The calibration photos have changed since that run.", "Start a new run.")
         return Sweep(
             plans,

@@ -87,7 +87,7 @@ def is_dead(run: RunRecord) -> bool:
 
 
 def mark_dead_runs(ledger: Ledger, progress: Progress) -> None:
-    """Progress of runs of this machine whose process is gone without a word, and record that they were interrupted."""
+    """Report runs of this machine whose process is gone without a word, and record that they were interrupted."""
     for run in ledger.runs():
         if is_dead(run):
             ledger.finish_run(run.id, "interrupted")

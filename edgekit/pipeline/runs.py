@@ -73,21 +73,21 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
         run.progress(format_failure(name, failure))
     plans = [_open_part(plan, sweep, settled) for plan in sweep.plans]
     compilations = Remaining(sum(len(plan.targets) for plan in plans))
-    ready = [one for plan in plans for one in build(run, plan, compilations)]
+    ready = [built for plan in plans for built in build(run, plan, compilations)]
     if sweep.protocol is None:
         return
     groups: list[tuple[DeviceProfile, list[Timing]]] = []
     for profile in sweep.profiles:
         for plan in sweep.plans:
             own: list[Timing] = []
-            for one in (one for one in ready if one.plan.recipe == plan.recipe):
-                timings = profile.timings(one.artifact.target)
+            for built in (built for built in ready if built.plan.recipe == plan.recipe):
+                timings = profile.timings(built.artifact.target)
                 if not timings:
-                    name = f"{plan.recipe.name} {one.artifact.target}"
+                    name = f"{plan.recipe.name} {built.artifact.target}"
                     run.progress(f"{name}: compiled only; {profile.name} runs {', '.join(profile.runs)}")
-                own += [Timing(one, target, tool) for target, tool in timings.items()]
+                own += [Timing(built, target, tool) for target, tool in timings.items()]
             recipe = (plan.recipe.name, plan.recipe.model.variant)
-            groups.append((profile, [one for one in own if (*recipe, one.target, profile.name) not in settled]))
+            groups.append((profile, [cell for cell in own if (*recipe, cell.target, profile.name) not in settled]))
     remaining = Remaining(sweep.protocol.sessions * sum(len(own) for _, own in groups))
     for profile, own in groups:
         if own:
@@ -119,10 +119,10 @@ def _time(
             raise
         remaining.give_up(protocol.sessions * len(timings))
         done = {(m.recipe, m.variant, m.target, m.device_name) for m in run.ledger.measurements(run.id)}
-        for one in timings:
-            recipe, manifest = one.ready.plan.recipe, one.ready.artifact.manifest
-            if (recipe.name, recipe.model.variant, one.target, profile.name) not in done:
-                run.fail(failure, one.ready.plan, one.target, profile.name, manifest.sha256)
+        for cell in timings:
+            recipe, manifest = cell.ready.plan.recipe, cell.ready.artifact.manifest
+            if (recipe.name, recipe.model.variant, cell.target, profile.name) not in done:
+                run.fail(failure, cell.ready.plan, cell.target, profile.name, manifest.sha256)
         run.progress(format_failure(profile.name, failure))
 
 

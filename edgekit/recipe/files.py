@@ -145,8 +145,8 @@ def own_recipe(recipe: Recipe, assumed: Sequence[str], output: Path | None = Non
     if source.endswith((".py", ".pt2")):
         place = os.path.relpath(source, path.parent)
         model["source"] = f"{place}:{function}" if function else place
-    model["inputs"] = {name: _shape(one["shape"]) for name, one in model["inputs"].items()}
-    comments = "".join(f"# assumed: {one}\n" for one in assumed)
+    model["inputs"] = {name: _shape(spec["shape"]) for name, spec in model["inputs"].items()}
+    comments = "".join(f"# assumed: {assumption}\n" for assumption in assumed)
     text = StringIO(f"{OWN_COMMENT}{comments}")
     text.seek(0, SEEK_END)
     for key, comment in OWN_COMMENTS.items():

@@ -21,10 +21,10 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     random ones, or, where it changes the number of classes only, for a new head.
     """
     path = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
-    given = [Override(one, f"--set {one}") for one in overrides]
-    named_here = any(one.keys[:1] == ["class_names"] for one in given)
+    given = [Override(text, f"--set {text}") for text in overrides]
+    named_here = any(override.keys[:1] == ["class_names"] for override in given)
     recipe = _with_names(load_document(Recipe, path, given), Path() if named_here else path.parent)
-    sourced_here = any(one.keys[:1] == ["model"] for one in given)
+    sourced_here = any(override.keys[:1] == ["model"] for override in given)
     recipe = _with_source(recipe, Path() if sourced_here else path.parent)
     if not overrides:
         return recipe
@@ -72,10 +72,10 @@ def _with_source(recipe: Recipe, folder: Path) -> Recipe:
     if place.endswith((".py", ".pt2")):
         place = os.path.normpath((folder / Path(place).expanduser()).absolute())
     inputs = {
-        name: one.model_copy(update={"values": str((folder / Path(one.values).expanduser()).absolute())})
-        if one.values
-        else one
-        for name, one in model.inputs.items()
+        name: spec.model_copy(update={"values": str((folder / Path(spec.values).expanduser()).absolute())})
+        if spec.values
+        else spec
+        for name, spec in model.inputs.items()
     }
     changed = {"source": f"{place}:{function}" if function else place, "inputs": inputs}
     return recipe.model_copy(update={"model": model.model_copy(update=changed)})

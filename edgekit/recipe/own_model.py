@@ -74,7 +74,7 @@ class OwnModel(Strict):
         if isinstance(given, str):
             return {"image": given}
         if isinstance(given, list):
-            return {f"input_{index}": one for index, one in enumerate(given)}
+            return {f"input_{index}": shape for index, shape in enumerate(given)}
         return given
 
     @field_validator("inputs")
@@ -87,7 +87,7 @@ class OwnModel(Strict):
     @property
     def takes_photos(self) -> bool:
         """Whether the only input is a colour image without values of its own, so that photos are its examples."""
-        shapes = [one.shape for one in self.inputs.values() if one.values is None]
+        shapes = [spec.shape for spec in self.inputs.values() if spec.values is None]
         return len(self.inputs) == len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 3
 
     @property
@@ -101,9 +101,9 @@ class OwnModel(Strict):
     @property
     def variant(self) -> str:
         """The shapes of the inputs, and ``/option=value``: the key of `Recipe.expect`."""
-        shapes = ",".join("x".join(map(str, one.shape)) for one in self.inputs.values())
+        shapes = ",".join("x".join(map(str, spec.shape)) for spec in self.inputs.values())
         return "/".join([shapes, *(f"{name}={value}" for name, value in self.options.items())])
 
     def input_shapes(self) -> Mapping[str, Shape]:
         """Return input name -> shape without the batch dimension."""
-        return {name: one.shape for name, one in self.inputs.items()}
+        return {name: spec.shape for name, spec in self.inputs.items()}

@@ -330,7 +330,7 @@ class Published(Strict):
     @field_validator("model")
     @classmethod
     def _known(cls, model: str) -> str:
-        known = {one.model for one in figures()}
+        known = {figure.model for figure in figures()}
         if model not in known:
             raise ValueError(f"there are no published figures of {model}. {did_you_mean(model, known)}")
         return model
@@ -522,7 +522,7 @@ class Recipe(Strict):
         """Return a recipe for each variant of `sweep`, each once; only this one where it names none."""
         grids = self.sweep.grids if self.sweep else (Grid(),)
         found = [self.changed(changes) for grid in grids for changes in grid.combinations()]
-        return tuple({one.model.variant: one for one in found}.values())
+        return tuple({recipe.model.variant: recipe for recipe in found}.values())
 
     @property
     def arguments(self) -> ModelArguments:
@@ -605,8 +605,8 @@ def published_for(recipe: Recipe, model: ModelArguments) -> Published | None:
     """Return the published name of `recipe` where its figures are of `model` too: width and resolution tell them apart."""
     if recipe.published is None or model.options == recipe.model.options:
         return recipe.published
-    own, other = ({**one.options, "width": 1.0} for one in (recipe.model, model))
-    by_width = any(one.width is not None for one in figures() if one.model == recipe.published.model)
+    own, other = ({**arguments.options, "width": 1.0} for arguments in (recipe.model, model))
+    by_width = any(figure.width is not None for figure in figures() if figure.model == recipe.published.model)
     return recipe.published if own == other and by_width else None
 
 
@@ -642,7 +642,8 @@ def _canonical_variant(variant: str) -> str:
     height, _, input_width = resolution.partition("x")
     try:
         options = {
-            name: YAML(typ="safe").load(value.lower()) for name, value in (one.split("=") for one in rest if "=" in one)
+            name: YAML(typ="safe").load(value.lower())
+            for name, value in (option.split("=") for option in rest if "=" in option)
         }
     except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         raise UnfittingError(f"{variant!r} is not a variant: the value of an option is not YAML", variant) from error

@@ -56,7 +56,7 @@ class OnMac:
 
         plan = MLComputePlan.load_from_path(self.model.get_compiled_model_path(), compute_units=self.units)
         operations = plan.model_structure.program.functions["main"].block.operations
-        usages = [plan.get_compute_device_usage_for_mlprogram_operation(one) for one in operations]
+        usages = [plan.get_compute_device_usage_for_mlprogram_operation(operation) for operation in operations]
         return Counter(type(usage.preferred_compute_device).__name__ for usage in usages if usage)
 
     async def close(self) -> None:
@@ -79,7 +79,7 @@ class OnPhone:
         from coremltools.models.ml_program.experimental import remote_device
 
         found = remote_device.Device.get_connected_devices(remote_device.DeviceType.IPHONE)
-        chosen = [one for one in found if self.phone in {one.udid, one.identifier}]
+        chosen = [device for device in found if self.phone in {device.udid, device.identifier}]
         if not chosen:
             raise RuntimeError(f"no iPhone {self.phone} is connected")
         credentials = remote_device.AppSigningCredentials(development_team=self.team)

@@ -144,7 +144,7 @@ def resolve(weights: Weights, progress: DownloadProgress | None = None) -> Resol
     copies = _copies(weights.sha256, name)
     if found := _whole(copies):
         return Resolved(found, weights.new_head)
-    reasons, wrong = [], [f"{one.path} is damaged" for one in copies]
+    reasons, wrong = [], [f"{copy.path} is damaged" for copy in copies]
     for url in weights.urls:
         try:
             return Resolved(_download(url, name, weights.sha256, progress), weights.new_head)
@@ -276,7 +276,7 @@ def _is_whole_safetensors(file: Path) -> bool:
             return False
         try:
             header = json.loads(opened.read(length))
-            ends = [one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"]
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
             return max(ends, default=0) == size - 8 - length
         except (ValueError, KeyError, IndexError, TypeError):  # it is not JSON, or not of this shape
             return False
@@ -284,13 +284,13 @@ def _is_whole_safetensors(file: Path) -> bool:
 
 def _copies(sha256: str, name: str) -> list[Checkpoint]:
     """Return what the cache has under a hash that begins with `sha256`, first what is called `name`."""
-    found = [one for one in cached_checkpoints() if one.sha256.startswith(sha256)]
-    return sorted(found, key=lambda one: one.name != name)
+    found = [checkpoint for checkpoint in cached_checkpoints() if checkpoint.sha256.startswith(sha256)]
+    return sorted(found, key=lambda checkpoint: checkpoint.name != name)
 
 
 def _whole(copies: Iterable[Checkpoint]) -> Checkpoint | None:
     """Return the first whose bytes have the hash that it is called by: a disk or somebody may have changed them since."""
-    return next((one for one in copies if file_sha256(one.path) == one.sha256), None)
+    return next((copy for copy in copies if file_sha256(copy.path) == copy.sha256), None)
 
 
 def _name(path: Path) -> str:

@@ -50,7 +50,7 @@ def read_tensors(checkpoint: Path, name: str, entry: str | None) -> tuple[dict[s
         return dict(content[entry]), entry
     if not entries:
         raise _unreadable(name, "it is not a mapping of names to tensors", "The file holds no tensors, or more.")
-    known = [one for one in entries if one in ENTRIES]
+    known = [entry for entry in entries if entry in ENTRIES]
     if len(known) != 1:
         raise _choose(name, "has several sets of tensors" if known else "has no entry with a usual name", entries)
     return dict(content[known[0]]), known[0]
@@ -126,7 +126,7 @@ def prefix_hint(keys: Collection[str], own: Collection[str]) -> str:
     if not found:
         return ""
     shown = ", ".join(
-        f"{prefix} ({count} tensors)" for prefix, count in sorted(found.items(), key=lambda one: -one[1])[:5]
+        f"{prefix} ({count} tensors)" for prefix, count in sorted(found.items(), key=lambda pair: -pair[1])[:5]
     )
     return f"If the model's names have a prefix in the file, give it as `weights.prefix`. Found: {shown}."
 

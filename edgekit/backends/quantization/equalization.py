@@ -72,7 +72,7 @@ def channel_groups(model: nn.Module, graph: fx.GraphModule) -> dict[fx.Node, Cha
     found: dict[fx.Node, Channels] = {}
     by_node = {layer.node: layer for layer in layers(model, graph)}
     for node in graph.graph.nodes:
-        inputs = [found[one] for one in node.all_input_nodes if one in found]
+        inputs = [found[source] for source in node.all_input_nodes if source in found]
         if node in by_node:
             for group in inputs:
                 group.readers.append(by_node[node])
@@ -136,12 +136,12 @@ def _flattens_one_pixel(node: fx.Node) -> bool:
     """Say whether (N, C, 1, 1) becomes (N, C)."""
     if node.target not in {aten.flatten.using_ints, aten.view.default, aten.reshape.default}:
         return False
-    before, after = (tuple(one.meta["val"].shape) for one in (node.all_input_nodes[0], node))
+    before, after = (tuple(end.meta["val"].shape) for end in (node.all_input_nodes[0], node))
     return before == (*after, 1, 1)
 
 
 def _same_shapes(node: fx.Node) -> bool:
-    return all(one.meta["val"].shape == node.meta["val"].shape for one in node.all_input_nodes)
+    return all(source.meta["val"].shape == node.meta["val"].shape for source in node.all_input_nodes)
 
 
 class _Reach(fx.Interpreter):

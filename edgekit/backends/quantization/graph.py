@@ -136,7 +136,7 @@ class Folded:
 def fold_batch_norm(model: nn.Module, inputs: tuple[Tensor, ...]) -> Folded:
     """Return a copy of `model` in which every batch norm that follows a convolution is part of it."""
     folded, reach = copy.deepcopy(model), {}
-    for layer in list(layers(folded, export(folded, tuple(one[:2] for one in inputs)))):
+    for layer in list(layers(folded, export(folded, tuple(tensor[:2] for tensor in inputs)))):
         norm = _norm_after(layer, folded)
         if norm is None or not isinstance(layer.module, nn.Conv2d):
             continue
