@@ -82,5 +82,5 @@ class CoreML:
 
 
 def _named(program: Any, example: Inputs) -> dict[str, Array]:
-    """Return an example under the program's names for its inputs, in which coremltools replaces words of its own."""
+    """Return an example under the program's input names. coremltools renames reserved words."""
     return dict(zip(program.input_shapes, example.arrays.values(), strict=True))

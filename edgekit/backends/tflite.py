@@ -37,7 +37,7 @@ MOVES_VALUES = {"CONCATENATION", "RESHAPE", "RESIZE_BILINEAR", "SLICE", "STRIDED
 class TFLite:
     """Inputs and outputs of rank 4 are float32 NHWC, other outputs float32; int8 graphs quantise inside.
 
-    XNNPACK has HARD_SWISH in float, where the fused operator is faster, and not in int8, where the decomposed form keeps the
+    XNNPACK has HARD_SWISH in float: the fused operator is faster. It has none in int8: the decomposed form keeps the
     graph in one delegate.
     """
 
@@ -105,7 +105,7 @@ class TFLite:
 
 
 def _steps(detail: dict[str, Any]) -> tuple[float, tuple[float, float]]:
-    """Return the scale of a tensor of integers, and from what to what it reaches; nothing limits one of floats."""
+    """Return the scale and range of an integer tensor. A float tensor has no limits."""
     scale, zero_point = detail["quantization"]
     if not scale:
         return 0.0, (-math.inf, math.inf)
@@ -165,10 +165,11 @@ def _output_shapes(model: nn.Module, calibration: Inputs) -> dict[str, tuple[int
 
 
 def _quantise(source: Path, calibration: Inputs, output: Path, float_tensors: Collection[str] = ()) -> None:
-    """Quantise everything to int8, but a layer whose result is an output, or joined to one: its input is quantised as it comes.
+    """Quantise everything to int8, except layers whose result is an output or joined to one.
 
-    Its result then is float and cannot saturate, in the same delegate. What joins is float as well, because joined integers
-    would have one scale. Other outputs have a range with margin. Operators that write one of `float_tensors` stay in float.
+    The input of such a layer is quantised at run time. Its result is float and cannot saturate, in the same delegate.
+    Joins are float too, because joined integers would share one scale. Other outputs have a range with a margin.
+    Operators that write one of `float_tensors` stay in float.
     """
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
@@ -289,12 +290,12 @@ def name_outputs(
     """Return the specs of a file's outputs in the order of the file, which is not always the model's.
 
     The converter's signature calls the model's outputs output_0, output_1 ...; it leads to the tensor by its index. `shapes` are
-    the model's outputs in its own order and layout: EdgekitError (``compilation``) where one does not fit its name.
+    the model's outputs in its own order and layout. EdgekitError (``compilation``) if one does not fit its name.
     """
     places = {detail["index"]: int(key.rpartition("_")[2]) for key, detail in signature.items()}
     if unknown := [detail["name"] for detail in details if detail["index"] not in places]:
-        message = f"The quantizer lost the output {', '.join(unknown)}, which the model reads itself as well."
-        hint = "Return it from a layer of its own, or leave int8 out: --targets tflite/xnnpack/fp32"
+        message = f"The quantizer lost the output {', '.join(unknown)}, which the model also reads internally."
+        hint = "Return it from a separate layer, or omit int8: --targets tflite/xnnpack/fp32"
         raise EdgekitError(FailureKind.compilation, "compile", message, hint)
     names = list(shapes)
     specs = tuple(_spec(detail, names[places[detail["index"]]]) for detail in details)

@@ -1,7 +1,7 @@
-"""From a recipe to a model with weights: the contract is checked, the weights loaded, PyTorch's outputs on photos computed.
+"""From a recipe to a model with weights: check of the contract, loading of weights, PyTorch's outputs on photos.
 
-The result is a folder that every target compiles from, so that all of them start from the same numbers. :func:`prepare` runs in a
-process of its own (:mod:`edgekit.build.worker`); nothing else here imports torch.
+The result is a folder. All targets compile from it, so they start from the same numbers.
+:func:`prepare` runs in a separate process (:mod:`edgekit.build.worker`); nothing else here imports torch.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
 def prepare(job: dict[str, Any]) -> dict[str, Any]:
     """Build, check and fill the model of `job`, and write its folder; returns parameters, multiply_adds and contract.
 
-    EdgekitError: ``contract`` where the counts are not what the recipe expects, ``recipe`` where a checkpoint does not fit.
+    EdgekitError: ``contract`` if the counts are not as expected, ``recipe`` if a checkpoint does not fit.
     """
     from safetensors.torch import save_file
 
@@ -153,7 +153,7 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_contract(recipe: Recipe) -> dict[str, Any]:
-    """Count the recipe's model and compare with what it expects; EdgekitError (``contract``) where they differ."""
+    """Count the recipe's model and compare with what it expects; EdgekitError (``contract``) if they differ."""
     counted = count_model(recipe)
     expected = recipe.expectation
     if expected and (counted.parameters, counted.multiply_adds) != (expected.parameters, expected.multiply_adds):
@@ -183,7 +183,7 @@ def count_model(recipe: Recipe) -> Cost:
 def own_network(recipe: Recipe) -> nn.Module:
     """Return the network of a recipe's source, with names for its outputs; the user's code runs here.
 
-    EdgekitError (``own_model``) for whatever it raises, and for inputs that it does not take.
+    EdgekitError (``own_model``) for any error that it raises, and for inputs that it rejects.
     """
     import torch
 
@@ -198,7 +198,7 @@ def own_network(recipe: Recipe) -> nn.Module:
 
 
 def network_of(recipe: Recipe) -> nn.Module:
-    """Return the recipe's network in eval mode, with whatever weights its code gives it."""
+    """Return the recipe's network in eval mode, with the weights that its code sets."""
     from edgekit.architectures.registry import build
 
     if isinstance(recipe.model, OwnModel):

@@ -1,4 +1,4 @@
-"""The first half of the way: recipe -> model -> artifacts, recorded as they come."""
+"""The first half of the way: recipe -> model -> artifacts, each recorded when it is done."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ready:
 
 
 def prepare_model(plan: Plan, progress: Progress, logs: Path) -> tuple[Resolved, Prepared]:
-    """Return the plan's weights and its model, ready to be compiled; EdgekitError where they cannot be had."""
+    """Return the plan's weights and its model, ready to be compiled; EdgekitError if either is unavailable."""
     resolved = resolve(plan.recipe.weights)
     if resolved.warning:
         progress(f"warning: {resolved.warning}")
@@ -45,13 +45,13 @@ def prepare_model(plan: Plan, progress: Progress, logs: Path) -> tuple[Resolved,
 
 
 def build_artifacts(plan: Plan, progress: Progress, logs: Path) -> tuple[Prepared, list[Built]]:
-    """Prepare the model and build every target of the plan; EdgekitError where the model itself cannot be had."""
+    """Prepare the model and build every target of the plan; EdgekitError if the model fails."""
     resolved, prepared = prepare_model(plan, progress, logs)
     return prepared, list(_build(plan, resolved, prepared, progress, logs, Remaining(len(plan.targets))))
 
 
 def build_artifact(plan: Plan, progress: Progress, logs: Path) -> tuple[Prepared, Artifact]:
-    """Prepare the model and build the plan's one target; EdgekitError where either cannot be had."""
+    """Prepare the model and build the plan's one target; EdgekitError if either fails."""
     prepared, (built,) = build_artifacts(plan, progress, logs)
     if built.failure:
         raise EdgekitError(**vars(built.failure))
@@ -60,7 +60,7 @@ def build_artifact(plan: Plan, progress: Progress, logs: Path) -> tuple[Prepared
 
 
 def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
-    """Build, and record what comes of it as it comes. Returns what may be timed, in the order of the plan's targets."""
+    """Build and record all artifacts. Return those within parity, in the order of the plan's targets."""
     ready: list[Ready] = []
     if not plan.targets:
         return ready
@@ -94,11 +94,9 @@ def _build(
     with compiling(progress):
         remaining.begin()
         for built in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
-            name, stands = f"{plan.recipe.name} {built.target}", remaining.step(costs=not built.cached)
+            name, state = f"{plan.recipe.name} {built.target}", remaining.step(costs=not built.cached)
             progress(
-                format_failure(name, built.failure)
-                if built.failure
-                else f"{name}: {_describe_artifact(built)} {stands}"
+                format_failure(name, built.failure) if built.failure else f"{name}: {_describe_artifact(built)} {state}"
             )
             yield built
 

@@ -24,7 +24,7 @@ class Compared:
 
 
 def compare_artifact(plan: Plan, by_layer: bool, progress: Progress) -> Compared:
-    """Build the plan's one target and compare it; EdgekitError if there is no artifact, or its layers cannot be compared."""
+    """Build the plan's one target and compare it; EdgekitError if the build or the comparison of layers fails."""
     logs = cache_folder() / "logs" / "parity"
     prepared, (built,) = build_artifacts(plan, progress, logs)
     if built.artifact is None:

@@ -49,7 +49,7 @@ class Timing:
 def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Protocol, remaining: Remaining) -> None:
     """Time artifacts on a device in turns, and record sessions, results and failures as they come.
 
-    What is not the device's fault alone ends only its own cell. EdgekitError where the device is lost before the first session.
+    A failure that is not the device's ends only its own cell. EdgekitError if the device is lost before the first session.
     """
     device.prepare()
     identity, before = device.identify(), device.state()
@@ -118,9 +118,9 @@ def _state_after(device: Device) -> dict[str, Any]:
 
 
 def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> dict[str, float] | None:
-    """Compare what the program wrote on the device with what PyTorch computed for the same photo, under the recipe's limits.
+    """Compare the device's output with PyTorch's for the same photo, under the recipe's limits.
 
-    None where the program is a tool that gives no outputs. EdgekitError (``parity``): a fast wrong model is a failure.
+    None if the program is a tool without outputs. EdgekitError (``parity``) if they differ: a fast wrong model is a failure.
     """
     manifest = ready.artifact.manifest
     parts = []

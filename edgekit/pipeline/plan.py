@@ -22,7 +22,7 @@ from edgekit.recipe.schema import Recipe
 from edgekit.target import Target
 
 Progress = Callable[[str], None]
-"""Takes one line of progress for a person."""
+"""Shows one line of progress to the user."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,15 @@ class Sweep:
     def __post_init__(self) -> None:
         self._check_names()
         for profile in self.profiles:
-            provider(profile)  # a kind of device that nobody knows is told before hours of compilations
+            provider(profile)  # report an unknown kind of device before hours of compilations
 
     def _check_names(self) -> None:
-        """UsageError where the ledger could not tell the results of two recipes apart."""
+        """UsageError if the ledger could not distinguish the results of two recipes."""
         named = Counter((plan.recipe.name, plan.recipe.model.variant) for plan in self.plans)
         for (name, variant), count in named.items():
             if count > 1:
                 message = f"{count} of the recipes are named {name} and are of the variant {variant}."
-                raise UsageError(message, "Give each a `name:` of its own: results are kept by name and variant.")
+                raise UsageError(message, "Give each a different `name:`. Results are stored by name and variant.")
 
     @staticmethod
     def of(
@@ -90,12 +90,12 @@ class Sweep:
         folder: Path | None,
         unreadable: Mapping[str, Failure] | None = None,
     ) -> Sweep:
-        """Plan all `recipes` for `targets` (each recipe's own where none is named) with the `photos` of `folder`."""
+        """Plan all `recipes` for `targets` (default: the recipe's targets) with the `photos` of `folder`."""
         plans = tuple(Plan.of(recipe, targets or recipe.targets, photos) for recipe in recipes)
         return Sweep(plans, tuple(profiles), protocol, folder, unreadable or {})
 
     def cells(self, target: Target) -> set[tuple[str, str | None]]:
-        """Return what an artifact for `target` is timed as, and on which device, by its profile's name; empty where on none."""
+        """Return the (target, profile name) pairs that an artifact for `target` is timed as."""
         return {(timed_as, profile.name) for profile in self.profiles for timed_as in profile.timings(target)}
 
     def written(self) -> dict[str, Any]:
@@ -118,14 +118,14 @@ class Sweep:
     def read(written: dict[str, Any]) -> Sweep:
         """Return the sweep that :meth:`written` made.
 
-        UsageError where its photos have changed, where a plug-in that it needs is gone, and for a plan of an older edgekit.
+        UsageError if its photos have changed, a plug-in is missing, or the plan is of an older edgekit.
         """
         try:
             return Sweep._read(written)
         except (KeyError, TypeError, ValidationError) as error:
             message = f"That run's plan cannot be read: {str(error).splitlines()[0]}."
             raise UsageError(
-                message, "It was made by another edgekit, or with a plug-in that is gone; start anew."
+                message, "It was made by another edgekit, or a plug-in is missing. Start a new run."
             ) from error
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What the commands run. Each returns the id of its run in the ledger, where its results and its failures are."""
+"""The runs of commands. Each function returns the id of its run; results and failures are in the ledger."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Cell = tuple[str, str, str, str | None]
 
 
 def start_run(command: str, sweep: Sweep, ledger: Ledger, progress: Progress, seed: int | None = None) -> str:
-    """Compile and verify everything, then time everything: every plan on every device. One failed cell never ends it.
+    """Compile and verify everything, then time every plan on every device. A failed cell does not end the run.
 
-    `command` is what the ledger calls it (``compile``, ``deploy``, ``profile``); a sweep without devices times nothing. `seed` is
-    that of the order of measurement, drawn where it is None.
+    `command` is its name in the ledger (``compile``, ``deploy``, ``profile``). A sweep without devices times nothing.
+    `seed` is for the order of measurement; None draws one.
     """
     protocol = sweep.protocol.model_dump() if sweep.protocol else {}
     drawn = secrets.randbits(32) if seed is None else seed
@@ -38,10 +38,10 @@ def start_run(command: str, sweep: Sweep, ledger: Ledger, progress: Progress, se
 
 
 def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None) -> str:
-    """Go on with a run of `command`, ``profile`` or ``compile`` (the newest where `id` is None).
+    """Resume a run of `command`, ``profile`` or ``compile``: the run `id`, or the newest if it is None.
 
-    Only what is missing or failed in a retriable way is done. A run that another machine did not end is taken over where its
-    `id` is given. UsageError for a run that is not there, is of another command, or is still under way elsewhere.
+    Only missing cells and retriable failures are done. With its `id`, an unfinished run of another machine is taken over.
+    UsageError for a run that does not exist, is of another command, or still runs elsewhere.
     """
     mark_dead_runs(ledger, progress)
     known = {run.id: run for run in ledger.runs() if run.command == command}
@@ -66,7 +66,7 @@ def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None)
 
 
 def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
-    """Build what is needed for the cells that are not settled, then time them, recipe by recipe on each device."""
+    """Build the artifacts of all open cells, then time them, recipe by recipe on each device."""
     _look_for(sweep.profiles, run.progress)
     for name, failure in sweep.unreadable.items():
         run.ledger.record_failure(run.id, failure, recipe=name, variant="")
@@ -95,21 +95,21 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
 
 
 def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:
-    """Progress at once what cannot be reached: there is time to attach it while everything is compiled."""
+    """Report unreachable devices early: the user can attach them while everything is compiled."""
     for profile in profiles:
         try:
             with opened(profile):
                 pass
-        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
+        except Exception as error:  # noqa: BLE001  (if one device fails, the others are still measured)
             progress(
-                f"warning: {format_failure(profile.name, failure_of(error, 'reach'))} It is tried again when all is compiled."
+                f"warning: {format_failure(profile.name, failure_of(error, 'reach'))} edgekit tries again after all compilations."
             )
 
 
 def _time(
     run: Run, profile: DeviceProfile, timings: Sequence[Timing], protocol: Protocol, remaining: Remaining
 ) -> None:
-    """Time artifacts on a device that nobody else uses meanwhile; a device that cannot be reached or prepared fails them all."""
+    """Time artifacts on a locked device. If it cannot be reached or prepared, all of them fail."""
     try:
         with opened(profile) as device, timing(device, run.progress):
             measure(run, device, timings, protocol, remaining)

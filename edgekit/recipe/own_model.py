@@ -1,4 +1,4 @@
-"""A user's own network in a recipe: a Python function or an exported program, and what edgekit has to know of it."""
+"""A user's own network in a recipe: a Python function or an exported program, and its facts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SHAPE = re.compile(r"\d+(x\d+)*")
 
 
 def is_source(text: str) -> bool:
-    """Say whether a text on the command line names a user's own network, and not a recipe."""
+    """Return whether a text on the command line names a user's own network, not a recipe."""
     return re.fullmatch(SOURCE, text) is not None
 
 
 def shape_of(text: str) -> Shape:
-    """Return the shape that ``3x96x96`` stands for; ValueError if it stands for none."""
+    """Return the shape of a text such as ``3x96x96``; ValueError for any other text."""
     if not SHAPE.fullmatch(text):
         raise ValueError(f"{text!r} is not a shape; write for example 3x96x96, without the batch dimension")
     return tuple(int(side) for side in text.split("x"))
@@ -33,8 +33,8 @@ def shape_of(text: str) -> Shape:
 class OwnInput(Strict):
     """One input of the network: its shape without the batch dimension, and examples of it.
 
-    `values` is a ``.npy`` file (N, *shape) of float32 numbers. Without it, photos are the examples of an input 3 x H x W that
-    is the only one, and seeded normal noise is that of any other.
+    `values` is a ``.npy`` file (N, *shape) of float32 numbers. Without it, a single input 3 x H x W gets photos,
+    and any other input gets seeded normal noise.
     """
 
     shape: Shape
@@ -86,7 +86,7 @@ class OwnModel(Strict):
 
     @property
     def takes_photos(self) -> bool:
-        """Whether the only input is a colour image without values of its own, so that photos are its examples."""
+        """Whether photos are the examples: the only input is a colour image without values."""
         shapes = [spec.shape for spec in self.inputs.values() if spec.values is None]
         return len(self.inputs) == len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 3
 

@@ -29,7 +29,7 @@ UNSUPPORTED = re.compile(r"(?:GLOBAL|global|class) ([\w.]+)")
 
 
 def is_safetensors(file: Path) -> bool:
-    """Say whether a file begins as safetensors do, whatever its name: the header's length, then the header, in JSON."""
+    """Return whether a file begins like safetensors: the header's length, then a JSON header."""
     with file.open("rb") as opened:
         return opened.read(9)[8:] == b"{"
 
@@ -143,7 +143,7 @@ def _load(checkpoint: Path, name: str) -> Any:
             return torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         if needed := UNSUPPORTED.search(str(error)):
-            hint = "Save only the tensors where it was trained: torch.save(model.state_dict(), FILE)"
+            hint = "Save only the tensors on the training machine: torch.save(model.state_dict(), FILE)"
             raise _unreadable(name, f"it needs the class {needed[1]}, and edgekit runs no code of it", hint) from error
         first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise _unreadable(name, first, "The file is damaged, or holds more than tensors.") from error
