@@ -60,9 +60,10 @@ def under_way(run: RunRecord) -> UsageError:
     process = run.plan.get("process") or {"pid": "unknown", "host": "unknown"}
     message = f"Run {run.id} is under way in process {process['pid']} of {process['host']}."
     if is_elsewhere(run):
-        hint = f"Wait for it, or stop it. If that machine no longer exists, take it over: `edgekit {run.command} --resume {run.id}`"
+        hint = "Wait for it, or stop it. If that machine no longer exists, take it over: "
+        hint += f"`edgekit {run.command} --resume {run.id}`"
         return UsageError(message, hint)
-    return UsageError(message, "Wait for it, or end it.")
+    return UsageError(message, "Wait for it, or stop it.")
 
 
 def is_elsewhere(run: RunRecord) -> bool:

@@ -1,4 +1,4 @@
-"""Where a report goes: to standard output, or whole to a file."""
+"""Output of a report: to standard output, or to a complete file."""
 
 from __future__ import annotations
 
