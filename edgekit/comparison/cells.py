@@ -133,7 +133,7 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
 
 
 def _status(first: Row | None, second: Row | None) -> tuple[Outcome | None, list[str]]:
-    """Return what became of the cell where not both sides were timed; None if they were."""
+    """Return the outcome of a cell that was not timed on both sides; None if it was."""
     if first is None or second is None:
         return _status_of_one(first, second)
     reasons = [row.failure.failure.message for row in (first, second) if row.failure]

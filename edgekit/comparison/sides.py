@@ -22,9 +22,9 @@ HINT = (
 
 @dataclass(frozen=True)
 class Side:
-    """The rows of a side, the centres in ms of each measurement's sessions, by block, and what a person calls it.
+    """The rows of a side, the session centres in ms of each measurement, by block, and the side's name for people.
 
-    Of a cell that was measured several times by the same runner, only the newest result is a row.
+    If the same runner measured a cell several times, only the newest result is a row.
     """
 
     name: str
