@@ -17,7 +17,7 @@ from sqlalchemy import Dialect, LargeBinary
 from sqlalchemy.types import TypeDecorator
 
 WIDTH = 8  # bytes of a sample
-LEVEL = 1  # of zlib: higher ones take longer and save next to nothing, because the low bytes are noise
+LEVEL = 1  # of zlib: higher ones take longer and save almost nothing, because the low bytes are noise
 NANOSECONDS = 1e6  # per millisecond
 
 

@@ -32,7 +32,7 @@ CURABLE = {
 }
 """Reasons that a further measurement removes."""
 LIKELY = 0.01
-"""Candidates less likely to win than this are not looked at: measuring them again changes next to nothing."""
+"""Candidates less likely to win than this are skipped: measuring them again changes almost nothing."""
 
 
 @dataclass(frozen=True)

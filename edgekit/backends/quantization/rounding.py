@@ -146,7 +146,7 @@ def _with_representable_bias(module: nn.Conv2d | nn.Linear) -> Tensor:
 
     A bias is stored in steps of the input's scale times the weight's. Training leaves channels whose weights are next to
     nothing; their steps are so fine that the bias overflows and the channel has any value. Their first weight becomes large
-    enough, which is next to nothing beside the bias.
+    enough, which is negligible beside the bias.
     """
     weight = module.weight.clone()
     if module.bias is not None:
