@@ -1,4 +1,4 @@
-"""Devices that `edgekit devices setup` gives a Python environment of their own: boards and Macs."""
+"""Devices that `edgekit device setup` gives a Python environment of their own: boards and Macs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgekit.errors import EdgekitError, FailureKind
 
 
 class DeviceWithPython(RemoteDevice):
-    """A remote device that `edgekit devices setup` can give a Python environment of its own."""
+    """A remote device that `edgekit device setup` can give a Python environment of its own."""
 
     @abstractmethod
     def setup(self) -> str:
@@ -29,7 +29,7 @@ class DeviceWithPython(RemoteDevice):
         """Return :attr:`python`; EdgekitError (``missing_extra``) where the device has no such environment yet."""
         if self.link.shell(f"test -x {self.python} && test -f {self._installed}", COMMAND_SECONDS).exit_status:
             message = f"{self.profile.name} has no Python environment of its own."
-            hint = f"Run: edgekit devices setup {self.profile.name}"
+            hint = f"Run: edgekit device setup {self.profile.name}"
             raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
         return self.python
 

@@ -72,7 +72,7 @@ class DeviceProfile(Strict):
     `max_temperature_c` delays each session until the device is cool. A number limits every sensor. ``{skin: 37, cpu: 60}``
     limits the hottest sensor of each named type, and other types do not count. Android throttles by ``skin``. A phone's
     thermal status must be below 2 (moderate) as well. A sensor that is unknown does not delay.
-    `runner` is what times artifacts: edgekit's own ``capsule`` or the board's ``python``, which `edgekit devices setup` makes
+    `runner` is what times artifacts: edgekit's own ``capsule`` or the board's ``python``, which `edgekit device setup` makes
     ready. `compute_units` are what Core ML may use, `development_team` signs coremltools' app for an iPhone.
     `tools` time artifacts in addition, each
     under the name of a delegate: ``gpu`` makes rows of ``tflite/gpu/fp32``.

@@ -1,6 +1,6 @@
 """A Unix system behind a link: files kept by their hash, programs that outlive a broken connection, nothing left behind.
 
-On the device everything of ours is in one folder: ``files/`` (kept by hash until `edgekit devices clean`), ``work/`` (a folder
+On the device everything of ours is in one folder: ``files/`` (kept by hash until `edgekit device clean`), ``work/`` (a folder
 per program, gone when it has ended), ``restore.sh`` (what undoes a preparation; there only while the device is prepared, or
 where the undoing has failed) and ``owner`` (which edgekit has prepared it: another computer's may, and then this one's conditions
 are gone).
@@ -156,7 +156,7 @@ class RemoteDevice(ABC):
         if done.exit_status:
             message = f"{self.profile.name} is not as it was found: {(done.stdout + done.stderr).strip()}"
             hint = (
-                f"Run: edgekit devices restore {self.profile.name}. Where that does not help, undo it by hand and "
+                f"Run: edgekit device restore {self.profile.name}. Where that does not help, undo it by hand and "
                 f"remove {self.root}/restore.sh there."
             )
             raise EdgekitError(FailureKind.crashed, "restore", message, hint, retriable=True)
@@ -182,7 +182,7 @@ class RemoteDevice(ABC):
                 self.restore()
         except EdgekitError as error:
             name, told = self.profile.name, f"{error.failure.message} {error.failure.hint}".strip()
-            LOGGER.warning("%s is left as it was prepared: %s Then: edgekit devices restore %s", name, told, name)
+            LOGGER.warning("%s is left as it was prepared: %s Then: edgekit device restore %s", name, told, name)
         finally:
             self.link.close()
 
@@ -379,7 +379,7 @@ class RemoteDevice(ABC):
 
     def _disk_full(self, free: int, why: str, stage: str = "push") -> EdgekitError:
         message = f"{self.profile.name} has {free / 1e6:.0f} MB free: {why}."
-        hint = f"Make room, or remove edgekit's files: edgekit devices clean {self.profile.name}"
+        hint = f"Make room, or remove edgekit's files: edgekit device clean {self.profile.name}"
         return EdgekitError(FailureKind.disk_full, stage, message, hint, retriable=True)
 
     def _send(self, path: Path, remote: str) -> None:

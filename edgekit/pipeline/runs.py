@@ -38,7 +38,7 @@ def start_run(command: str, sweep: Sweep, ledger: Ledger, tell: Tell, seed: int 
 
 
 def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
-    """Go on with a run of `command`, ``profile`` or ``compile`` (the newest where `id` is None).
+    """Go on with a run of `command`: ``deploy``, ``profile`` or ``compile`` (the newest if `id` is None).
 
     Only what is missing or failed in a retriable way is done. A run that another machine did not end is taken over where its
     `id` is given. UsageError for a run that is not there, is of another command, or is still under way elsewhere.
@@ -46,9 +46,7 @@ def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
     mark_dead_runs(ledger, tell)
     known = {run.id: run for run in ledger.runs() if run.command == command}
     if not known:
-        raise UsageError(
-            f"The ledger holds no run of `{command}` to go on with.", f"Start one: edgekit {command} --all"
-        )
+        raise UsageError(f"The ledger holds no run of `{command}` to go on with.", f"Start one: edgekit {command} ...")
     if id is not None and id not in known:
         message = f"The ledger holds no run {id} of `{command}` to go on with."
         raise UsageError(message, f"Newest: {', '.join(list(known)[:5])}.")
@@ -57,12 +55,22 @@ def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
     if found.status == "running" and gone is None:
         raise under_way(found)
     sweep = Sweep.read(found.plan)
+    tell(
+        f"resuming run {found.id} of {found.started_at:%Y-%m-%d %H:%M} UTC, which is {found.status}: {_described(sweep)}"
+    )
     if not ledger.restart_run(found.id, {**found.plan, "process": this_process()}, gone):
         raise under_way(next(run for run in ledger.runs() if run.id == found.id))
     run = Run(found.id, ledger, tell, found.seed)
     with ending(run, command):
         _go(run, sweep, _settled(sweep, ledger, found.id))
     return run.id
+
+
+def _described(sweep: Sweep) -> str:
+    """Return what a run was asked to do, in a few words."""
+    recipes, devices = [plan.recipe.name for plan in sweep.plans], [profile.name for profile in sweep.profiles]
+    what = recipes[0] if len(recipes) == 1 else f"{len(recipes)} recipes"
+    return f"{what} on {', '.join(devices)}" if devices else f"{what}, compiled only"
 
 
 def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from edgekit.cache.contents import CacheDocument
 from edgekit.comparison.document import DiffDocument
+from edgekit.devices.listing import DevicesDocument
 from edgekit.devices.profile import DeviceProfile
 from edgekit.evaluation.document import EvaluateDocument
 from edgekit.exporting import ExportDocument
@@ -31,6 +32,7 @@ from edgekit.selection.document import SelectDocument
 WRITTEN: dict[str, type[BaseModel]] = {"recipe": Recipe, "device_profile": DeviceProfile}
 PRINTED: dict[str, type[BaseModel]] = {
     "recipes": RecipesDocument,
+    "devices": DevicesDocument,
     "inspect": InspectDocument,
     "run": RunDocument,
     "report": ReportDocument,

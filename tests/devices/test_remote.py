@@ -181,7 +181,7 @@ def test_a_full_disk_is_told_before_anything_is_sent(there, profile_of, tmp_path
         with pytest.raises(EdgekitError, match="MB free") as raised:
             device.push(tmp_path / "big.bin")
         assert kind_of(raised) == FailureKind.disk_full
-        assert "edgekit devices clean lab" in raised.value.failure.hint
+        assert "edgekit device clean lab" in raised.value.failure.hint
         assert there.link.sent - sent < 20_000
         there.free_disk()
         device.push(tmp_path / "big.bin")
@@ -195,7 +195,7 @@ def test_a_disk_that_fills_during_a_push_is_told_and_no_half_file_stays(there, p
         with pytest.raises(EdgekitError, match=r"became full, and [\d.]+ MB of big.bin had no room") as raised:
             device.push(tmp_path / "big.bin")
         assert kind_of(raised) == FailureKind.disk_full
-        assert "edgekit devices clean lab" in raised.value.failure.hint
+        assert "edgekit device clean lab" in raised.value.failure.hint
         assert left(there, device) == []
         there.free_disk()
         there.link.restore()
