@@ -50,7 +50,7 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
     """
     from edgekit.devices.profile import load_profile
     from edgekit.errors import EdgekitError, ExitCode, FailureKind
-    from edgekit.pipeline.checking import check_device
+    from edgekit.pipeline.device_check import check_device
 
     with closing(check_device(load_profile(name, device_overrides), tell)) as steps:
         for step in steps:

@@ -13,11 +13,11 @@ from edgekit.errors import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgekit.config.json_document import Printed
+    from edgekit.config.json_document import JsonDocument
     from edgekit.ledger import Ledger
     from edgekit.report.sheet import Report
 
-DocumentT = TypeVar("DocumentT", bound="Printed")
+DocumentT = TypeVar("DocumentT", bound="JsonDocument")
 
 
 def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool) -> int:

@@ -40,7 +40,7 @@ class Written:
         return no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Tell editors the pattern."""
+        """Progress editors the pattern."""
         return {**handler(schema), "pattern": self.pattern}
 
     def fits(self, text: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.devices.base import opened
 from edgekit.devices.profile import known_profiles, load_profile
 from edgekit.errors import failure_of, printable
@@ -31,7 +31,7 @@ class DeviceLine(BaseModel):
     file: str
 
 
-class DevicesDocument(Printed):
+class DevicesDocument(JsonDocument):
     """What ``edgekit device list --json`` prints."""
 
     devices: list[DeviceLine]

@@ -21,7 +21,7 @@ from edgekit.protocol import Protocol
 from edgekit.recipe.schema import Recipe
 from edgekit.target import Target, named_targets
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 """Takes one line of progress for a person."""
 
 

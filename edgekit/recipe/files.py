@@ -17,7 +17,7 @@ from ruamel.yaml.util import load_yaml_guess_indent
 
 from edgekit.architectures import own
 from edgekit.architectures.registry import ARCHITECTURES, Task
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import find_document
 from edgekit.config.yaml import NAME
 from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean, printable
@@ -108,7 +108,7 @@ class RecipeLine(BaseModel):
     problem: str = ""
 
 
-class RecipesDocument(Printed):
+class RecipesDocument(JsonDocument):
     """What ``edgekit recipe list --json`` prints."""
 
     recipes: list[RecipeLine]
