@@ -119,7 +119,10 @@ def load_document(schema: type[DocumentT], path: Path, overrides: Sequence[Overr
     be read, is not YAML or does not fit the schema; it names the file and the line, or the override, and the key.
     """
     text = _text(path)
-    content = simple_values(text)
+    try:
+        content = simple_values(text)
+    except RecursionError as error:
+        raise UsageError(f"{path} is nested too deeply.", kind=FailureKind.recipe) from error
     if content is None:
         content = _parse(path, text)
     for override in overrides:
@@ -194,6 +197,7 @@ def _override(content: dict[Any, Any], override: Override) -> None:
         if not isinstance(place, dict):
             raise UsageError(f"{override.said}: {parent} is a value and has no keys of its own.")
     try:
+        simple_values(f"value: {override.value}")  # refuses at once what is nested too deeply
         if alias := _alias(override.value):
             raise _no_aliases(override.said, alias)
         place[last] = YAML(typ="safe").load(override.value)
