@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
 from edgekit.devices.link import Link, closed_on_failure
 from edgekit.devices.local import LocalLink
-from edgekit.devices.own_python import DeviceWithPython
+from edgekit.devices.own_python import OwnPython
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import COMMAND_SECONDS, FOLDER, reason
+from edgekit.devices.remote import FOLDER, RemoteDevice
+from edgekit.devices.shell import MACOS, reason
 from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import COREML_RUNNER
@@ -84,13 +85,14 @@ def _link(profile: DeviceProfile) -> Link:
     raise EdgekitError(FailureKind.needs_mac, "reach", message, hint)
 
 
-class Mac(DeviceWithPython):
+class Mac(RemoteDevice):
     """A Mac as its user sees it."""
 
-    # Every Mac has perl, and none has setsid; before macOS 15 none has sha256sum either.
-    detach = "perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' "
-    sha256 = "shasum -a 256"
-    boot_id = "sysctl -n kern.bootsessionuuid"
+    system = MACOS
+
+    def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
+        super().__init__(profile, link, root)
+        self.python = OwnPython(self.shell)
 
     def identify(self) -> Identity:
         """Return serial number, model, macOS; processor and memory."""
@@ -125,9 +127,13 @@ class Mac(DeviceWithPython):
             raise EdgekitError(FailureKind.unsupported_target, "push", message)
         return (self.own_python(), self.push(COREML_RUNNER), "--units", self.profile.compute_units)
 
+    def own_python(self) -> str:
+        """Return the interpreter that :meth:`setup` installed; EdgekitError (``missing_extra``) if it did not run yet."""
+        return self.python.interpreter()
+
     def setup(self) -> str:
         """Make the Mac's own virtual environment with coremltools; return what is in it."""
-        return self.make_environment(COREMLTOOLS, "coremltools|numpy")
+        return self.python.install(COREMLTOOLS, "coremltools|numpy")
 
 
 class IPhone(Mac):
@@ -139,7 +145,7 @@ class IPhone(Mac):
 
     def _phones(self) -> list[dict[str, Any]]:
         """Return the iPhones that are connected; EdgekitError (``missing_extra``) where Xcode's devicectl does not tell them."""
-        done = self.link.shell(PHONES, COMMAND_SECONDS)
+        done = self.shell.attempt(PHONES)
         try:
             if done.exit_status == 0:
                 return parse_phones(done.stdout)

@@ -148,6 +148,15 @@ class HasPython(Protocol):
         ...
 
 
+@runtime_checkable
+class CanSetUp(Protocol):
+    """A device on which edgekit can install a Python environment of its own."""
+
+    def setup(self) -> str:
+        """Install what this device's runner needs; return what was installed, for people."""
+        ...
+
+
 @contextmanager
 def opened(profile: DeviceProfile) -> Iterator[Device]:
     """Reach the device of a profile, as :func:`open_device` does, and release it at the end."""

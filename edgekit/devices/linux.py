@@ -8,10 +8,10 @@ from typing import Any
 
 from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
-from edgekit.devices.link import closed_on_failure
-from edgekit.devices.own_python import DeviceWithPython
+from edgekit.devices.link import Link, closed_on_failure
+from edgekit.devices.own_python import OwnPython
 from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import FOLDER
+from edgekit.devices.remote import FOLDER, RemoteDevice
 from edgekit.devices.ssh import SshLink
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
@@ -47,8 +47,12 @@ def connect(profile: DeviceProfile) -> LinuxBoard:
         return board
 
 
-class LinuxBoard(DeviceWithPython):
+class LinuxBoard(RemoteDevice):
     """A board as its user sees it: no root."""
+
+    def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
+        super().__init__(profile, link, root)
+        self.python = OwnPython(self.shell)
 
     def identify(self) -> Identity:
         """Return serial number, model, distribution and kernel; SoC, CPUs, memory, and a Jetson's power mode."""
@@ -80,6 +84,10 @@ class LinuxBoard(DeviceWithPython):
             raise EdgekitError(FailureKind.unsupported_device, "push", message, "Set `runner: capsule` in the profile.")
         return (self.own_python(), self.push(PYTHON_RUNNER))
 
+    def own_python(self) -> str:
+        """Return the interpreter that :meth:`setup` installed; EdgekitError (``missing_extra``) if it did not run yet."""
+        return self.python.interpreter()
+
     def setup(self) -> str:
         """Make the board's own virtual environment with the runtime that it can take; return what is in it.
 
@@ -96,7 +104,7 @@ class LinuxBoard(DeviceWithPython):
                 message,
                 "Leave `runner: capsule` in the profile: it brings its own libraries.",
             )
-        return self.make_environment(requirement, "litert|tflite|numpy")
+        return self.python.install(requirement, "litert|tflite|numpy")
 
     def _python_and_glibc(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         said = self.check(PYTHON_AND_GLIBC).split()
