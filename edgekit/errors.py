@@ -20,6 +20,7 @@ class FailureKind(StrEnum):
 
     usage = "usage"
     recipe = "recipe"
+    own_model = "own_model"
     contract = "contract"
     weights_missing = "weights_missing"
     hash_mismatch = "hash_mismatch"
@@ -57,6 +58,7 @@ class FailureKind(StrEnum):
 LABELS = {
     FailureKind.usage: "wrong usage",
     FailureKind.recipe: "recipe error",
+    FailureKind.own_model: "error in your model",
     FailureKind.contract: "contract broken",
     FailureKind.weights_missing: "weights missing",
     FailureKind.hash_mismatch: "hash mismatch",

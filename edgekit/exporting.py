@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgekit import __version__
-from edgekit.architectures.registry import ARCHITECTURES, sides
 from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of
 from edgekit.cache.store import content_sha256, in_use
 from edgekit.config.json_document import Printed
@@ -31,6 +30,7 @@ class ExportDocument(Printed):
     """What stands beside an exported artifact: what an app has to know to use it, and where it came from.
 
     An input is RGB, resized to `input_height` x `input_width` as `preprocessing` says, then ``(pixel / 255 - mean) / std``.
+    A network whose inputs are not photos has none of these three.
     `labels` name the classes in the order of the outputs; None if nothing names them. `sha256` is that of the file.
     """
 
@@ -41,15 +41,15 @@ class ExportDocument(Printed):
     recipe: str
     variant: str
     architecture: str
-    task: str
+    task: str | None
     target: str
     weights: str
     weights_sha256: str | None
     trained: bool
-    input_height: int
-    input_width: int
+    input_height: int | None
+    input_width: int | None
     channels: Literal["RGB"] = "RGB"
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     labels: tuple[str, ...] | None
@@ -158,13 +158,13 @@ def _check_name(output: Path, format: str, target: Target) -> None:
 def describe(manifest: Manifest, recipe: Recipe, file: str) -> ExportDocument:
     """Return what an app has to know of an artifact."""
     classes = classes_of(recipe)
-    height, width = sides(recipe.model.size)
+    height, width = recipe.photos[1] if recipe.preprocessing else (None, None)
     same = {name: getattr(manifest, name) for name in ExportDocument.model_fields if name in Manifest.model_fields}
     return ExportDocument.model_validate(
         {
             **same,
             "file": file,
-            "task": ARCHITECTURES[recipe.architecture].task,
+            "task": recipe.task,
             "input_height": height,
             "input_width": width,
             "preprocessing": recipe.preprocessing,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fetched import PACKAGES, ROOT, fetched, missing
+from inside import in_this_process
 
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.ledger import Ledger
@@ -55,6 +56,15 @@ def ledger():
 
 @pytest.fixture
 def edgekit():
+    """Run the command line in this process, which has everything imported and converters loaded.
+
+    What is about processes (signals, plug-ins, a broken pipe, what is imported) takes `edgekit_process`.
+    """
+    return in_this_process
+
+
+@pytest.fixture
+def edgekit_process():
     """Run the command line as a user does: in a process of its own."""
 
     def run(*arguments, cwd=ROOT, env=None, timeout=900):

@@ -27,12 +27,12 @@ def test_the_page_has_one_file_one_profile_and_their_package():
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the page's commands name x86_64")
-def test_every_command_of_the_page_runs(stranger, edgekit):
+def test_every_command_of_the_page_runs(stranger, edgekit_process):
     folder, environment = stranger
     for command in COMMANDS[1:]:
         more = (*tiny.OPTIONS[1:], "--protocol", "emulated", "--json") if " deploy " in command else ()
         arguments = shlex.split(command.replace("recipes/v3_small.yaml", tiny.RECIPE))[1:]
-        done = edgekit(*arguments, *more, cwd=folder, env=environment)
+        done = edgekit_process(*arguments, *more, cwd=folder, env=environment)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     (measurement,) = json.loads(done.stdout)["measurements"]
     assert (measurement["device"], measurement["target"]) == ("box", "tflite/xnnpack/fp32")

@@ -26,22 +26,22 @@ def test_the_page_has_one_file_one_recipe_and_their_package():
     assert "toynet" not in ARCHITECTURES
 
 
-def test_every_command_of_the_page_runs(newcomer, edgekit):
+def test_every_command_of_the_page_runs(newcomer, edgekit_process):
     folder, environment = newcomer
     for command in COMMANDS[1:]:
-        done = edgekit(*shlex.split(command)[1:], cwd=folder, env=environment)
+        done = edgekit_process(*shlex.split(command)[1:], cwd=folder, env=environment)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
-def test_the_toy_net_keeps_its_contract_at_every_variant(newcomer, edgekit):
+def test_the_toy_net_keeps_its_contract_at_every_variant(newcomer, edgekit_process):
     folder, environment = newcomer
-    done = edgekit("inspect", "toynet", "--sweep", "width=1.0,0.5", "--json", cwd=folder, env=environment)
+    done = edgekit_process("inspect", "toynet", "--sweep", "width=1.0,0.5", "--json", cwd=folder, env=environment)
     assert [entry["contract"] for entry in json.loads(done.stdout)["recipes"]] == ["met", "met"]
 
 
-def test_a_recipe_may_set_the_options_of_the_functions_signature_only(newcomer, edgekit):
+def test_a_recipe_may_set_the_options_of_the_functions_signature_only(newcomer, edgekit_process):
     folder, environment = newcomer
-    done = edgekit("inspect", "toynet", "--set", "model.depth=2", cwd=folder, env=environment)
+    done = edgekit_process("inspect", "toynet", "--set", "model.depth=2", cwd=folder, env=environment)
     assert done.returncode == 2
     assert "toynet takes no depth; its options: width" in done.stderr
 

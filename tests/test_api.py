@@ -87,10 +87,10 @@ def test_no_ledger_is_an_error_and_none_is_made(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_example_of_the_readme_runs(place, monkeypatch, capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def test_the_example_of_the_commands_page_runs(place, monkeypatch, capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/commands.md").read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.setenv("EDGEKIT_LEDGER", place[0])
-    exec(compile(example.replace('"host"', '"device0"'), "README.md", "exec"), {})
+    exec(compile(example.replace('"host"', '"device0"'), "commands.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "latency_ms_measured" in printed
     assert re.search(r"net\d\d tflite/xnnpack/\w+ with P = [01]\.\d\d", printed)

@@ -30,17 +30,19 @@ def environment(tmp_path_factory):
     return {"PYTHONPATH": str(folder), "EDGEKIT_PROFILES": str(profiles), "PATH": os.environ["PATH"]}
 
 
-def test_a_plugged_backend_compiles_and_is_verified(edgekit, environment):
-    done = edgekit("compile", *tiny.OPTIONS, "--targets", "torchscript/-/fp32", "--json", env=environment)
+def test_a_plugged_backend_compiles_and_is_verified(edgekit_process, environment):
+    done = edgekit_process("compile", *tiny.OPTIONS, "--targets", "torchscript/-/fp32", "--json", env=environment)
     assert done.returncode == 0, done.stderr
     (artifact,) = json.loads(done.stdout)["artifacts"]
     assert (artifact["format"], artifact["parity_top1_agreement"]) == ("pt", 1.0)
 
 
-def test_a_plugged_device_is_listed_and_measured_on(edgekit, environment):
-    assert "next-door" in edgekit("devices", env=environment).stdout
+def test_a_plugged_device_is_listed_and_measured_on(edgekit_process, environment):
+    assert "next-door" in edgekit_process("devices", env=environment).stdout
     targets = "tflite/xnnpack/fp32,torchscript/-/fp32"
-    done = edgekit("deploy", *tiny.OPTIONS, "--targets", targets, "--device", "next-door", "--json", env=environment)
+    done = edgekit_process(
+        "deploy", *tiny.OPTIONS, "--targets", targets, "--device", "next-door", "--json", env=environment
+    )
     assert done.returncode == 0, done.stderr
     (measurement,) = json.loads(done.stdout)["measurements"]
     assert (measurement["device"], measurement["target"]) == ("next-door", "tflite/xnnpack/fp32")
@@ -84,31 +86,31 @@ def broken(tmp_path):
         (("inspect", "odd"), "The plug-in broken_net (edgekit.architectures) of the package broken-things"),
     ],
 )
-def test_a_plug_in_that_does_not_work_is_named_with_its_package(edgekit, broken, command, said):
-    done = edgekit(*command, *(tiny.OPTIONS[1:] if command[0] == "deploy" else ()), env=broken)
+def test_a_plug_in_that_does_not_work_is_named_with_its_package(edgekit_process, broken, command, said):
+    done = edgekit_process(*command, *(tiny.OPTIONS[1:] if command[0] == "deploy" else ()), env=broken)
     assert done.returncode == 1
     assert said in done.stderr
     assert "pip uninstall broken-things" in done.stderr
     assert "edgekit[convert]" not in done.stderr
 
 
-def test_a_plug_in_that_does_not_work_hides_nothing_else(edgekit, broken):
-    listed = edgekit("recipes", env=broken)
+def test_a_plug_in_that_does_not_work_hides_nothing_else(edgekit_process, broken):
+    listed = edgekit_process("recipes", env=broken)
     assert listed.returncode == 0, listed.stderr
-    assert "mobilenet_v2" in edgekit("recipes", "--json", env=broken).stdout
+    assert "mobilenet_v2" in edgekit_process("recipes", "--json", env=broken).stdout
     assert "odd: recipe error: The plug-in broken_net" in listed.stdout
-    devices = " ".join(edgekit("devices", env=broken).stdout.split())
+    devices = " ".join(edgekit_process("devices", env=broken).stdout.split())
     assert "reachable" in devices
     assert "KeyError: 'who'" in devices
-    done = edgekit("compile", *tiny.OPTIONS, "--targets", "tflite/xnnpack/fp32", env=broken)
+    done = edgekit_process("compile", *tiny.OPTIONS, "--targets", "tflite/xnnpack/fp32", env=broken)
     assert done.returncode == 0, done.stderr
 
 
-def test_without_the_plug_in_its_names_are_unknown_and_the_known_ones_are_named(edgekit, environment):
-    done = edgekit("compile", *tiny.OPTIONS, "--targets", "torchscript/-/fp32")
+def test_without_the_plug_in_its_names_are_unknown_and_the_known_ones_are_named(edgekit_process, environment):
+    done = edgekit_process("compile", *tiny.OPTIONS, "--targets", "torchscript/-/fp32")
     assert done.returncode == 2
     assert "tflite/xnnpack/fp32" in done.stderr
-    done = edgekit(
+    done = edgekit_process(
         "deploy", *tiny.OPTIONS, "--device", "next-door", env={"EDGEKIT_PROFILES": environment["EDGEKIT_PROFILES"]}
     )
     assert done.returncode == 1 or done.returncode == 2

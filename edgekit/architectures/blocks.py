@@ -357,7 +357,7 @@ class ShuffleChannels(nn.Module):
 class Classifier(nn.Module):
     """An image classifier: `features`, global average pooling, `classifier`."""
 
-    outputs = OUTPUTS["classification"]
+    output_names = OUTPUTS["classification"]
 
     def __init__(self, features: nn.Sequential, classifier: nn.Sequential) -> None:
         super().__init__()
@@ -383,13 +383,13 @@ def initialise_without_norm(model: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def settle_batch_norm(model: nn.Module, images: Tensor, batch_size: int = 8) -> None:
-    """Give a randomly initialised model the batch-norm statistics that `images` (N, 3, H, W) cause.
+def settle_batch_norm(model: nn.Module, inputs: tuple[Tensor, ...], batch_size: int = 8) -> None:
+    """Give a randomly initialised model the batch-norm statistics that examples of its inputs (N, ...) cause.
 
     Untrained statistics (mean 0, variance 1) make activations vanish and int8 scales useless. The statistics become the
     plain average over the batches; the model is left in eval mode.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -397,8 +397,9 @@ def settle_batch_norm(model: nn.Module, images: Tensor, batch_size: int = 8) -> 
     model.train()
     with torch.no_grad():
         # Batches of about the same size: one image alone has no variance where a map is a single place.
-        for batch in images.tensor_split(-(-len(images) // batch_size)):
-            model(batch)
+        batches = -(-len(inputs[0]) // batch_size)
+        for batch in zip(*(one.tensor_split(batches) for one in inputs), strict=True):
+            model(*batch)
     model.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -12,6 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from edgekit.architectures.registry import Size, build, sides
+from edgekit.architectures.shapes import shapes_only
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,8 +57,8 @@ class Cost:
         return dict(sorted(totals.items(), key=lambda item: -item[1][1]))
 
 
-def count(model: nn.Module, size: Size) -> Cost:
-    """Count `model` for one 3 x height x width image; the model may be on the meta device."""
+def count(model: nn.Module, *shapes: Shape) -> Cost:
+    """Count `model` for one example of inputs of these shapes (without batch); the model may be on the meta device."""
     import torch
 
     layers: list[LayerCost] = []
@@ -72,22 +73,39 @@ def count(model: nn.Module, size: Size) -> Cost:
     for name, module in model.named_modules():
         if any(True for _ in module.parameters(recurse=False)):
             visit(name, module)
-    device = next(model.parameters()).device
+    device = next((one.device for one in model.parameters()), None)
     try:
         with torch.no_grad():
-            model(torch.zeros(1, 3, *sides(size), device=device))
+            model(*(torch.zeros(1, *shape, device=device) for shape in shapes))
     finally:
         for handle in handles:
             handle.remove()
     return Cost(tuple(layers))
 
 
+def count_foreign(model: nn.Module, *shapes: Shape) -> Cost:
+    """As :func:`count`, of code that is not edgekit's: what no layer stands for, as in an exported program, counts too.
+
+    Such parameters, and multiply-adds of functions, are one entry of their own.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counted, counter = count(model, *shapes), FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(*(torch.zeros(1, *shape) for shape in shapes))
+    parameters = sum(one.numel() for one in model.parameters()) - counted.parameters
+    multiply_adds = counter.get_total_flops() // 2 - counted.multiply_adds
+    if parameters <= 0 and multiply_adds <= 0:
+        return counted
+    functions = LayerCost("(functions)", "function", (), (), max(0, parameters), max(0, multiply_adds))
+    return Cost((*counted.layers, functions))
+
+
 def cost(architecture: str, size: Size, **arguments: object) -> Cost:
     """Count an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
-    import torch
-
-    with torch.device("meta"):
-        return count(build(architecture, **arguments), size)
+    with shapes_only():
+        return count(build(architecture, **arguments), (3, *sides(size)))
 
 
 def _layer(name: str, module: nn.Module, input: Shape, output: Shape) -> LayerCost:

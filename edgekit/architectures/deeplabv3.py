@@ -44,7 +44,7 @@ class Pyramid(nn.Module):
 class Segmenter(nn.Module):
     """`features`, `head`, `classifier` (1x1), and bilinear upsampling to the input's size."""
 
-    outputs = OUTPUTS["segmentation"]
+    output_names = OUTPUTS["segmentation"]
 
     def __init__(self, features: nn.Sequential, head: Pyramid, filters: int, classes: int) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ POOLED, POOL_STRIDES = 49, (16, 20)
 class LRASPPSegmenter(nn.Module):
     """Coarse features, gated by pooled ones, and fine features (output stride 8) each become logits that are added."""
 
-    outputs = OUTPUTS["segmentation"]
+    output_names = OUTPUTS["segmentation"]
 
     def __init__(self, backbone: Backbone, filters: int, classes: int, convention: Convention) -> None:
         super().__init__()

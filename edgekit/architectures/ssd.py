@@ -31,7 +31,7 @@ class Detector(nn.Module):
     `anchors` are those at each place of the maps.
     """
 
-    outputs = OUTPUTS["detection"]
+    output_names = OUTPUTS["detection"]
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ class MyRuntime:
     modules = ("myruntime",)
 
     def compile(self, model, target, calibration, output): ...
-    def execute(self, artifact, images): ...
+    def execute(self, artifact, inputs): ...
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from edgekit.architectures.inputs import Array, Inputs, nhwc
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.plugins import using
 from edgekit.target import Target
@@ -33,7 +34,6 @@ from edgekit.target import Target
 if TYPE_CHECKING:
     from torch import nn
 
-Images = NDArray[np.float32]  # (N, 3, H, W), preprocessed
 Outputs = tuple[NDArray[np.float32], ...]
 """One array per output of an artifact, images first; in the order and the layouts of its manifest's outputs."""
 
@@ -41,13 +41,13 @@ Outputs = tuple[NDArray[np.float32], ...]
 class TensorSpec(BaseModel):
     """An input or output of an artifact. `scale` and `zero_point` are None for float tensors.
 
-    Layouts: N images, H and W pixels, A anchors, C channels: classes, or the four codes of a box.
+    Layouts: N images, H and W pixels, A anchors, C channels: classes, or the four codes of a box. Empty for other ranks.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
-    layout: Literal["NCHW", "NHWC", "NC", "NAC"]
+    layout: Literal["NCHW", "NHWC", "NC", "NAC", ""]
     scale: float | None = None
     zero_point: int | None = None
 
@@ -85,15 +85,15 @@ class LayerValue:
 class ParityResult(BaseModel):
     """How far an artifact is from PyTorch on the parity photos.
 
-    `kind` is ``measured`` where the artifact ran in its own runtime and ``derived`` where its saved program was executed by
-    edgekit's reference. `max_relative` is the largest absolute error over the largest absolute value of that output. Where a
-    model has several outputs every figure is that of the worst. `top1_agreement` is the share of equal largest logits among
-    `decisions`: one a photo, or one a pixel or anchor. `clear_agreement` is that among the `clear_decisions`, where PyTorch's
-    largest logit leads, with its 95 % Wilson interval. `ties` is the share of decisions with several largest logits in the
-    artifact and not in PyTorch, `saturation` the share of photos whose outputs reach the end of what the artifact ever gives.
-    `layer_db` is the signal-to-noise ratio of the worst layer alone (:mod:`edgekit.build.layer_parity`).
-    `first_departure` is the layer at which a failed artifact departs from PyTorch, if it could be found. `layers_unknown`
-    says why the layers of an artifact could not be compared, if they should have been.
+    `kind` is ``measured`` if the artifact ran in its own runtime and ``derived`` if edgekit executed its saved program.
+    `max_relative` is the largest absolute error over the largest absolute value of that output. If a model has several
+    outputs every figure is that of the worst. `top1_agreement` is the share of equal largest logits among `decisions`: one
+    a photo, or one a pixel or anchor. A model without logits makes none. `clear_agreement` is that among the
+    `clear_decisions`, in which PyTorch's largest logit leads, with its 95 % Wilson interval. `ties` is the share of
+    decisions with several largest logits in the artifact and not in PyTorch, `saturation` the share of photos whose
+    outputs reach the end of what the artifact ever gives. `layer_db` is the signal-to-noise ratio of the worst layer alone
+    (:mod:`edgekit.build.layer_parity`). `first_departure` is the layer at which a failed artifact departs from PyTorch, if
+    it could be found. `layers_unknown` says why the layers of an artifact could not be compared, if they should have been.
     """
 
     kind: Literal["measured", "derived"]
@@ -102,7 +102,7 @@ class ParityResult(BaseModel):
     max_absolute: float
     max_relative: float
     snr_db: float
-    top1_agreement: float
+    top1_agreement: float | None = None
     clear_decisions: int = 0
     clear_agreement: float | None = None
     agreement_interval: tuple[float, float] | None = None
@@ -173,7 +173,7 @@ class Artifact:
 class Backend(Protocol):
     """Compiles a model for its targets and, where it can, executes the result on this machine.
 
-    A backend may also have ``layer_values(model, target, calibration, artifact, images)``: what the artifact's convolutions
+    A backend may also have ``layer_values(model, target, calibration, artifact, inputs)``: what the artifact's convolutions
     and fully connected layers compute, in their order, so that a wrong one can be named; and ``layers_of`` which says
     whether that is read from the ``artifact`` or from the ``graph`` that it is lowered from.
 
@@ -188,19 +188,24 @@ class Backend(Protocol):
     modules: tuple[str, ...]
     parity_kind: Literal["measured", "derived"]
 
-    def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
-        """Write `model` to `output`; `calibration` is the example input and what int8 is calibrated on."""
+    def compile(self, model: nn.Module, target: Target, calibration: Inputs, output: Path) -> Compiled:
+        """Write `model` to `output`; `calibration` holds example inputs, on which int8 is calibrated."""
         ...
 
-    def execute(self, artifact: Path, images: Images) -> Outputs:
-        """Run the artifact on this machine, one image at a time; one array per output, as `compile` listed them."""
+    def execute(self, artifact: Path, inputs: Inputs) -> Outputs:
+        """Run the artifact on this machine, one example at a time; one array per output, as `compile` listed them."""
         ...
 
 
 def torch_spec(name: str, shape: Sequence[int]) -> TensorSpec:
     """Return the spec of a float32 tensor that is laid out as in the model."""
     layouts: dict[int, Literal["NC", "NAC", "NCHW"]] = {2: "NC", 3: "NAC", 4: "NCHW"}
-    return TensorSpec(name=name, shape=tuple(shape), layout=layouts[len(shape)])
+    return TensorSpec(name=name, shape=tuple(shape), layout=layouts.get(len(shape), ""))
+
+
+def input_specs(inputs: Inputs) -> tuple[TensorSpec, ...]:
+    """Return the specs of float32 inputs that are laid out as in the model, for one example."""
+    return tuple(torch_spec(name, (1, *array.shape[1:])) for name, array in inputs.arrays.items())
 
 
 def by_name(specs: Sequence[TensorSpec], outputs: Outputs) -> dict[str, NDArray[np.float32]]:
@@ -209,6 +214,12 @@ def by_name(specs: Sequence[TensorSpec], outputs: Outputs) -> dict[str, NDArray[
         spec.name: output.transpose(0, 3, 1, 2) if spec.layout == "NHWC" else output
         for spec, output in zip(specs, outputs, strict=True)
     }
+
+
+def in_layout(inputs: Inputs, specs: Sequence[TensorSpec]) -> list[Array]:
+    """Return the arrays in the order and the layouts of an artifact's inputs."""
+    arrays = inputs.arrays
+    return [nhwc(arrays[spec.name]) if spec.layout == "NHWC" else arrays[spec.name] for spec in specs]
 
 
 def backends() -> dict[str, Backend]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.backends.base import Compiled, Images, LayerValue, Outputs, TensorSpec, torch_spec
+from edgekit.architectures.inputs import Array, Inputs
+from edgekit.backends.base import Compiled, LayerValue, Outputs, input_specs, torch_spec
 from edgekit.target import Target
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CoreML:
-    """Input `image` is float32 NCHW, outputs are float32 under the model's names; the program computes in fp16."""
+    """Inputs are float32 (photos NCHW), outputs are float32 under the model's names; the program computes in fp16."""
 
     name = "coreml"
     format = "mlpackage"
@@ -25,21 +26,24 @@ class CoreML:
     parity_kind = "derived"
     layers_of = "artifact"
 
-    def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
+    def compile(self, model: nn.Module, target: Target, calibration: Inputs, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
         import coremltools
         import torch
 
         from edgekit.architectures.outputs import named_outputs
 
-        example = torch.from_numpy(calibration[:1])
-        shapes = {name: output.shape for name, output in named_outputs(model, example).items()}
+        example = calibration[:1]
+        shapes = {name: output.shape for name, output in named_outputs(model, *example.tensors()).items()}
         # Exported rather than traced: a trace turns the sizes that TensorFlow padding is computed from into tensors. The empty
         # decomposition table keeps h-swish and h-sigmoid whole.
-        exported = torch.export.export(model, (example,)).run_decompositions({})
+        exported = torch.export.export(model, example.tensors()).run_decompositions({})
         package = coremltools.convert(
             exported,
-            inputs=[coremltools.TensorType(name="image", shape=example.shape, dtype=np.float32)],
+            inputs=[
+                coremltools.TensorType(name=name, shape=array.shape, dtype=np.float32)
+                for name, array in example.arrays.items()
+            ],
             outputs=[coremltools.TensorType(name=name, dtype=np.float32) for name in shapes],
             convert_to="mlprogram",
             compute_precision=coremltools.precision.FLOAT16,
@@ -48,28 +52,33 @@ class CoreML:
         )
         package.save(str(output))
         return Compiled(
-            inputs=(TensorSpec(name="image", shape=tuple(example.shape), layout="NCHW"),),
+            inputs=input_specs(example),
             outputs=tuple(torch_spec(one.name, shapes[one.name]) for one in package.get_spec().description.output),
         )
 
-    def execute(self, artifact: Path, images: Images) -> Outputs:
+    def execute(self, artifact: Path, inputs: Inputs) -> Outputs:
         """Execute the saved program in torch (:mod:`edgekit.backends.mil_interpreter`): derived, not measured."""
         from edgekit.backends import mil_interpreter
 
         program = mil_interpreter.load(artifact)
-        outputs = [program.run(image[None]) for image in images]
+        outputs = [program.run(_named(program, one)) for one in inputs]
         return tuple(np.concatenate([one[name] for one in outputs]) for name in program.output_names)
 
     def layer_values(
-        self, model: nn.Module, target: Target, calibration: Images, artifact: Path, images: Images
+        self, model: nn.Module, target: Target, calibration: Inputs, artifact: Path, inputs: Inputs
     ) -> list[LayerValue]:
         """Return what the layers of the saved program compute in torch."""
         from edgekit.backends import mil_interpreter
 
         program = mil_interpreter.load(artifact)
-        runs = [program.layers(image[None]) for image in images]
+        runs = [program.layers(_named(program, one)) for one in inputs]
         found = []
         for layer in zip(*runs, strict=True):
-            inputs, outputs, (weight, *_) = zip(*layer, strict=True)
-            found.append(LayerValue(np.concatenate(inputs), np.concatenate(outputs), weight))
+            read, written, (weight, *_) = zip(*layer, strict=True)
+            found.append(LayerValue(np.concatenate(read), np.concatenate(written), weight))
         return found
+
+
+def _named(program: Any, example: Inputs) -> dict[str, Array]:
+    """Return an example under the program's names for its inputs, in which coremltools replaces words of its own."""
+    return dict(zip(program.input_shapes, example.arrays.values(), strict=True))

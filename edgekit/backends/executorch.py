@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.backends.base import Compiled, Delegation, Images, LayerValue, Outputs, TensorSpec, torch_spec
+from edgekit.architectures.inputs import Inputs
+from edgekit.backends.base import Compiled, Delegation, LayerValue, Outputs, input_specs, torch_spec
 from edgekit.target import Target
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class ExecuTorch:
     parity_kind = "measured"
     layers_of = "graph"
 
-    def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
+    def compile(self, model: nn.Module, target: Target, calibration: Inputs, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
         import torch
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -43,26 +44,28 @@ class ExecuTorch:
 
         from edgekit.architectures.outputs import named_outputs
 
-        example = (torch.from_numpy(calibration[:1]),)
-        exported = torch.export.export(_graph(model, target, calibration), example)
+        example = calibration[:1]
+        exported = torch.export.export(_graph(model, target, calibration), example.tensors())
         lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         delegation = _delegation(lowered.exported_program().graph)
         output.write_bytes(lowered.to_executorch().buffer)
         return Compiled(
-            inputs=(TensorSpec(name="image", shape=tuple(example[0].shape), layout="NCHW"),),
+            inputs=input_specs(example),
             # torch.export keeps the order of a tuple; the runner reads the shapes back, and parity compares by name.
-            outputs=tuple(torch_spec(name, one.shape) for name, one in named_outputs(model, example[0]).items()),
+            outputs=tuple(
+                torch_spec(name, one.shape) for name, one in named_outputs(model, *example.tensors()).items()
+            ),
             delegation=delegation,
         )
 
-    def execute(self, artifact: Path, images: Images) -> Outputs:
+    def execute(self, artifact: Path, inputs: Inputs) -> Outputs:
         """See :class:`edgekit.backends.base.Backend`."""
         from edgekit.runners import infer
 
-        return infer(artifact, images)
+        return infer(artifact, inputs.arrays.values())
 
     def layer_values(
-        self, model: nn.Module, target: Target, calibration: Images, artifact: Path, images: Images
+        self, model: nn.Module, target: Target, calibration: Inputs, artifact: Path, inputs: Inputs
     ) -> list[LayerValue]:
         """Return what the layers of the graph compute from which the artifact is lowered: derived, not measured.
 
@@ -74,12 +77,12 @@ class ExecuTorch:
 
         graph = _graph(model, target, calibration)
         if not isinstance(graph, torch.fx.GraphModule):
-            graph = torch.export.export(graph, (torch.from_numpy(images[:1]),)).module()
+            graph = torch.export.export(graph, inputs[:1].tensors()).module()
         nodes = [node for node in graph.graph.nodes if node.target in LAYERS]
         ends = [(node.all_input_nodes[0], activation_after(node) or node) for node in nodes]
         applied = [arguments(node)[1] for node in nodes]
         wanted = {node for pair in ends for node in pair} | set(applied)
-        runs = [record(graph, wanted, torch.from_numpy(image[None])) for image in images]
+        runs = [record(graph, wanted, one.tensors()) for one in inputs]
         joined = {node: np.concatenate([run[node].numpy() for run in runs]) for pair in ends for node in pair}
         return [
             LayerValue(joined[input], joined[output], tuple(runs[0][weight].shape))
@@ -87,7 +90,7 @@ class ExecuTorch:
         ]
 
 
-def _graph(model: nn.Module, target: Target, calibration: Images) -> Any:
+def _graph(model: nn.Module, target: Target, calibration: Inputs) -> Any:
     """Return what is lowered: the model in the forms that the delegate takes, for int8 the quantised graph."""
     import torch
 
@@ -99,11 +102,11 @@ def _graph(model: nn.Module, target: Target, calibration: Images) -> Any:
     rewritten = decompose(source, hard_sigmoid=True, l2_norm=True, average_pool=target == INT8)
     if target != INT8:
         return rewritten
-    exported = torch.export.export(rewritten, (torch.from_numpy(calibration[:1]),))
+    exported = torch.export.export(rewritten, calibration[:1].tensors())
     return _quantise(exported, calibration, float_layers(rewritten))
 
 
-def _quantise(exported: Any, calibration: Images, float_layers: Collection[str] = ()) -> Any:
+def _quantise(exported: Any, calibration: Inputs, float_layers: Collection[str] = ()) -> Any:
     """Quantise everything to int8, but a fully connected layer that makes an output: its input is quantised as it comes.
 
     Its result then is float and cannot saturate, in the same delegate. Other outputs have a range with margin.
@@ -123,8 +126,8 @@ def _quantise(exported: Any, calibration: Images, float_layers: Collection[str] 
     _allow_small_scales(prepared)
     _widen_outputs(prepared)
     with torch.no_grad():
-        for image in torch.from_numpy(calibration):
-            prepared(image[None])
+        for one in calibration:
+            prepared(*one.tensors())
     return convert_pt2e(prepared)
 
 

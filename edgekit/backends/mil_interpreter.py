@@ -12,7 +12,7 @@ several variables as a list. An input that the program leaves out and MIL gives 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,29 +41,32 @@ def _operator(function: Operator) -> Operator:
 
 @dataclass(frozen=True)
 class Program:
-    """A loaded ML program with one image input, ready to run."""
+    """A loaded ML program with float32 inputs, ready to run."""
 
-    input_name: str
-    input_shape: tuple[int, ...]
     output_names: tuple[str, ...]
     _operations: list[Any]
-    _input: Any
+    _inputs: dict[str, Any]
     _outputs: list[Any]
     _constants: dict[Any, Any]
 
-    def run(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Return output name -> float32 array for an `image` of shape `input_shape` (N, C, H, W), float32.
+    @property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Input name -> shape."""
+        return {name: tuple(variable.shape) for name, variable in self._inputs.items()}
+
+    def run(self, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Return output name -> float32 array for one example: input name -> float32 array of its shape.
 
         ValueError for another shape; EdgekitError(unsupported_operator) for an attribute that no function here knows.
         """
-        values = self._values(image)
+        values = self._values(inputs)
         return {variable.name: values[variable].numpy() for variable in self._outputs}
 
     def layers(
-        self, image: NDArray[np.float32]
+        self, inputs: Mapping[str, NDArray[np.float32]]
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, ...]]]:
         """Return input, activated output and shape of the weights of every convolution and fully connected layer."""
-        values = self._values(image)
+        values = self._values(inputs)
         found = []
         for operation in self._operations:
             if operation.op_type in {"conv", "linear"}:
@@ -75,10 +78,14 @@ class Program:
                 found.append((values[operation.inputs["x"]].numpy(), values[output].numpy(), weight))
         return found
 
-    def _values(self, image: NDArray[np.float32]) -> dict[Any, Any]:
-        if image.shape != self.input_shape:
-            raise ValueError(f"{self.input_name} has shape {self.input_shape}, not {image.shape}")
-        values = {**self._constants, self._input: _rounded(torch.tensor(image), self._input)}
+    def _values(self, given: Mapping[str, NDArray[np.float32]]) -> dict[Any, Any]:
+        for name, shape in self.input_shapes.items():
+            if given[name].shape != shape:
+                raise ValueError(f"{name} has shape {shape}, not {given[name].shape}")
+        values = {
+            **self._constants,
+            **{variable: _rounded(torch.tensor(given[name]), variable) for name, variable in self._inputs.items()},
+        }
         with torch.inference_mode():
             for operation in self._operations:
                 inputs = {name: _given(variable, values) for name, variable in operation.inputs.items()}
@@ -91,13 +98,12 @@ def load(path: Path) -> Program:
     """Read the ``.mlpackage`` folder at `path`.
 
     EdgekitError: unsupported_operator naming every operator of the program that is not known here;
-    unsupported_target for what is no ML program with one input.
+    unsupported_target for what is no ML program.
     """
     model = MLModel(str(path), skip_model_load=True)  # loading for prediction needs a Mac
     spec = model.get_spec()
-    inputs, outputs = spec.description.input, spec.description.output
-    if spec.WhichOneof("Type") != "mlProgram" or len(inputs) != 1:
-        raise EdgekitError(FailureKind.unsupported_target, "parity", f"{path.name} is no ML program with one input")
+    if spec.WhichOneof("Type") != "mlProgram":
+        raise EdgekitError(FailureKind.unsupported_target, "parity", f"{path.name} is no ML program")
     _check_operators(spec.mlProgram.functions["main"], path)
     function = load_mil(spec, spec.specificationVersion, model.weights_dir).functions["main"]
     constants = {
@@ -105,13 +111,10 @@ def load(path: Path) -> Program:
         for operation in function.operations
         if _is_constant(operation.op_type)
     }
-    (input,) = function.inputs.values()
     return Program(
-        input_name=inputs[0].name,
-        input_shape=tuple(input.shape),
-        output_names=tuple(output.name for output in outputs),
+        output_names=tuple(output.name for output in spec.description.output),
         _operations=[operation for operation in function.operations if not _is_constant(operation.op_type)],
-        _input=input,
+        _inputs=dict(function.inputs),
         _outputs=function.outputs,
         _constants=constants,
     )

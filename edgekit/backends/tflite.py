@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.base import Compiled, Delegation, Images, LayerValue, Outputs, TensorSpec
+from edgekit.architectures.inputs import Inputs
+from edgekit.backends.base import Compiled, Delegation, LayerValue, Outputs, TensorSpec
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.target import Target
 
@@ -48,7 +49,7 @@ class TFLite:
     parity_kind = "measured"
     layers_of = "artifact"
 
-    def compile(self, model: nn.Module, target: Target, calibration: Images, output: Path) -> Compiled:
+    def compile(self, model: nn.Module, target: Target, calibration: Inputs, output: Path) -> Compiled:
         """See :class:`edgekit.backends.base.Backend`."""
         from edgekit.backends.quantization import optimise_for_int8
         from edgekit.backends.quantization.tflite_layers import float_outputs
@@ -63,16 +64,19 @@ class TFLite:
                 _quantise(unquantised, calibration, output, float_outputs(rewritten, unquantised))
         else:
             _convert(decompose(model, **FP32_FORMS), calibration, shapes, output)
-        return _describe(output, shapes)
+        return _describe(output, calibration.names, shapes)
 
-    def execute(self, artifact: Path, images: Images) -> Outputs:
+    def execute(self, artifact: Path, inputs: Inputs) -> Outputs:
         """See :class:`edgekit.backends.base.Backend`."""
+        from ai_edge_litert.interpreter import Interpreter
+
         from edgekit.runners import infer
 
-        return infer(artifact, _nhwc(images))
+        arrays = list(inputs.channels_last().arrays.values())
+        return infer(artifact, [arrays[place] for place, _ in _places(Interpreter(str(artifact)))])
 
     def layer_values(
-        self, model: nn.Module, target: Target, calibration: Images, artifact: Path, images: Images
+        self, model: nn.Module, target: Target, calibration: Inputs, artifact: Path, inputs: Inputs
     ) -> list[LayerValue]:
         """Run the artifact operator by operator, without the delegate, which keeps its tensors to itself."""
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -87,8 +91,8 @@ class TFLite:
         found = [node for node in interpreter._get_ops_details() if node["op_name"] in LAYERS]
         ends = [(int(node["inputs"][0]), int(node["outputs"][0])) for node in found]
         values: dict[int, list[NDArray[np.float32]]] = {index: [] for pair in ends for index in pair}
-        for image in images:
-            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], _nhwc(image[None]))
+        for one in inputs:
+            _set_inputs(interpreter, one)
             interpreter.invoke()
             for index, kept in values.items():
                 kept.append(_dequantised(interpreter.get_tensor(index), details[index]))
@@ -117,12 +121,25 @@ def _torch_shape(operator: str, shape: list[int]) -> tuple[int, ...]:
     return (inputs, 1, height, width) if operator == "DEPTHWISE_CONV_2D" else (outputs, inputs, height, width)
 
 
-def _nhwc(images: Images) -> Images:
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-
-
 def _nchw(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if values.ndim == 4 else values
+
+
+def _places(interpreter: Any) -> list[tuple[int, dict[str, Any]]]:
+    """Return the inputs in the order of the file, each with its place among the model's arguments.
+
+    The converter's signature calls them args_0, args_1 ...; it leads to the tensor by its index.
+    """
+    signature = interpreter.get_signature_runner().get_input_details()
+    places = {detail["index"]: int(key.rpartition("_")[2]) for key, detail in signature.items()}
+    return [(places[detail["index"]], detail) for detail in interpreter.get_input_details()]
+
+
+def _set_inputs(interpreter: Any, example: Inputs) -> None:
+    """Give one example to an interpreter, images with channels last."""
+    arrays = list(example.channels_last().arrays.values())
+    for place, detail in _places(interpreter):
+        interpreter.set_tensor(detail["index"], arrays[place])
 
 
 def _dequantised(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
@@ -130,26 +147,24 @@ def _dequantised(values: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.flo
     return (values.astype(np.float32) - zero_point) * np.float32(scale) if scale else values.astype(np.float32)
 
 
-def _convert(model: nn.Module, calibration: Images, shapes: dict[str, tuple[int, ...]], output: Path) -> None:
+def _convert(model: nn.Module, calibration: Inputs, shapes: dict[str, tuple[int, ...]], output: Path) -> None:
     import litert_torch
-    import torch
 
-    example = torch.from_numpy(calibration[:1]).permute(0, 2, 3, 1).contiguous()
+    example = calibration[:1]
+    images = [index for index, array in enumerate(example.arrays.values()) if array.ndim == 4]
     pixels = [index for index, shape in enumerate(shapes.values()) if len(shape) == 4]
-    channels_last = litert_torch.to_channel_last_io(model, args=[0], outputs=pixels).eval()
-    litert_torch.convert(channels_last, (example,)).export(str(output))
+    channels_last = litert_torch.to_channel_last_io(model, args=images, outputs=pixels).eval()
+    litert_torch.convert(channels_last, example.channels_last().tensors()).export(str(output))
 
 
-def _output_shapes(model: nn.Module, calibration: Images) -> dict[str, tuple[int, ...]]:
-    import torch
-
+def _output_shapes(model: nn.Module, calibration: Inputs) -> dict[str, tuple[int, ...]]:
     from edgekit.architectures.outputs import named_outputs
 
-    outputs = named_outputs(model, torch.from_numpy(calibration[:1]))
+    outputs = named_outputs(model, *calibration[:1].tensors())
     return {name: tuple(output.shape) for name, output in outputs.items()}
 
 
-def _quantise(source: Path, calibration: Images, output: Path, float_tensors: Collection[str] = ()) -> None:
+def _quantise(source: Path, calibration: Inputs, output: Path, float_tensors: Collection[str] = ()) -> None:
     """Quantise everything to int8, but a layer whose result is an output, or joined to one: its input is quantised as it comes.
 
     Its result then is float and cannot saturate, in the same delegate. What joins is float as well, because joined integers
@@ -161,7 +176,6 @@ def _quantise(source: Path, calibration: Images, output: Path, float_tensors: Co
 
     interpreter = Interpreter(str(source))
     signature = next(iter(interpreter.get_signature_list()))
-    input_name = next(iter(interpreter.get_signature_runner().get_input_details()))
     makers = _output_makers(interpreter)
     int8 = quantizer.Quantizer(str(source))
     int8.load_quantization_recipe(recipe.static_wi8_ai8())
@@ -171,7 +185,8 @@ def _quantise(source: Path, calibration: Images, output: Path, float_tensors: Co
         int8.update_quantization_recipe(f"^{re.escape(name)};", TFLOperationName.ALL_SUPPORTED, None, "no_quantize")
     for operation in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         int8.update_quantization_recipe(regex=".*", operation_name=operation, algorithm_key="no_quantize")
-    first = {input_name: _nhwc(calibration[:1])}
+    arrays = calibration[:1].channels_last().arrays.values()
+    first = {f"args_{index}": array for index, array in enumerate(arrays)}
     statistics = int8.calibrate({signature: [first]})  # of which tensors the quantizer wants to know the range
     ranges = _ranges(source, calibration, set(statistics))
     limits = {name: found.best for name, found in ranges.items()}
@@ -227,7 +242,7 @@ def _output_limits(makers: dict[str, str], ranges: dict[str, Range]) -> dict[str
     return dict.fromkeys(limits, (low, high))
 
 
-def _ranges(source: Path, calibration: Images, wanted: Collection[str]) -> dict[str, Range]:
+def _ranges(source: Path, calibration: Inputs, wanted: Collection[str]) -> dict[str, Range]:
     """Return the ranges of the activations among the `wanted` tensors, from running every calibration image."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -239,30 +254,30 @@ def _ranges(source: Path, calibration: Images, wanted: Collection[str]) -> dict[
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     interpreter.allocate_tensors()
-    (input,) = interpreter.get_input_details()
-    computed = {int(output) for node in interpreter._get_ops_details() for output in node["outputs"]} | {input["index"]}
+    computed = {int(output) for node in interpreter._get_ops_details() for output in node["outputs"]}
+    computed |= {detail["index"] for detail in interpreter.get_input_details()}
     tensors = {
         detail["index"]: detail["name"]
         for detail in interpreter.get_tensor_details()
         if detail["index"] in computed and detail["name"] in wanted and detail["dtype"] == np.float32
     }
     ranges = {name: Range() for name in tensors.values()}
-    for image in calibration:
-        interpreter.set_tensor(input["index"], _nhwc(image[None]))
+    for one in calibration:
+        _set_inputs(interpreter, one)
         interpreter.invoke()
         for index, name in tensors.items():
             ranges[name].add(interpreter.get_tensor(index))
     return ranges
 
 
-def _describe(path: Path, shapes: dict[str, tuple[int, ...]]) -> Compiled:
+def _describe(path: Path, names: Sequence[str], shapes: dict[str, tuple[int, ...]]) -> Compiled:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     return Compiled(
-        inputs=tuple(_spec(detail, "image") for detail in inputs),
+        inputs=tuple(_spec(detail, names[place]) for place, detail in _places(interpreter)),
         outputs=name_outputs(outputs, interpreter.get_signature_runner().get_output_details(), shapes),
         delegation=_delegation(interpreter, {detail["index"] for detail in inputs + outputs}),
     )
@@ -277,6 +292,10 @@ def name_outputs(
     the model's outputs in its own order and layout: EdgekitError (``compilation``) where one does not fit its name.
     """
     places = {detail["index"]: int(key.rpartition("_")[2]) for key, detail in signature.items()}
+    if unknown := [detail["name"] for detail in details if detail["index"] not in places]:
+        message = f"The quantizer lost the output {', '.join(unknown)}, which the model reads itself as well."
+        hint = "Return it from a layer of its own, or leave int8 out: --targets tflite/xnnpack/fp32"
+        raise EdgekitError(FailureKind.compilation, "compile", message, hint)
     names = list(shapes)
     specs = tuple(_spec(detail, names[places[detail["index"]]]) for detail in details)
     for spec in specs:
@@ -294,7 +313,7 @@ def _spec(detail: dict[str, Any], name: str) -> TensorSpec:
     shape = tuple(int(side) for side in detail["shape"])
     layouts: dict[int, Any] = {2: "NC", 3: "NAC", 4: "NHWC"}
     dtype = np.dtype(detail["dtype"]).name
-    return TensorSpec(name=name, shape=shape, dtype=dtype, layout=layouts[len(shape)], **quantised)
+    return TensorSpec(name=name, shape=shape, dtype=dtype, layout=layouts.get(len(shape), ""), **quantised)
 
 
 def _delegation(interpreter: Any, ends: set[int]) -> Delegation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -14,17 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.base import Artifact, Images, Manifest, TensorSpec, backend_of, by_name
+from edgekit.architectures.inputs import Inputs
+from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of, by_name
+from edgekit.build.conversion_errors import explained
 from edgekit.build.layer_parity import LayerParity, compare_layers, first_departure
 from edgekit.build.parity import MAX_FLOAT, compare, exceeded, explain
-from edgekit.cache.store import cached_folder, content_sha256, content_size
-from edgekit.errors import EdgekitError, Failure, FailureKind, failure_of
 from edgekit.build.prepare import Prepared, load_prepared, source_hash
-from edgekit.weights.checkpoints import Resolved
+from edgekit.build.worker import Workers
+from edgekit.cache.store import cached_folder, content_sha256, content_size
 from edgekit.config.paths import cache_folder
+from edgekit.errors import EdgekitError, Failure, FailureKind, failure_of
 from edgekit.recipe.schema import Recipe
 from edgekit.target import Target
-from edgekit.build.worker import Workers
+from edgekit.weights.checkpoints import Resolved
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,9 @@ def build_target(
         manifest = Manifest(
             recipe=recipe.name,
             recipe_hash=recipe.hash,
-            architecture=recipe.architecture,
+            architecture=recipe.network,
             variant=recipe.model.variant,
-            model=recipe.model.model_dump(),
+            model=recipe.shown_model(),
             target=str(target),
             build_key=key,
             weights=resolved.label,
@@ -144,17 +147,23 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     prepared, folder = Path(job["prepared"]), Path(job["folder"])
     backend = backend_of(target)
     output = folder / f"model.{backend.format}"
-    calibration = np.load(prepared / "calibration.npy")
+    calibration = Inputs.load(prepared / "calibration.npz")
     start = time.monotonic()
     model = load_prepared(recipe, prepared)
-    compiled = backend.compile(model, target, calibration, output)
+    try:
+        compiled = backend.compile(model, target, calibration, output)
+    except (EdgekitError, ImportError, OSError):
+        raise
+    except Exception as error:
+        traceback.print_exc()  # into the log
+        raise explained(model, calibration, target, error) from error
     seconds = time.monotonic() - start
-    images = np.load(prepared / "parity.npy")
-    outputs = by_name(compiled.outputs, backend.execute(output, images))
+    inputs = Inputs.load(prepared / "parity.npz")
+    outputs = by_name(compiled.outputs, backend.execute(output, inputs))
     with np.load(prepared / "reference.npz") as saved:
         reference = dict(saved)
     shows_layers = target.precision == "int8" and job["trained"] and getattr(backend, "layers_of", "") == "artifact"
-    layers, problem = _layers(model, target, calibration, output, images) if shows_layers else ([], None)
+    layers, problem = _layers(model, target, calibration, output, inputs) if shows_layers else ([], None)
     parity = compare(
         reference,
         outputs,
@@ -166,7 +175,7 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     )
     parity.layers_unknown = problem
     if not parity.passed:
-        layers = layers or _layers(model, target, calibration, output, images)[0]
+        layers = layers or _layers(model, target, calibration, output, inputs)[0]
         first = first_departure(layers, target.precision)
         parity.first_departure = first.name if first else None
     return {
@@ -183,17 +192,17 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
 def compare_layers_of(job: dict[str, Any]) -> list[dict[str, Any]]:
     """Return how far each layer of the artifact ``job["artifact"]`` is from PyTorch, in the order in which they run."""
     recipe, prepared = Recipe.model_validate(job["recipe"]), Path(job["prepared"])
-    calibration, images = (np.load(prepared / f"{name}.npy") for name in ("calibration", "parity"))
+    calibration, inputs = (Inputs.load(prepared / f"{name}.npz") for name in ("calibration", "parity"))
     model, target = load_prepared(recipe, prepared), Target.parse(job["target"])
-    return [vars(one) for one in compare_layers(model, target, calibration, Path(job["artifact"]), images)]
+    return [vars(one) for one in compare_layers(model, target, calibration, Path(job["artifact"]), inputs)]
 
 
 def _layers(
-    model: Any, target: Target, calibration: Images, artifact: Path, images: Images
+    model: Any, target: Target, calibration: Inputs, artifact: Path, inputs: Inputs
 ) -> tuple[list[LayerParity], str | None]:
     """Return the layers of an artifact beside PyTorch's; none, and why, if they cannot be compared: no failure of its own."""
     try:
-        return compare_layers(model, target, calibration, artifact, images), None
+        return compare_layers(model, target, calibration, artifact, inputs), None
     except EdgekitError as error:
         return [], error.failure.message
 
@@ -203,16 +212,14 @@ def predict(job: dict[str, Any]) -> None:
 
     Into ``job["output"]`` (.npz) go the outputs by name, in the model's layout; ``job["outputs"]`` are the artifact's specs.
     """
-    import torch
-
     from edgekit.architectures.outputs import named_outputs
 
-    images = np.load(job["input"])
+    images = Inputs.of_images(np.load(job["input"]))
     outputs: dict[str, Any]
     if job["artifact"]:
         specs = [TensorSpec.model_validate(spec) for spec in job["outputs"]]
         outputs = by_name(specs, backend_of(Target.parse(job["target"])).execute(Path(job["artifact"]), images))
     else:
         model = load_prepared(Recipe.model_validate(job["recipe"]), Path(job["prepared"]))
-        outputs = {name: output.numpy() for name, output in named_outputs(model, torch.from_numpy(images)).items()}
+        outputs = {name: output.numpy() for name, output in named_outputs(model, *images.tensors()).items()}
     np.savez(job["output"], **outputs)

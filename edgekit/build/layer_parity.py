@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.base import Images, LayerValue, backend_of
+from edgekit.architectures.inputs import Inputs
+from edgekit.backends.base import LayerValue, backend_of
 from edgekit.build.parity import EQUAL_DB
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.target import Target
@@ -45,9 +46,9 @@ class LayerParity:
 
 
 def compare_layers(
-    model: nn.Module, target: Target, calibration: Images, artifact: Path, images: Images
+    model: nn.Module, target: Target, calibration: Inputs, artifact: Path, inputs: Inputs
 ) -> list[LayerParity]:
-    """Compare the layers of an artifact of `model` on some images (N, 3, H, W), in the order in which they run.
+    """Compare the layers of an artifact of `model` on some examples, in the order in which they run.
 
     EdgekitError (``unsupported_target``) if the backend does not show its layers, or they are not those of the model.
     """
@@ -55,9 +56,9 @@ def compare_layers(
     if not hasattr(backend, "layer_values"):
         message = f"The backend {backend.name} does not show what its layers compute."
         raise EdgekitError(FailureKind.unsupported_target, "parity", message)
-    images = images[:IMAGES]
-    values = backend.layer_values(model, target, calibration, artifact, images)
-    exact, own = _references(model, target, calibration, images)
+    inputs = inputs[:IMAGES]
+    values = backend.layer_values(model, target, calibration, artifact, inputs)
+    exact, own = _references(model, target, calibration, inputs)
     return [
         LayerParity(name, _snr_db(wanted, value.output), _alone_db(own[name], value))
         for name, wanted, value in _matched(exact, own, values)
@@ -81,7 +82,7 @@ class _Applied:
 
 
 def _references(
-    model: nn.Module, target: Target, calibration: Images, images: Images
+    model: nn.Module, target: Target, calibration: Inputs, inputs: Inputs
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, _Applied]]:
     """Return layer -> its output in float, and layer -> what the artifact should apply: for int8 the rounded weights."""
     import torch
@@ -89,7 +90,7 @@ def _references(
     from edgekit.backends.quantization import equalise_for_int8, optimise_for_int8
     from edgekit.backends.quantization.graph import export, fold_batch_norm
 
-    batch = torch.from_numpy(images)
+    batch = inputs.tensors()
     with torch.no_grad():
         if target.precision == "int8":
             exact, own = equalise_for_int8(model, calibration), optimise_for_int8(model, calibration)
@@ -106,12 +107,12 @@ def _layers(model: nn.Module, graph: fx.GraphModule) -> dict[str, _Applied]:
     }
 
 
-def _outputs(model: nn.Module, graph: fx.GraphModule, images: Tensor) -> dict[str, NDArray[np.float32]]:
+def _outputs(model: nn.Module, graph: fx.GraphModule, inputs: tuple[Tensor, ...]) -> dict[str, NDArray[np.float32]]:
     from edgekit.backends.quantization.graph import record
 
     found = _layers(model, graph)
     nodes = {name: one.activation or one.node for name, one in found.items()}
-    values = record(graph, set(nodes.values()), images)
+    values = record(graph, set(nodes.values()), inputs)
     return {name: values[node].numpy() for name, node in nodes.items()}
 
 

@@ -114,10 +114,10 @@ def _applied(limit: FloatLimits | QuantizedLimits, trained: bool, photos: int) -
 
 def explain(result: ParityResult) -> str:
     """Say in a few words how far an artifact is from PyTorch."""
-    return (
-        f"max abs {result.max_absolute:.2g}, relative {result.max_relative:.2g}, SNR {result.snr_db:.0f} dB, "
-        f"top-1 {agreement(result.top1_agreement, result.photos, result.decisions)}"
-    )
+    found = f"max abs {result.max_absolute:.2g}, relative {result.max_relative:.2g}, SNR {result.snr_db:.0f} dB"
+    if result.top1_agreement is None:
+        return found
+    return f"{found}, top-1 {agreement(result.top1_agreement, result.photos, result.decisions)}"
 
 
 def agreement(share: float, photos: int, decisions: int | None) -> str:
@@ -147,14 +147,17 @@ def _difference(reference: NDArray[np.float32], artifact: NDArray[np.float32]) -
 
 
 def _decide(reference: NamedOutputs, artifact: NamedOutputs) -> dict[str, Any]:
-    """Return what becomes of the decisions (photos, pixels or anchors), as fields of ParityResult.
+    """Return what becomes of the decisions (photos, pixels or anchors), as fields of ParityResult; nothing without logits.
 
     A decision is clear if PyTorch's largest logit leads the second by CLEAR standard deviations of the logits. Of others the
     largest is soon another, also in a good artifact.
     """
     from scipy.stats import binomtest
 
-    (name,) = (name for name in reference if name.endswith("logits"))
+    names = [name for name in reference if name.endswith("logits") and 2 <= reference[name].ndim <= 4]
+    if len(names) != 1:
+        return {}
+    (name,) = names
     axis = 2 if reference[name].ndim == 3 else 1  # (N, anchors, classes); (N, classes) and (N, classes, H, W)
     exact, own = reference[name], artifact[name]
     equal = exact.argmax(axis) == own.argmax(axis)

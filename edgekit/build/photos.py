@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.architectures.registry import Size, sides
 from edgekit.cache.store import file_sha256
 from edgekit.errors import UsageError, missing_converters
-from edgekit.architectures.registry import Size, sides
 from edgekit.recipe.schema import Preprocessing
 
 if TYPE_CHECKING:

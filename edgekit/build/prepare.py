@@ -16,48 +16,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from edgekit.cache.store import cached_folder, file_sha256
-from edgekit.errors import EdgekitError, FailureKind, UsageError, missing_converters
+from edgekit.architectures import own
+from edgekit.architectures.inputs import Inputs
 from edgekit.architectures.registry import ARCHITECTURES
-from edgekit.weights.tensors import check_finite, check_finite_outputs
-from edgekit.weights.checkpoints import Resolved
-from edgekit.build.photos import PhotoSet, crops, default_photos, open_photo, parity_photos, preprocess
-from edgekit.config.paths import cache_folder
-from edgekit.recipe.schema import Recipe
+from edgekit.build.examples import examples_of
+from edgekit.build.photos import PhotoSet, default_photos, parity_photos
 from edgekit.build.worker import Workers
+from edgekit.cache.store import cached_folder, file_sha256
+from edgekit.config.paths import cache_folder
+from edgekit.errors import EdgekitError, FailureKind, missing_converters
+from edgekit.recipe.own_model import OwnModel
+from edgekit.recipe.schema import Recipe
+from edgekit.weights.checkpoints import Resolved
+from edgekit.weights.tensors import check_finite, check_finite_outputs
 
 if TYPE_CHECKING:
     from torch import nn
 
-Images = NDArray[np.float32]
-
-SETTLE = (32, 0)
-CALIBRATION = (64, 1)
-PARITY = (64, 2)
-"""How many crops, and their seed. The photos of parity are never those of calibration."""
-RANDOM_CALIBRATION = (32, 1)
-RANDOM_PARITY = (16, 2)
-"""A network with random weights knows only the photos that its batch norm is settled on: it gets other crops of them.
-
-Recoloured crops widen its ranges until nothing is left: EfficientNet-B0 has -19 dB with them and 10 dB without.
-"""
-FEW_PHOTOS = 32
-"""With fewer photos of the user's, crops of them in turn make up the number."""
-LITTLE_VARIETY = 0.25
-"""Photos that differ from their mean by less than this share of their own contrast look alike."""
-FLAT = 1e-3
-"""A photo whose pixels vary by less, in units of the network's input, shows nothing."""
-LARGE = 512 * 512
-"""Pixels of an input beyond which there are fewer crops, at least two, so that all of them together do not grow."""
+    from edgekit.architectures.cost import Cost
 
 
 class Prepared(BaseModel):
-    """A model that is ready to be compiled; `folder` holds state.safetensors, calibration.npy, parity.npy, reference.npz.
+    """A model that is ready to be compiled; `folder` holds state.safetensors, calibration.npz, parity.npz, reference.npz.
 
-    `calibration` says what calibration.npy shows: how many images of how many photos, chosen how, by which seed.
+    `calibration` says what calibration.npz shows: how many images of how many photos, chosen how, by which seed.
     """
 
     folder: Path
@@ -82,6 +66,17 @@ def source_hash(*packages: str) -> str:
     return total.hexdigest()
 
 
+def foreign_source_hash(recipe: Recipe) -> str:
+    """Return the SHA-256 over the sources of a recipe's network that are not edgekit's: a plug-in's, or the user's own.
+
+    Values of the user's inputs count too. Empty for edgekit's own architectures.
+    """
+    if isinstance(recipe.model, OwnModel):
+        values = [file_sha256(Path(one.values)) for one in recipe.model.inputs.values() if one.values]
+        return "\n".join([own.source_sha256(recipe.model.source), *values])
+    return plugged_source_hash(recipe.architecture)
+
+
 def plugged_source_hash(architecture: str) -> str:
     """Return the SHA-256 over all sources of the package that provides an architecture; empty for edgekit's own."""
     package = ARCHITECTURES[architecture].module.partition(".")[0]
@@ -99,7 +94,10 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
         tools = [version("torch"), version("pillow")]
     except PackageNotFoundError as error:
         raise missing_converters(error) from error
-    sources = [source_hash("architectures", "weights", "build/prepare.py", "build/photos.py"), plugged_source_hash(recipe.architecture)]
+    sources = [
+        source_hash("architectures", "weights", "build/prepare.py", "build/examples.py", "build/photos.py"),
+        foreign_source_hash(recipe),
+    ]
     fixed = [default_photos().sha256, parity_photos().sha256]
     parts = [recipe.model_hash, resolved.identity, photos.sha256, str(photos.own), *fixed, *tools, *sources]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -108,6 +106,7 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
         "recipe": recipe.model_dump(mode="json"),
         "checkpoint": str(resolved.checkpoint.path) if resolved.checkpoint else None,
         "seed": resolved.seed,
+        "trained": resolved.trained or resolved.checkpoint is not None,
         "photos": [str(path) for path in photos.paths],
         "own_photos": photos.own,
     }
@@ -128,7 +127,6 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
 
     EdgekitError: ``contract`` where the counts are not what the recipe expects, ``recipe`` where a checkpoint does not fit.
     """
-    import torch
     from safetensors.torch import save_file
 
     from edgekit.architectures.outputs import named_outputs
@@ -136,80 +134,25 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
     recipe = Recipe.model_validate(job["recipe"])
     facts = check_contract(recipe)
     photos = PhotoSet(tuple(Path(path) for path in job["photos"]), "", job["own_photos"])
-    random = job["checkpoint"] is None
-    calibration, chosen, warnings = calibration_images(recipe, photos, random)
-    parity = _crops(recipe, default_photos(), RANDOM_PARITY) if random else _crops(recipe, parity_photos(), PARITY)
+    examples = examples_of(recipe, photos, random=not job["trained"])
     parts: list[str] = []
-    settle = _crops(recipe, default_photos(), SETTLE)
-    model = build_model(recipe, job["checkpoint"], job["seed"], settle, parts.append)
-    reference = [named_outputs(model, torch.from_numpy(image[None])) for image in parity]
+    model = build_model(recipe, job["checkpoint"], job["seed"], examples.settle, parts.append)
+    reference = [named_outputs(model, *one.tensors()) for one in examples.parity]
     folder = Path(job["folder"])
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "state.safetensors")
-    np.save(folder / "calibration.npy", calibration)
-    np.save(folder / "parity.npy", parity)
+    save_file(
+        {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}, folder / "state.safetensors"
+    )
+    examples.calibration.save(folder / "calibration.npz")
+    examples.parity.save(folder / "parity.npz")
     outputs: dict[str, Any] = {name: np.concatenate([one[name].numpy() for one in reference]) for name in reference[0]}
     check_finite_outputs(outputs, recipe.name)
     np.savez(folder / "reference.npz", **outputs)
-    return {**facts, "checkpoint_part": "".join(parts), "calibration": chosen, "warnings": warnings}
-
-
-def calibration_images(recipe: Recipe, photos: PhotoSet, random: bool) -> tuple[Images, dict[str, Any], list[str]]:
-    """Return images (N, 3, H, W) to calibrate on, how they were chosen, and what is to be said against them.
-
-    Of the default photos they are varied crops, plain ones for `random` weights. The user's photos are shown as at evaluation,
-    up to `calibration.count` of them in a seeded order; if they are few, crops of them are added. UsageError if no photo shows
-    anything.
-    """
-    size, seed = recipe.model.size, CALIBRATION[1]
-    if not photos.own:
-        images = _crops(recipe, photos, RANDOM_CALIBRATION if random else CALIBRATION, varied=not random)
-        kind = "plain" if random else "varied"
-        chosen = {"choice": f"{kind} crops of the default photos", "photos": len(photos.paths)}
-        return images, {**chosen, "images": len(images), "seed": seed}, []
-    count = crop_count(recipe.calibration.count, size)
-    order = np.random.default_rng(seed).permutation(len(photos.paths))[:count]
-    found = [preprocess(open_photo(photos.paths[index]), recipe.preprocessing, size) for index in order]
-    warnings = _shortcomings(np.stack(found))
-    choice, shown = "photos as at evaluation", len(found)
-    if len(found) < (wanted := min(count, FEW_PHOTOS)):
-        few = PhotoSet(tuple(photos.paths[index] for index in order), "", own=True)
-        found += list(crops(few, recipe.preprocessing, size, wanted - len(found), seed))
-        choice += ", and crops of them"
-    return np.stack(found), {"choice": choice, "photos": shown, "images": len(found), "seed": seed}, warnings
-
-
-def _shortcomings(images: Images) -> list[str]:
-    """Return what makes photos bad for calibration; UsageError if none of them shows anything."""
-    flat = int((images.std((2, 3)).max(1) < FLAT).sum())
-    if flat == len(images):
-        message = f"Each of the {flat} calibration photos is one colour all over: no range can be found."
-        raise UsageError(message, "Name a folder with photos of what the network will see: --photos DIR.")
-    found = [f"{flat} of {len(images)} calibration photos are one colour all over."] if flat else []
-    if len(images) < FEW_PHOTOS:
-        advice = f"int8 is more accurate with {FEW_PHOTOS} or more."
-        found.append(f"There are only {len(images)} calibration photos; {advice}")
-    within = images.std((1, 2, 3)).mean()
-    if len(images) > 1 and (images - images.mean(0)).std() < LITTLE_VARIETY * within:
-        found.append("The calibration photos look alike: int8 may be wrong on photos that differ from them.")
-    return found
-
-
-def _crops(recipe: Recipe, photos: PhotoSet, chosen: tuple[int, int], *, varied: bool = False) -> Images:
-    count, seed = chosen
-    size = recipe.model.size
-    return crops(photos, recipe.preprocessing, size, crop_count(count, size), seed, varied=varied)
-
-
-def crop_count(count: int, size: tuple[int, int]) -> int:
-    """Return how many of `count` crops there are at (height, width)."""
-    return min(count, max(2, count * LARGE // (size[0] * size[1])))
+    return {**facts, "checkpoint_part": "".join(parts), "calibration": examples.chosen, "warnings": examples.warnings}
 
 
 def check_contract(recipe: Recipe) -> dict[str, Any]:
     """Count the recipe's model and compare with what it expects; EdgekitError (``contract``) where they differ."""
-    from edgekit.architectures.cost import cost
-
-    counted = cost(recipe.architecture, recipe.model.size, **recipe.model.architecture_arguments())
+    counted = count_model(recipe)
     expected = recipe.expectation
     if expected and (counted.parameters, counted.multiply_adds) != (expected.parameters, expected.multiply_adds):
         raise EdgekitError(
@@ -217,7 +160,7 @@ def check_contract(recipe: Recipe) -> dict[str, Any]:
             "model",
             f"{recipe.name} at {recipe.model.variant} has {counted.parameters:,} parameters and {counted.multiply_adds:,} "
             f"multiply-adds; its recipe expects {expected.parameters:,} and {expected.multiply_adds:,}.",
-            "Mend the architecture, or the recipe's `expect`.",
+            "Correct the architecture, or the recipe's `expect`.",
         )
     return {
         "parameters": counted.parameters,
@@ -226,26 +169,61 @@ def check_contract(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def count_model(recipe: Recipe) -> Cost:
+    """Count the recipe's model; of edgekit's own architectures nothing is allocated."""
+    from edgekit.architectures.cost import cost, count_foreign
+
+    if isinstance(recipe.model, OwnModel):
+        return count_foreign(own_network(recipe), *recipe.model.input_shapes().values())
+    return cost(recipe.architecture, recipe.model.size, **recipe.model.architecture_arguments())
+
+
+def own_network(recipe: Recipe) -> nn.Module:
+    """Return the network of a recipe's source, with names for its outputs; the user's code runs here.
+
+    EdgekitError (``own_model``) for whatever it raises, and for inputs that it does not take.
+    """
+    import torch
+
+    model = recipe.model
+    assert isinstance(model, OwnModel)
+    network = own.load_source(model.source, model.options)
+    zeros = [torch.zeros(1, *shape) for shape in model.input_shapes().values()]
+    shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in model.input_shapes().items())
+    with own.user_code(model.source, f"running it on {shapes} raised"), torch.no_grad():
+        results = network(*zeros)
+    return own.with_named_outputs(network, results, model.outputs, "logits" if model.task else "output", model.source)
+
+
+def network_of(recipe: Recipe) -> nn.Module:
+    """Return the recipe's network in eval mode, with whatever weights its code gives it."""
+    from edgekit.architectures.registry import build
+
+    if isinstance(recipe.model, OwnModel):
+        return own_network(recipe)
+    return build(recipe.architecture, **recipe.model.architecture_arguments())
+
+
 def build_model(
     recipe: Recipe,
     checkpoint: str | None,
     seed: int | None,
-    settle: Images,
+    settle: Inputs,
     on_part: Callable[[str], None] | None = None,
 ) -> nn.Module:
-    """Return the recipe's model in eval mode, with its checkpoint, or random weights settled on (N, 3, H, W) images.
+    """Return the recipe's model in eval mode, with its checkpoint, or random weights settled on examples of its inputs.
 
-    A checkpoint and a `seed` are the checkpoint with a new head. `on_part` takes which part of the checkpoint was loaded.
+    A checkpoint and a `seed` are the checkpoint with a new head; neither are the weights that the user's own code gives.
+    `on_part` takes which part of the checkpoint was loaded.
     """
     import torch
 
-    from edgekit.architectures.registry import build
     from edgekit.architectures.blocks import settle_batch_norm
     from edgekit.backends.quantization.float_layers import keep_in_float
     from edgekit.weights.checkpoints import load_checkpoint
 
     torch.manual_seed(seed or 0)
-    model = build(recipe.architecture, **recipe.model.architecture_arguments())
+    model = network_of(recipe)
     weights = recipe.weights
     keep_in_float(model, recipe.quantization.float_layers)
     if checkpoint:
@@ -253,9 +231,11 @@ def build_model(
         part = load_checkpoint(model, Path(checkpoint), weights.key_map, head, weights.entry, weights.prefix)
         if on_part:
             on_part(part)
-    else:
-        settle_batch_norm(model, torch.from_numpy(settle))
+    elif seed is not None:
+        settle_batch_norm(model, settle.tensors())
         check_finite(model, f"{recipe.name} with random weights")
+    else:
+        check_finite(model, f"{recipe.name} with its own weights")
     return model
 
 
@@ -263,10 +243,9 @@ def load_prepared(recipe: Recipe, folder: Path) -> nn.Module:
     """Return the model of a prepared folder, in eval mode."""
     from safetensors.torch import load_file
 
-    from edgekit.architectures.registry import build
     from edgekit.backends.quantization.float_layers import keep_in_float
 
-    model = build(recipe.architecture, **recipe.model.architecture_arguments())
+    model = network_of(recipe)
     keep_in_float(model, recipe.quantization.float_layers)
     model.load_state_dict(load_file(folder / "state.safetensors"), strict=True)
     return model

@@ -11,15 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from edgekit.backends.base import Images
-from edgekit.build.parity import NamedOutputs, compare
+from edgekit.architectures.inputs import Inputs
 from edgekit.backends.quantization.equalization import equalise
 from edgekit.backends.quantization.graph import Layer, arguments, export, fold_batch_norm, layers, quantised_nodes
 from edgekit.backends.quantization.rounding import fake_quantise, mean_shift, patches, round_layer
+from edgekit.build.parity import NamedOutputs, compare
 from edgekit.build.prepare import load_prepared
 from edgekit.recipe.schema import ParityLimits, Recipe
 
@@ -57,34 +56,34 @@ def scan(job: dict[str, Any]) -> list[dict[str, Any]]:
     """
     recipe, folder = Recipe.model_validate(job["recipe"]), Path(job["prepared"])
     model = load_prepared(recipe, folder)
-    found = layer_sensitivities(model, np.load(folder / "calibration.npy"), np.load(folder / "parity.npy"))
+    found = layer_sensitivities(model, Inputs.load(folder / "calibration.npz"), Inputs.load(folder / "parity.npz"))
     return [asdict(layer) for layer in found]
 
 
-def layer_sensitivities(model: nn.Module, calibration: Images, parity: Images) -> list[Sensitivity]:
+def layer_sensitivities(model: nn.Module, calibration: Inputs, parity: Inputs) -> list[Sensitivity]:
     """Return the layers of `model` (eval mode), the most sensitive first.
 
-    `calibration` and `parity` are (N, 3, H, W) preprocessed. At most SCAN_IMAGES of each are used.
+    At most SCAN_IMAGES of each are used.
     """
     count = min(SCAN_IMAGES, len(calibration), len(parity))
-    seen, judged = (torch.from_numpy(images[:count]) for images in (calibration, parity))
+    seen, judged = (examples[:count].tensors() for examples in (calibration, parity))
     with torch.no_grad():
         folded = fold_batch_norm(model, seen)
         equalise(folded, seen)
         graph = export(folded.model, seen)
-        exact = _named(model, fx.Interpreter(graph).run(judged))
+        exact = _named(model, fx.Interpreter(graph).run(*judged))
         found = [
             Sensitivity(
-                quantised.layer.name, _snr_db(exact, _named(model, _OneQuantised(graph, quantised).run(judged)))
+                quantised.layer.name, _snr_db(exact, _named(model, _OneQuantised(graph, quantised).run(*judged)))
             )
             for quantised in _quantise_each(folded.model, graph, seen)
         ]
     return sorted(found, key=lambda layer: layer.snr_db)
 
 
-def _quantise_each(model: nn.Module, graph: fx.GraphModule, images: Tensor) -> list[QuantisedLayer]:
+def _quantise_each(model: nn.Module, graph: fx.GraphModule, inputs: tuple[Tensor, ...]) -> list[QuantisedLayer]:
     collecting = _Collecting(model, graph)
-    collecting.run(images)
+    collecting.run(*inputs)
     return collecting.found()
 
 
@@ -143,7 +142,7 @@ class _OneQuantised(fx.Interpreter):
 
 
 def _named(model: nn.Module, outputs: Any) -> NamedOutputs:
-    names = getattr(model, "outputs", ("logits",))
+    names = getattr(model, "output_names", ("logits",))
     tensors = outputs if isinstance(outputs, tuple) else (outputs,)
     return {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
 

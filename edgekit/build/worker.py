@@ -1,8 +1,8 @@
 """One job in a process of its own: converters are noisy, large and sometimes crash, and none of that may reach the user.
 
 Loading a converter takes as long as many a conversion. So a job's process is forked from a warm one that has the converter
-loaded, has never run anything, and waits for the next job: ``python -m edgekit.build.worker MODULE ...`` forks one process per line
-that it reads and answers with how that ended.
+loaded, has never run anything, and waits for the next job: ``python -m edgekit.build.worker MODULE ...`` forks one process per
+line that it reads and answers with how that ended.
 """
 
 from __future__ import annotations

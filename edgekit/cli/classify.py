@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import photos_option, recipe_argument, set_option, tell
+from edgekit.cli.options import open_recipe, photos_option, recipe_argument, set_option, tell
 
 
 @click.command()
@@ -23,8 +23,7 @@ def command(recipe: str, photo: Path, target: str | None, overrides: tuple[str, 
     from edgekit.build.photos import photo_set
     from edgekit.evaluation.classify import classify
     from edgekit.pipeline import Plan
-    from edgekit.recipe.loading import load_recipe
 
-    plan = Plan.of(load_recipe(recipe, overrides), [] if target is None else [target], photo_set(photos))
+    plan = Plan.of(open_recipe(recipe, overrides), [] if target is None else [target], photo_set(photos))
     for rank in classify(plan, photo, tell):
         click.echo(f"{rank.probability:6.1%}  {rank.index:4d}  {rank.name}")

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgekit.cli.options import (
     Once,
+    input_option,
     json_option,
     ledger_option,
+    note_own_code,
+    open_recipe,
     parts,
     photos_option,
     resume_option,
     set_option,
     targets_option,
     tell,
+    weights_option,
 )
 from edgekit.cli.printing import print_run
+
+if TYPE_CHECKING:
+    from edgekit.errors import Failure
+    from edgekit.recipe.schema import Recipe
 
 
 @click.command()
 @click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
 @click.option("--all", "every", is_flag=True, help="Every recipe that is found by name.")
 @resume_option
+@input_option
+@weights_option
 @set_option
 @targets_option
 @photos_option
@@ -40,6 +51,8 @@ def command(
     recipes: tuple[str, ...],
     every: bool,
     resume: str | None,
+    inputs: tuple[str, ...],
+    weights: str | None,
     overrides: tuple[str, ...],
     targets: str | None,
     photos: Path | None,
@@ -56,7 +69,6 @@ def command(
     from edgekit.exporting import export_run, lines
     from edgekit.ledger import Ledger
     from edgekit.pipeline import Sweep, resume_run, start_run
-    from edgekit.recipe.loading import load_known, load_recipe
 
     if (bool(recipes), every, resume is not None).count(True) != 1:
         raise UsageError("Name recipes, or say --all, or --resume.", "For example: edgekit compile recipes/v2.yaml")
@@ -68,7 +80,9 @@ def command(
             title = f"run {run}"
         else:
             loaded, unreadable = (
-                load_known(overrides) if every else ([load_recipe(name, overrides) for name in recipes], {})
+                _known(overrides)
+                if every
+                else ([open_recipe(name, overrides, inputs, weights) for name in recipes], {})
             )
             sweep = Sweep.of(loaded, parts(targets), (), None, photo_set(photos), photos, unreadable)
             run = start_run("compile", sweep, opened, tell)
@@ -76,3 +90,12 @@ def command(
         for line in lines(export_run(opened, run, output)) if output else ():
             tell(line)
         return print_run(opened, run, f"{title}, compiled", as_json, strict=False)
+
+
+def _known(overrides: tuple[str, ...]) -> tuple[list[Recipe], dict[str, Failure]]:
+    """Return every recipe that is found by name, and says which run code of their own."""
+    from edgekit.recipe.loading import load_known
+
+    recipes, unreadable = load_known(overrides)
+    note_own_code(recipes)
+    return recipes, unreadable

@@ -19,6 +19,8 @@ from edgekit.cli.printing import print_run
 @strict_option
 def command(
     recipe: str,
+    inputs: tuple[str, ...],
+    weights: str | None,
     overrides: tuple[str, ...],
     targets: str | None,
     photos: Path | None,
@@ -32,6 +34,8 @@ def command(
 ) -> int:
     """Build a recipe, verify it, time it on a device and print the table.
 
+    RECIPE may be a network of your own: FILE.py:FUNCTION, package.module:FUNCTION, or FILE.pt2.
+
     Example: edgekit deploy recipes/v3_large.yaml --device host --protocol quick
     """
     from edgekit.devices.profile import load_profile
@@ -39,7 +43,7 @@ def command(
     from edgekit.pipeline import Sweep, start_run
     from edgekit.protocol import protocol_named
 
-    plan, profile = plan_of(recipe, overrides, targets, photos), load_profile(device, device_overrides)
+    plan, profile = plan_of(recipe, overrides, targets, photos, inputs, weights), load_profile(device, device_overrides)
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
         run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, tell, seed)

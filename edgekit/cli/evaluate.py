@@ -13,6 +13,7 @@ from edgekit.cli.options import (
     device_set_option,
     json_option,
     ledger_option,
+    open_recipe,
     photos_option,
     recipe_argument,
     set_option,
@@ -93,11 +94,10 @@ def command(
     from edgekit.evaluation.evaluate import Request, evaluate
     from edgekit.evaluation.formats import load_dataset
     from edgekit.ledger import Ledger
-    from edgekit.recipe.loading import load_recipe
     from edgekit.report.evaluation import evaluation_report
     from edgekit.report.terminal import terminal
 
-    loaded, found = load_recipe(recipe, overrides), load_dataset(data, format, images)
+    loaded, found = open_recipe(recipe, overrides), load_dataset(data, format, images)
     tell(f"{data}: {found.description}")
     request = Request(
         recipe=loaded,

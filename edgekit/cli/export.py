@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, json_option, photos_option, recipe_argument, set_option, tell
+from edgekit.cli.options import Once, json_option, open_recipe, photos_option, recipe_argument, set_option, tell
 
 
 @click.command()
@@ -35,8 +35,7 @@ def command(
     from edgekit.build.photos import photo_set
     from edgekit.exporting import export, lines
     from edgekit.pipeline import Plan
-    from edgekit.recipe.loading import load_recipe
 
-    plan = Plan.of(load_recipe(recipe, overrides), [target], photo_set(photos))
+    plan = Plan.of(open_recipe(recipe, overrides), [target], photo_set(photos))
     exported = export(plan, output, tell)
     click.echo(exported.document.model_dump_json(by_alias=True, indent=2) if as_json else lines([exported])[0])

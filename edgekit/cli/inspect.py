@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgekit.cli.options import Finite, console, json_option, set_option
+from edgekit.cli.options import Finite, console, json_option, open_recipe, set_option
 
 POSITIVE = Finite(min=0, min_open=True)
 
@@ -61,7 +61,6 @@ def command(
     from edgekit.inspection import InspectDocument, exit_code, inspect_all, inspect_closely, sweep
     from edgekit.inspection.roofline import machine_of
     from edgekit.inspection.tables import listing, markdown, page, terminal
-    from edgekit.recipe.loading import load_recipe
 
     machine = machine_of(peak_gflops, bandwidth_gbs)
     # An option takes one value only, so what follows it arrives with the recipe.
@@ -82,7 +81,7 @@ def command(
             raise UsageError("A sweep is made of one recipe.", "For example: edgekit inspect v1 --sweep width=1.0,0.5")
         document = inspect_all(overrides)
     else:
-        recipe = load_recipe(names[0], overrides)
+        recipe = open_recipe(names[0], overrides)
         document = InspectDocument(recipes=sweep(recipe, settings) if swept else [inspect_closely(recipe, machine)])
     if as_json or format_ == "json":
         click.echo(document.model_dump_json(by_alias=True, exclude_none=True, indent=2))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Once, console, device_set_option, json_option, set_option, tell
+from edgekit.cli.options import Once, console, device_set_option, json_option, open_recipe, set_option, tell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -95,9 +95,8 @@ def _profile(
     from edgekit.devices.profile import load_profile
     from edgekit.pipeline import Plan
     from edgekit.pipeline.profiling import dump_operators
-    from edgekit.recipe.loading import load_recipe
 
-    plan = Plan.of(load_recipe(recipe, overrides), [target], photo_set())
+    plan = Plan.of(open_recipe(recipe, overrides), [target], photo_set())
     dump_operators(plan, load_profile(device, device_overrides), tell, output)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgekit.pipeline import Plan
+    from edgekit.recipe.schema import Recipe
 
 
 class Finite(click.FloatRange):
@@ -118,20 +119,80 @@ output_option = click.option(
 )
 
 
+input_option = click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="[NAME=]SHAPE",
+    help="Of a model of your own (FILE.py:FUNCTION): the shape of an input, e.g. 3x96x96.",
+)
+weights_option = click.option(
+    "--weights",
+    cls=Once,
+    metavar="FILE",
+    help="Of a model of your own: a checkpoint; or random, or trained (as your code returns it).",
+)
+
+
 def build_options(command: Decorated) -> Decorated:
     """Add the options of what builds one recipe."""
-    for option in (json_option, ledger_option, photos_option, targets_option, set_option, recipe_argument):
+    for option in (
+        *(json_option, ledger_option, photos_option, targets_option, set_option),
+        *(weights_option, input_option, recipe_argument),
+    ):
         command = option(command)
     return command
 
 
-def plan_of(recipe: str, overrides: tuple[str, ...], targets: str | None, photos: Path | None) -> Plan:
+def open_recipe(
+    name: str, overrides: tuple[str, ...] = (), inputs: tuple[str, ...] = (), weights: str | None = None
+) -> Recipe:
+    """Load a recipe, or make one of a network of the user's own; says so before the user's code runs."""
+    from edgekit.build.own_recipe import describe
+    from edgekit.errors import UsageError
+    from edgekit.recipe.loading import load_recipe
+    from edgekit.recipe.own_model import is_source
+
+    if not is_source(name):
+        if inputs or weights:
+            option = "--input" if inputs else "--weights"
+            hint = "A recipe states this itself; change it with --set."
+            raise UsageError(f"{option} is for a model of your own, named FILE.py:FUNCTION.", hint)
+        recipe = load_recipe(name, overrides)
+        note_own_code([recipe])
+        return recipe
+    if overrides:
+        hint = f"Write one: edgekit recipe new NAME --from {name}"
+        raise UsageError("--set changes a recipe, and there is none.", hint)
+    described = describe(name, inputs, weights, None, tell)
+    for assumption in described.assumed:
+        tell(f"assumed: {assumption}")
+    return described.recipe
+
+
+def note_own_code(recipes: Sequence[Recipe]) -> None:
+    """Say which of the recipes run code of their own on this machine, before they do."""
+    from edgekit.build.own_recipe import running_code_of
+    from edgekit.recipe.own_model import OwnModel
+
+    for recipe in recipes:
+        if isinstance(recipe.model, OwnModel):
+            tell(running_code_of(recipe.model.source))
+
+
+def plan_of(
+    recipe: str,
+    overrides: tuple[str, ...],
+    targets: str | None,
+    photos: Path | None,
+    inputs: tuple[str, ...] = (),
+    weights: str | None = None,
+) -> Plan:
     """Return the plan of a build from its options."""
     from edgekit.build.photos import photo_set
     from edgekit.pipeline import Plan
-    from edgekit.recipe.loading import load_recipe
 
-    loaded = load_recipe(recipe, overrides)
+    loaded = open_recipe(recipe, overrides, inputs, weights)
     return Plan.of(loaded, parts(targets) or loaded.targets, photo_set(photos))
 
 

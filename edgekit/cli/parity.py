@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, console, photos_option, recipe_argument, set_option, tell
+from edgekit.cli.options import Once, console, open_recipe, photos_option, recipe_argument, set_option, tell
 
 
 @click.command()
@@ -26,10 +26,9 @@ def command(recipe: str, target: str, by_layer: bool, overrides: tuple[str, ...]
     from edgekit.errors import ExitCode
     from edgekit.pipeline import Plan
     from edgekit.pipeline.comparing import compare_artifact
-    from edgekit.recipe.loading import load_recipe
     from edgekit.report.parity import layer_table, result_lines
 
-    plan = Plan.of(load_recipe(recipe, overrides), [target], photo_set(photos))
+    plan = Plan.of(open_recipe(recipe, overrides), [target], photo_set(photos))
     compared = compare_artifact(plan, by_layer, tell)
     if by_layer:
         console().print(layer_table(compared))

@@ -11,6 +11,8 @@ from edgekit.cli.options import (
     Once,
     json_option,
     ledger_option,
+    note_own_code,
+    open_recipe,
     parts,
     photos_option,
     resume_option,
@@ -91,11 +93,13 @@ def _sweep(
     from edgekit.build.photos import photo_set
     from edgekit.pipeline import Sweep
     from edgekit.protocol import protocol_named
-    from edgekit.recipe.loading import load_known, load_recipe
+    from edgekit.recipe.loading import load_known
 
     chosen = protocol_named(protocol)
     named = parts(recipes)
-    loaded, unreadable = ([load_recipe(name) for name in named], {}) if named else load_known()
+    loaded, unreadable = ([open_recipe(name) for name in named], {}) if named else load_known()
+    if not named:
+        note_own_code(loaded)
     built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
     return Sweep.of(built, parts(targets), _profiles(parts(devices)), chosen, photo_set(photos), photos, unreadable)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once
+from edgekit.cli.options import Once, input_option, tell, weights_option
 
 
 @click.group()
@@ -19,7 +19,10 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--architecture", default="mobilenet_v3_large", show_default=True, metavar="A", help="What to build.")
+@click.option("--architecture", cls=Once, metavar="A", help="What to build; default: mobilenet_v3_large.")
+@click.option("--from", "source", cls=Once, metavar="FILE.py:FUNCTION", help="A network of your own instead.")
+@input_option
+@weights_option
 @click.option(
     "--output",
     cls=Once,
@@ -27,11 +30,28 @@ def command() -> None:
     metavar="FILE",
     help="Where to; default: recipes/NAME.yaml, from here.",
 )
-def new(name: str, architecture: str, output: Path | None) -> None:
+def new(
+    name: str,
+    architecture: str | None,
+    source: str | None,
+    inputs: tuple[str, ...],
+    weights: str | None,
+    output: Path | None,
+) -> None:
     """Write a commented recipe to start from; a file that exists is left alone.
 
     Example: edgekit recipe new mine --architecture mobilenet_v2
     """
-    from edgekit.recipe.files import new_recipe
+    from edgekit.build.own_recipe import describe
+    from edgekit.errors import UsageError
+    from edgekit.recipe.files import new_recipe, own_recipe
 
-    click.echo(new_recipe(name, architecture, output))
+    if source is None:
+        if inputs or weights:
+            raise UsageError("--input and --weights are for a model of your own.", "Name it: --from FILE.py:FUNCTION")
+        click.echo(new_recipe(name, architecture or "mobilenet_v3_large", output))
+        return
+    if architecture:
+        raise UsageError("--architecture and --from are two models.", "Leave one of them out.")
+    described = describe(source, inputs, weights, name, tell)
+    click.echo(own_recipe(described.recipe, described.assumed, output))

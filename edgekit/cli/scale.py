@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Finite, Once, console, json_option, set_option, tell
+from edgekit.cli.options import Finite, Once, console, json_option, open_recipe, set_option, tell
 
 if TYPE_CHECKING:
     from edgekit.search.compound_scaling import Candidate, Coefficients, Scaled
@@ -54,12 +54,11 @@ def command(
     """
     from edgekit.errors import UsageError
     from edgekit.recipe.files import write_recipe
-    from edgekit.recipe.loading import load_recipe
     from edgekit.search.compound_scaling import Coefficients, ScaleDocument, grid_search, recipe_of, scale, within
 
     if sum((phis is not None, budget is not None, grid)) != 1:
         raise UsageError("Say one of --phi, --budget and --grid.", "For example: --phi 1..7, or --budget 600e6")
-    base = load_recipe(recipe, overrides)
+    base = open_recipe(recipe, overrides)
     if grid and (output or alpha or beta or gamma):
         raise UsageError(
             "--grid looks for coefficients and writes no recipe.", "Scale with those that you choose by --phi."

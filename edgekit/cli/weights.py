@@ -46,7 +46,9 @@ def import_(file: Path, sha256: str) -> None:
 
 @command.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--key-map", required=True, metavar="NAME", help="Which names become which: edgekit/weights/importers/keymaps.")
+@click.option(
+    "--key-map", required=True, metavar="NAME", help="Which names become which: edgekit/weights/importers/keymaps."
+)
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
 def convert(source: Path, key_map: str, output: Path) -> None:
     """Make a checkpoint of a TensorFlow graph (.pb) or a float TFLite file, and put it into the cache.

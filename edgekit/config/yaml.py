@@ -17,6 +17,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
+from edgekit.config.simple_yaml import simple_values
 from edgekit.errors import FailureKind, UsageError, did_you_mean
 
 
@@ -116,12 +117,18 @@ def load_document(schema: type[DocumentT], path: Path, overrides: Sequence[Overr
     Types are taken as they are written: ``true`` and ``"1"`` are no numbers. UsageError (kind ``recipe``) for a file that cannot
     be read, is not YAML or does not fit the schema; it names the file and the line, or the override, and the key.
     """
-    content = _parse(path)
+    text = _text(path)
+    content = simple_values(text)
+    if content is None:
+        content = _parse(path, text)
     for override in overrides:
         _override(content, override)
     try:
         return schema.model_validate_json(json.dumps(_plain(content), default=str), strict=True)
     except ValidationError as error:
+        content = _parse(path, text)  # which knows the lines
+        for override in overrides:
+            _override(content, override)
         # Of a list whose items are all wrong pydantic says as well that it is empty.
         places = [problem["loc"] for problem in error.errors()]
         problems = [
@@ -137,24 +144,28 @@ LARGEST = 200_000
 """Bytes of a document: the parser takes seconds for more, and people write a hundredth of it."""
 
 
-def _parse(path: Path) -> CommentedMap:
+def _text(path: Path) -> str:
     try:
         size = path.stat().st_size
         if size > LARGEST:
             raise UsageError(
                 f"{path} has {size:,} bytes; no recipe or profile has over {LARGEST:,}.", kind=FailureKind.recipe
             )
-        text = path.read_text(encoding="utf-8")
-        if alias := _alias(text):
-            raise _no_aliases(f"{path}, line {alias.start_mark.line + 1}", alias)
-        content = YAML().load(text)
-    except RecursionError as error:
-        raise UsageError(f"{path} is nested too deeply.", kind=FailureKind.recipe) from error
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         message = f"{path} is no recipe or device profile: it is not text in UTF-8 ({error.reason})."
         raise UsageError(message, "Name another file, or write this one in UTF-8.", FailureKind.recipe) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error}.", kind=FailureKind.recipe) from error
+
+
+def _parse(path: Path, text: str) -> CommentedMap:
+    try:
+        if alias := _alias(text):
+            raise _no_aliases(f"{path}, line {alias.start_mark.line + 1}", alias)
+        content = YAML().load(text)
+    except RecursionError as error:
+        raise UsageError(f"{path} is nested too deeply.", kind=FailureKind.recipe) from error
     except (YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         line = f", line {mark.line + 1}" if mark else ""
@@ -174,7 +185,7 @@ def _no_aliases(where: str, alias: AliasEvent) -> UsageError:
     )
 
 
-def _override(content: CommentedMap, override: Override) -> None:
+def _override(content: dict[Any, Any], override: Override) -> None:
     *parents, last = override.keys
     place: Any = content
     for parent in parents:
@@ -207,7 +218,8 @@ def _explain(
 ) -> str:
     """Turn one pydantic error into: file, line (or override), key, what is wrong, nearest valid name."""
     unfitting = problem.get("ctx", {}).get("error")
-    location = [*problem["loc"], *(unfitting.at if isinstance(unfitting, UnfittingError) else ())]
+    places = [part for part in problem["loc"] if not str(part).startswith("(")]  # tags of kinds, see Recipe.model
+    location = [*places, *(unfitting.at if isinstance(unfitting, UnfittingError) else ())]
     lines, part = _lines(content, location), location[:-1]
     # What a part lacks that the file does not have is lacking in the override that gives the part.
     place = part if problem["type"] == "missing" and len(lines) < len(part) else location

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.architectures.registry import ARCHITECTURES
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.evaluation.detection import detect, ssd300_anchors, ssd_anchors
 from edgekit.evaluation.masks import IGNORED, open_mask
@@ -30,7 +29,7 @@ def answer(recipe: Recipe, outputs: Outputs, label: str) -> Any:
     xmax) of each object. Segmentation: class -> pixels that are rightly, wrongly and not of that class.
     UsageError if the mask cannot be read.
     """
-    task = ARCHITECTURES[recipe.architecture].task
+    task = recipe.task
     if task == "classification":
         return likeliest(outputs["logits"])
     if task == "detection":
@@ -48,7 +47,7 @@ def likeliest(logits: NDArray[np.float32], count: int = 5) -> list[int]:
 
 def objects(recipe: Recipe, outputs: Outputs) -> list[list[float]]:
     """Return what a detector found: class, score and the corners of the box, from 0 to 1."""
-    anchors = _anchors(recipe.architecture, recipe.model.size)
+    anchors = _anchors(recipe.architecture, recipe.photos[1])
     if len(anchors) != len(outputs["box_codes"]):
         message = f"edgekit does not know the anchors of {recipe.architecture}."
         hint = "Mean average precision is for edgekit's own detectors."

@@ -9,8 +9,8 @@ from functools import cached_property
 from importlib.resources import files
 from types import ModuleType
 
-from edgekit.architectures.registry import ARCHITECTURES
 from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.recipe.own_model import OwnModel
 from edgekit.recipe.schema import Recipe
 
 IMAGENET = 1000
@@ -73,7 +73,9 @@ def classes_of(recipe: Recipe) -> ModelClasses | None:
         return ModelClasses(recipe.class_names, f"those of `class_names` in {recipe.name}")
     if recipe.weights.new_head is not None:
         return None
-    count, task = recipe.model.classes, ARCHITECTURES[recipe.architecture].task
+    count, task = recipe.model.classes, recipe.task
+    if isinstance(recipe.model, OwnModel) or count is None:
+        return None
     if task == "classification" and count - IMAGENET in {0, 1}:
         return _imagenet(count - IMAGENET)
     if task == "detection" and count in {81, 91}:
@@ -85,7 +87,7 @@ def named_classes_of(recipe: Recipe) -> ModelClasses:
     """Return the classes of a recipe's model; UsageError if nothing names them."""
     if classes := classes_of(recipe):
         return classes
-    why = "a new head" if recipe.weights.new_head is not None else f"{recipe.model.classes} classes"
+    why = "a new head" if recipe.weights.new_head is not None else f"{recipe.classes} classes"
     message = f"{recipe.name} has {why}, and its recipe does not name its classes."
     raise UsageError(message, "Name them: `class_names: [cat, dog, ...]` in the recipe, or the path of a text file.")
 
@@ -96,7 +98,7 @@ def outputs_of(labels: Collection[str], recipe: Recipe) -> dict[str, int]:
     If nothing names the model's classes, indices of its outputs are labels that fit.
     """
     classes = classes_of(recipe)
-    if classes is None and all(label.isdecimal() and int(label) < recipe.model.classes for label in labels):
+    if classes is None and all(label.isdecimal() and int(label) < recipe.classes for label in labels):
         return {label: int(label) for label in labels}
     classes = classes or named_classes_of(recipe)
     found = {label: classes.output_of(label) for label in labels}

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from edgekit.architectures.registry import ARCHITECTURES
-from edgekit.backends.base import Artifact, Images
+from edgekit.backends.base import Artifact
 from edgekit.build.photos import open_photo, preprocess
 from edgekit.build.prepare import Prepared
 from edgekit.build.worker import Workers
@@ -39,10 +38,11 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
     EdgekitError if the build fails.
     """
     recipe = plan.recipe
-    if (task := ARCHITECTURES[recipe.architecture].task) != "classification":
-        raise UsageError(f"{recipe.name} is no classifier: {recipe.architecture} is made for {task}.")
+    if recipe.task != "classification":
+        made_for = recipe.task or "another task, or does not say which"
+        raise UsageError(f"{recipe.name} is not a classifier: {recipe.network} is made for {made_for}.")
     names = named_classes_of(recipe).names
-    image = preprocess(open_photo(photo), recipe.preprocessing, recipe.model.size)[None]
+    image = preprocess(open_photo(photo), *recipe.photos)[None]
     logs = cache_folder() / "logs" / "classify"
     with in_use():
         artifact: Artifact | None = None
@@ -57,7 +57,7 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
 
 
 def _predict(
-    recipe: Recipe, prepared: Prepared, artifact: Artifact | None, image: Images, logs: Path
+    recipe: Recipe, prepared: Prepared, artifact: Artifact | None, image: NDArray[np.float32], logs: Path
 ) -> NDArray[np.float32]:
     with temporary_folder() as folder, Workers() as workers:
         question, answer = Path(folder) / "input.npy", Path(folder) / "output.npz"

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgekit.architectures.registry import ARCHITECTURES
 from edgekit.build.photos import PhotoSet
 from edgekit.build.prepare import Prepared
 from edgekit.devices.base import opened
@@ -130,11 +129,15 @@ def fitting_scorer(request: Request) -> Scorer:
     if request.device and request.plan.targets[0].backend not in request.device.runs:
         message = f"{request.device.name} does not run {request.target}; it runs {', '.join(request.device.runs)}."
         raise UsageError(message, "Name another device or target.")
-    task = ARCHITECTURES[recipe.architecture].task
+    task = recipe.task
+    if task is None:
+        message = f"{recipe.name} does not say what its network is made for."
+        raise UsageError(message, "Write `task: classification` (or segmentation) under `model`.")
+    preprocessing, _ = recipe.photos
     if task != dataset.task:
         message = f"{recipe.name} is made for {task}, and {dataset.name}, read as {dataset.format}, for {dataset.task}."
         raise UsageError(message, "Use another data set, or another --format.")
-    if task != "classification" and recipe.preprocessing.fit != "stretch":
+    if task != "classification" and preprocessing.fit != "stretch":
         message = f"{recipe.name} crops its photos, so its outputs do not cover what the labels cover."
         raise UsageError(message, "Write `fit: stretch` under `preprocessing`.")
     if dataset.format == "masks":
@@ -143,7 +146,7 @@ def fitting_scorer(request: Request) -> Scorer:
     if dataset.format == "coco" and len(set(outputs.values())) < len(outputs):
         message = f"Several categories of {dataset.name} are the same class of {recipe.name}."
         raise UsageError(message, f"Rename them: {', '.join(sorted(outputs))}.")
-    return Scorer(dataset, outputs, recipe.model.classes, request.seed)
+    return Scorer(dataset, outputs, recipe.classes, request.seed)
 
 
 def _judge(

@@ -33,7 +33,7 @@ def open_mask(path: Path) -> NDArray[np.uint8]:
 
 def check_masks(dataset: Dataset, recipe: Recipe, jobs: int) -> None:
     """UsageError if masks hold indices that the model has no class for, or hold no indices. Damaged masks are for later."""
-    classes = recipe.model.classes
+    classes = recipe.classes
     with ThreadPoolExecutor(jobs) as pool:
         unfit = list(pool.map(lambda example: _beyond(Path(example.label), classes), dataset.examples))
     found = sorted(set().union(*unfit))

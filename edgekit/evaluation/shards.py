@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.base import Images, TensorSpec, backend_of, by_name
+from edgekit.architectures.inputs import Array, Inputs, nhwc
+from edgekit.backends.base import TensorSpec, backend_of, by_name
 from edgekit.build.photos import open_photo, preprocess
 from edgekit.errors import UsageError
 from edgekit.evaluation.answers import answer
 from edgekit.recipe.schema import Recipe
 from edgekit.target import Target
 
-Predict = Callable[[Images], dict[str, NDArray[np.float32]]]
+Predict = Callable[[Array], dict[str, NDArray[np.float32]]]
 """(N, 3, H, W) -> output name -> (N, ...), in the model's layout."""
 OWN_RUNTIMES = {"tflite": "TFLite", "executorch": "ExecuTorch"}
 """Backend -> the class of the Python runner that runs its artifacts, image by image."""
@@ -61,7 +62,7 @@ def preprocessed(
     """Yield index and input (3, H, W) of each photo; of one that cannot be read the message goes into `failed`."""
     for index, photo in enumerate(photos):
         try:
-            yield index, preprocess(open_photo(Path(photo)), recipe.preprocessing, recipe.model.size)
+            yield index, preprocess(open_photo(Path(photo)), *recipe.photos)
         except UsageError as error:
             failed[str(index)] = error.failure.message
 
@@ -89,7 +90,7 @@ def predictor(recipe: Recipe, subject: dict[str, Any]) -> tuple[Predict, int]:
     if target.backend in OWN_RUNTIMES:
         return _own_runtime(OWN_RUNTIMES[target.backend], path, specs, subject["layout"]), 1
     backend = backend_of(target)
-    return lambda images: by_name(specs, backend.execute(path, images)), AT_ONCE
+    return lambda images: by_name(specs, backend.execute(path, Inputs.of_images(images))), AT_ONCE
 
 
 def _pytorch(recipe: Recipe, folder: Path) -> Predict:
@@ -100,7 +101,7 @@ def _pytorch(recipe: Recipe, folder: Path) -> Predict:
 
     model = load_prepared(recipe, folder)
 
-    def predict(images: Images) -> dict[str, NDArray[np.float32]]:
+    def predict(images: Array) -> dict[str, NDArray[np.float32]]:
         return {name: output.numpy() for name, output in named_outputs(model, torch.from_numpy(images)).items()}
 
     return predict
@@ -112,9 +113,8 @@ def _own_runtime(name: str, path: Path, specs: list[TensorSpec], layout: str) ->
 
     session = getattr(python_runner, name)(str(path), 1)
 
-    def predict(images: Images) -> dict[str, NDArray[np.float32]]:
-        laid_out = images.transpose(0, 2, 3, 1) if layout == "NHWC" else images
-        session.set_input(np.ascontiguousarray(laid_out))
+    def predict(images: Array) -> dict[str, NDArray[np.float32]]:
+        session.set_inputs([nhwc(images) if layout == "NHWC" else np.ascontiguousarray(images)])
         session.run()
         return by_name(specs, tuple(np.array(output, dtype=np.float32) for output in session.get_outputs()))
 

@@ -11,13 +11,15 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from edgekit.architectures.cost import Cost, LayerCost, cost
+from edgekit.architectures.cost import Cost, LayerCost
+from edgekit.build.prepare import count_model, own_network
 from edgekit.config.json_document import Printed
 from edgekit.errors import ExitCode, UsageError
 from edgekit.inspection.full_convolutions import with_full_convolutions
-from edgekit.inspection.memory import Peak, peak_activations
+from edgekit.inspection.memory import Peak, peak_activations, peak_of
 from edgekit.inspection.roofline import Machine, Roofline, roofline
 from edgekit.recipe.loading import load_known
+from edgekit.recipe.own_model import OwnModel
 from edgekit.recipe.schema import Expectation, Grid, Recipe
 
 Contract = Literal["met", "broken", "no contract"]
@@ -91,7 +93,7 @@ def inspect_closely(recipe: Recipe, machine: Machine | None = None) -> RecipeEnt
     """As :func:`inspect`, with layers, layer types, full convolutions, memory and, given a `machine`, its roofline."""
     counted = _cost(recipe)
     full = with_full_convolutions(counted)
-    peak = peak_activations(recipe.architecture, recipe.model.size, **recipe.model.architecture_arguments())
+    peak = _peak(recipe)
     return _entry(recipe, counted).model_copy(
         update={
             "layers": list(counted.layers),
@@ -160,7 +162,16 @@ def _changed(recipe: Recipe, changes: dict[str, str]) -> Recipe:
 
 
 def _cost(recipe: Recipe) -> Cost:
-    return cost(recipe.architecture, recipe.model.size, **recipe.model.architecture_arguments())
+    return count_model(recipe)
+
+
+def _peak(recipe: Recipe) -> Peak:
+    import torch
+
+    if isinstance(recipe.model, OwnModel):
+        zeros = (torch.zeros(1, *shape) for shape in recipe.model.input_shapes().values())
+        return peak_of(own_network(recipe), *zeros)
+    return peak_activations(recipe.architecture, recipe.model.size, **recipe.arguments.architecture_arguments())
 
 
 def _counts(counted: Cost) -> dict[str, int]:
@@ -172,7 +183,7 @@ def _entry(recipe: Recipe, counted: Cost) -> RecipeEntry:
     met: Contract = "met" if expected and expected.model_dump() == counts else "broken"
     return RecipeEntry(
         name=recipe.name,
-        architecture=recipe.architecture,
+        architecture=recipe.network,
         variant=recipe.model.variant,
         contract=met if expected else "no contract",
         expected=expected,

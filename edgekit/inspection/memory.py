@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from edgekit.architectures.cost import Shape
 from edgekit.architectures.registry import Size, build, sides
+from edgekit.architectures.shapes import shapes_only
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,12 +38,12 @@ def peak_activations(architecture: str, size: Size, **arguments: object) -> Peak
     """Return the peak of an architecture at (height, width), allocating nothing; `arguments` are those of `build`."""
     import torch
 
-    with torch.device("meta"):
+    with shapes_only():
         return peak_of(build(architecture, **arguments), torch.zeros(1, 3, *sides(size)))
 
 
-def peak_of(model: nn.Module, image: Tensor) -> Peak:
-    """Return the peak of `model` for one `image` (1, C, H, W); both may be on the meta device.
+def peak_of(model: nn.Module, *inputs: Tensor) -> Peak:
+    """Return the peak of `model` for one example of its inputs (1, ...); both may be on the meta device.
 
     The operators run one at a time in the order of the modules. While one runs, these are alive: its inputs, its output, and
     every earlier tensor that a later operator reads; so a residual block's input lives until the addition. As runtimes do it, an
@@ -50,9 +51,9 @@ def peak_of(model: nn.Module, image: Tensor) -> Peak:
     reads later, a view costs nothing, and padding happens within the convolution. Weights and what a convolution needs
     for itself are not counted. The sum is that of the MobileNetV2 paper, section 5.1, for operators instead of blocks.
     """
-    steps = _record(model, image)
+    steps = _record(model, inputs)
     last_read = {storage: index for index, step in enumerate(steps) for storage in step.reads}
-    alive = {_storage(image): tuple(image.shape[1:])}
+    alive = {_storage(one): tuple(one.shape[1:]) for one in inputs}
     peak = Peak(bytes=0, shapes=[])
     for index, step in enumerate(steps):
         for storage, shape in step.writes.items():
@@ -67,7 +68,7 @@ def peak_of(model: nn.Module, image: Tensor) -> Peak:
     return peak
 
 
-def _record(model: nn.Module, image: Tensor) -> list[Step]:
+def _record(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Step]:
     """Run `model` and return its operators in order; a padded tensor goes by the storage of the tensor that it pads."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -83,6 +84,10 @@ def _record(model: nn.Module, image: Tensor) -> list[Step]:
         return {storage: tensor for storage, tensor in found.items() if storage not in weights}
 
     class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # skipping would import the compiler
+
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             output = function(*args, **(kwargs or {}))
             kept.append(output)
@@ -97,7 +102,7 @@ def _record(model: nn.Module, image: Tensor) -> list[Step]:
             return output
 
     with torch.no_grad(), Recorder():  # type: ignore[no-untyped-call]
-        model(image)
+        model(*inputs)
     return steps
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.base import by_name
+from edgekit.architectures.inputs import Inputs
+from edgekit.backends.base import by_name, in_layout
 from edgekit.build.parity import compare, explain
 from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import Device
@@ -28,7 +29,7 @@ from edgekit.pipeline.building import Ready, told
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
 from edgekit.protocol import Protocol
-from edgekit.runners import split_outputs
+from edgekit.runners import split_outputs, write_inputs
 
 
 @dataclass(frozen=True)
@@ -142,14 +143,12 @@ def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> di
 
 
 def push(device: Device, timing: Timing, folder: Path) -> Subject:
-    """Bring the artifact, one real photo in its layout (by way of `folder`), and what times it to the device."""
+    """Bring the artifact, one example in its layout (by way of `folder`), and what times it to the device."""
     artifact = timing.ready.artifact
-    spec = artifact.manifest.inputs[0]
-    image = np.load(timing.ready.prepared.folder / "parity.npy")[:1]
-    if spec.layout == "NHWC":
-        image = image.transpose(0, 2, 3, 1)
-    file = folder / f"{spec.layout}.bin"
-    np.ascontiguousarray(image).tofile(file)
+    file = folder / f"{timing.target.replace('/', '-')}-input.bin"
+    write_inputs(
+        in_layout(Inputs.load(timing.ready.prepared.folder / "parity.npz")[:1], artifact.manifest.inputs), file
+    )
     output = device.scratch(f"{timing.target.replace('/', '-')}.bin")
     if timing.tool is None:
         program: Program = OwnRunner(device.runner(artifact.target.backend), device.profile.emulated)

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.util import load_yaml_guess_indent
 
+from edgekit.architectures import own
 from edgekit.architectures.registry import ARCHITECTURES, Task
 from edgekit.config.json_document import Printed
 from edgekit.config.paths import find_document
@@ -65,6 +66,18 @@ expect: # counted when this file was written, by variant; a build that counts an
 {targets}
 """
 
+OWN_COMMENT = """\
+# `edgekit inspect` shows what this recipe's model costs, `edgekit deploy` builds and times it. Both run its source's code.
+"""
+OWN_COMMENTS = {
+    "source": "file.py:function (relative to this file), package.module:function, or file.pt2",
+    "inputs": "the arguments in order, without the batch; values: file.npy gives examples of an input",
+    "weights": "source: trained | untrained (as the code returns them), random: SEED, or a checkpoint: file, url, sha256",
+    "preprocessing": "what the weights were trained with",
+    "expect": "counted when this file was written; a build that counts anything else fails",
+}
+"""Key of a recipe for a network of the user's own -> its comment."""
+
 PIXEL_RANGES = {
     "same": ("[0.5, 0.5, 0.5]", "[0.5, 0.5, 0.5]"),  # TensorFlow Slim: -1 to 1
     "torch": ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]"),  # torchvision: ImageNet's mean and deviation
@@ -113,23 +126,59 @@ def new_recipe(name: str, architecture: str, output: Path | None = None) -> Path
     for a name or architecture that cannot be, a name that another recipe is found by, and where a file is in the way or cannot
     be written.
     """
-    if not NAME.fits(name) or name.endswith((".yaml", ".yml")):
-        raise UsageError(f"{name!r} is no name for a recipe.", f"Write {NAME.wanted}; a path goes to --output.")
-    if output is None and name in (known := known_recipes()):
-        hint = "Choose another name, or say with --output where this one shall be."
-        raise UsageError(f"There is a recipe named {name} already: {known[name]}.", hint)
+    path = _new_path(name, output)
     if architecture not in ARCHITECTURES:
         raise UsageError(f"Unknown architecture {architecture}.", did_you_mean(architecture, ARCHITECTURES))
-    path = output or Path("recipes") / f"{name}.yaml"
     _write(_starting_text(name, architecture), path)
     return path
+
+
+def own_recipe(recipe: Recipe, assumed: Sequence[str], output: Path | None = None) -> Path:
+    """Write the recipe of a network of the user's own with comments, as :func:`new_recipe` does, and return its path.
+
+    `assumed` are sentences on what the user should check; they become comments.
+    """
+    path = _new_path(recipe.name, output)
+    content = CommentedMap(_stated(recipe.model_dump(mode="json", exclude_defaults=True)))
+    model = content["model"] = CommentedMap(content["model"])
+    source, function = own.parts(model["source"])
+    if source.endswith((".py", ".pt2")):
+        place = os.path.relpath(source, path.parent)
+        model["source"] = f"{place}:{function}" if function else place
+    model["inputs"] = {name: _shape(one["shape"]) for name, one in model["inputs"].items()}
+    comments = "".join(f"# assumed: {one}\n" for one in assumed)
+    text = StringIO(f"{OWN_COMMENT}{comments}")
+    text.seek(0, SEEK_END)
+    for key, comment in OWN_COMMENTS.items():
+        part = model if key in model else content
+        if key in part:
+            part.yaml_add_eol_comment(comment, key)
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.dump(content, text)
+    _write(text.getvalue(), path)
+    return path
+
+
+def _shape(sides: Sequence[int]) -> Any:
+    """Return a shape as people write it: ``3x96x96``, or a list of one number."""
+    return "x".join(map(str, sides)) if len(sides) > 1 else list(sides)
+
+
+def _stated(content: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing: null and empty lists."""
+    return {
+        key: _stated(value) if isinstance(value, dict) else value
+        for key, value in content.items()
+        if value is not None and value != []
+    }
 
 
 def write_recipe(recipe: Recipe, folder: Path, about: str) -> Path:
     """Write a recipe, under a comment, to ``folder/NAME.yaml`` and return its path; UsageError as :func:`new_recipe`."""
     text = StringIO(f"# {about}\n")
     text.seek(0, SEEK_END)
-    YAML().dump(recipe.model_dump(mode="json", exclude_defaults=True), text)
+    YAML().dump(_stated(recipe.model_dump(mode="json", exclude_defaults=True)), text)
     path = folder / f"{recipe.name}.yaml"
     _write(text.getvalue(), path)
     return path
@@ -176,6 +225,16 @@ def destination(name: str, output: Path | None) -> tuple[Path, Path | None]:
     return source, output
 
 
+def _new_path(name: str, output: Path | None) -> Path:
+    """Return where a new recipe goes; UsageError for a name that cannot be, or by which another recipe is found."""
+    if not NAME.fits(name) or name.endswith((".yaml", ".yml")):
+        raise UsageError(f"{name!r} is not a name for a recipe.", f"Write {NAME.wanted}; a path goes to --output.")
+    if output is None and name in (known := known_recipes()):
+        hint = "Choose another name, or another place with --output."
+        raise UsageError(f"There is a recipe named {name} already: {known[name]}.", hint)
+    return output or Path("recipes") / f"{name}.yaml"
+
+
 def _write(text: str, path: Path) -> None:
     if path.exists():
         raise UsageError(f"{path} exists already.", "Choose another name, or another place with --output.")
@@ -217,7 +276,7 @@ def _published_accuracy(recipe: Recipe) -> dict[str, Any]:
     if recipe.published is None or recipe.weights.new_head is not None:
         return {}
     names = recipe.published.model_dump()
-    found = find(**names, width=recipe.model.width, resolution=_resolution(recipe), precision="fp32")
+    found = find(**names, width=recipe.arguments.width, resolution=_resolution(recipe), precision="fp32")
     keys = ("accuracy_published_low", "accuracy_published_high", "accuracy_metric")
     return dict(zip(keys, accuracy_range(found, "fp32") or (None, None, None), strict=True))
 

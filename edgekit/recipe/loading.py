@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from edgekit.architectures import own
 from edgekit.config.paths import find_document, known_documents
 from edgekit.config.yaml import Override, load_document
 from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError
+from edgekit.recipe.own_model import OwnModel
 from edgekit.recipe.schema import Recipe, names_problem, published_for
 from edgekit.redaction import redacted
 
@@ -21,11 +24,15 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     given = [Override(one, f"--set {one}") for one in overrides]
     named_here = any(one.keys[:1] == ["class_names"] for one in given)
     recipe = _with_names(load_document(Recipe, path, given), Path() if named_here else path.parent)
+    sourced_here = any(one.keys[:1] == ["model"] for one in given)
+    recipe = _with_source(recipe, Path() if sourced_here else path.parent)
     if not overrides:
         return recipe
     written = load_document(Recipe, path)
     if recipe.published == written.published:
-        recipe = recipe.model_copy(update={"published": published_for(written, recipe.model)})
+        recipe = recipe.model_copy(update={"published": published_for(written, recipe.arguments)})
+    if isinstance(recipe.model, OwnModel) or isinstance(written.model, OwnModel):
+        return recipe
     if recipe.weights.random is None:
         with_classes = written.model.model_copy(update={"classes": recipe.model.classes})
         fits = (written.architecture, written.model if recipe.weights.new_head is None else with_classes)
@@ -56,6 +63,24 @@ def known_recipes() -> dict[str, Path]:
     return known_documents("recipes", "EDGEKIT_RECIPES")
 
 
+def _with_source(recipe: Recipe, folder: Path) -> Recipe:
+    """Return the recipe with absolute paths of its own network and of its inputs' values, which are relative to `folder`."""
+    model = recipe.model
+    if not isinstance(model, OwnModel):
+        return recipe
+    place, function = own.parts(model.source)
+    if place.endswith((".py", ".pt2")):
+        place = os.path.normpath((folder / Path(place).expanduser()).absolute())
+    inputs = {
+        name: one.model_copy(update={"values": str((folder / Path(one.values).expanduser()).absolute())})
+        if one.values
+        else one
+        for name, one in model.inputs.items()
+    }
+    changed = {"source": f"{place}:{function}" if function else place, "inputs": inputs}
+    return recipe.model_copy(update={"model": model.model_copy(update=changed)})
+
+
 def _with_names(recipe: Recipe, folder: Path) -> Recipe:
     """Return the recipe with the names of its file of class names, a path relative to `folder`; UsageError if it does not fit."""
     if not isinstance(recipe.class_names, str):
@@ -68,7 +93,7 @@ def _with_names(recipe: Recipe, folder: Path) -> Recipe:
         hint = "Write one name a line, in UTF-8; the path is relative to the recipe."
         raise UsageError(message, hint, FailureKind.recipe) from error
     names = tuple(line for line in lines if line)
-    if problem := names_problem(names, recipe.model.classes):
+    if problem := names_problem(names, recipe.classes):
         hint = "Write one name a line, in the order of the model's outputs."
         raise UsageError(f"{path}: {problem}.", hint, FailureKind.recipe)
     return recipe.model_copy(update={"class_names": names})

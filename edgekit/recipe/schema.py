@@ -11,19 +11,24 @@ from itertools import product
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_serializer, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from edgekit.architectures import own
 from edgekit.architectures.key_maps import key_maps
-from edgekit.architectures.registry import ARCHITECTURES
+from edgekit.architectures.registry import ARCHITECTURES, Task
 from edgekit.config.yaml import Name, Strict, UnfittingError, Written
-from edgekit.errors import EdgekitError, did_you_mean
+from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean
 from edgekit.published.figures import figures
+from edgekit.recipe.own_model import OwnModel
 from edgekit.redaction import redacted
 from edgekit.target import KNOWN_TARGETS, Target
 
 VARIANT = re.compile(r"\d+(\.\d+)?/\d+(x\d+)?(/\d+)?(/[a-z_]+=[^/=]+)*")
+
+
+OWN_VARIANT = re.compile(r"\d+(x\d+)*(,\d+(x\d+)*)*(/.+)?")
 
 
 MODEL_PARTS = frozenset({"architecture", "model", "weights", "preprocessing", "calibration", "parity", "expect"})
@@ -98,7 +103,10 @@ class RandomWeights(Strict):
 
 
 class Weights(Strict):
-    """Either a checkpoint (`url` or `file`, and `sha256`, at least 8 hexadecimal digits of it) or `random`: a seed.
+    """Either a checkpoint (`url` or `file`, and `sha256`, at least 8 hexadecimal digits of it), `random`: a seed, or `source`.
+
+    `source` is for a network from the user's own code: its weights are as the code returns them, and they are ``trained`` or
+    ``untrained``. int8 of untrained networks is judged as that of random weights.
 
     `file` is the name of a checkpoint that no address has: it was converted (`edgekit weights convert`) or imported into the
     cache and is found there by its hash; the recipe's comment says from what.
@@ -119,6 +127,7 @@ class Weights(Strict):
     new_head: Seed | None = None
     fallback: RandomWeights | None = None
     random: Seed | None = None
+    source: Literal["trained", "untrained"] | None = None
 
     @field_validator("key_map")
     @classmethod
@@ -145,6 +154,10 @@ class Weights(Strict):
             raise ValueError(
                 "give either random or url and sha256, not both (to replace all: --set 'weights={random: 0}')"
             )
+        if self.source is not None:
+            if self.random is not None or any(of_checkpoint):
+                raise ValueError("source is as the code returns them: give nothing beside it")
+            return self
         if self.random is None and not ((self.url or self.file) and self.sha256):
             raise ValueError("give url and sha256 (8 digits or more), or random: SEED")
         if self.file and self.url:
@@ -315,19 +328,32 @@ ClassNames = Annotated[str | tuple[Annotated[str, Field(min_length=1)], ...], Fi
 """The names of a model's outputs, in their order; or the path of a text file with one name a line."""
 
 
+OWN, OF_ARCHITECTURE = "(own model)", "(architecture)"
+"""Tags of the two kinds of `Recipe.model`. Text in brackets is not part of an error's place."""
+
+
+def _kind_of_model(given: Any) -> str:
+    if isinstance(given, OwnModel) or (isinstance(given, Mapping) and "source" in given):
+        return OWN
+    return OF_ARCHITECTURE
+
+
 class Recipe(Strict):
     """What to build: architecture, weights, expected size, targets.
 
     `class_names` name the outputs, all `model.classes` of them. A path is relative to the recipe; loading replaces it by
     the names. Without them, networks for ImageNet, COCO and VOC have those names.
+    A network from the user's own code has `model.source` and no `architecture`.
     """
 
     name: Name
     description: str = ""
-    architecture: Annotated[str, Field(json_schema_extra={"enum": list(ARCHITECTURES)})]
-    model: ModelArguments
+    architecture: Annotated[str, Field(json_schema_extra={"enum": list(ARCHITECTURES)})] = ""
+    model: Annotated[
+        Annotated[ModelArguments, Tag(OF_ARCHITECTURE)] | Annotated[OwnModel, Tag(OWN)], Discriminator(_kind_of_model)
+    ]
     weights: Weights
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None = None
     expect: dict[str, Expectation] = Field(default={})
     sweep: Variants | None = None
     targets: tuple[Annotated[str, Field(examples=list(KNOWN_TARGETS))], ...] = KNOWN_TARGETS
@@ -340,7 +366,7 @@ class Recipe(Strict):
     @field_validator("architecture")
     @classmethod
     def _known_architecture(cls, name: str) -> str:
-        if name not in ARCHITECTURES:
+        if name and name not in ARCHITECTURES:
             hint = did_you_mean(name, ARCHITECTURES)
             raise ValueError(f"unknown architecture {name}; {hint[0].lower()}{hint[1:]}")
         return name
@@ -362,8 +388,10 @@ class Recipe(Strict):
     @classmethod
     def _variants(cls, expect: dict[str, Expectation]) -> dict[str, Expectation]:
         for variant in expect:
-            if not VARIANT.fullmatch(variant):
+            if not VARIANT.fullmatch(variant) and not OWN_VARIANT.fullmatch(variant):
                 raise UnfittingError(f"{variant!r} is no variant; write width/resolution, for example 1.0/224", variant)
+        if any("x" in variant.partition("/")[0] or "," in variant for variant in expect):
+            return expect  # those of a network of the user's own
         canonical = {_canonical_variant(variant): expectation for variant, expectation in expect.items()}
         if len(canonical) < len(expect):
             raise ValueError("a variant stands there twice: " + ", ".join(expect))
@@ -371,6 +399,16 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _architecture_takes(self) -> Recipe:
+        if isinstance(self.model, OwnModel):
+            return self._fits_source(self.model)
+        if not self.architecture:
+            raise UnfittingError("name an architecture, or write `source` under `model`", "architecture")
+        if self.preprocessing is None:
+            raise UnfittingError("say how photos become inputs", "preprocessing")
+        if self.weights.source is not None:
+            raise UnfittingError(
+                "an architecture has no source of weights; give url, file or random", "weights", "source"
+            )
         known = ARCHITECTURES[self.architecture]
         for option in self.model.options:
             if option not in known.takes:
@@ -383,9 +421,20 @@ class Recipe(Strict):
             raise UnfittingError(f"{self.architecture} {problem}", "model", "resolution")
         return self
 
+    def _fits_source(self, model: OwnModel) -> Recipe:
+        if self.architecture:
+            raise UnfittingError("a model with a source has no architecture: leave one of the two out", "architecture")
+        if model.takes_photos and self.preprocessing is None:
+            raise UnfittingError("say how photos become inputs", "preprocessing")
+        if self.sweep or self.published:
+            what = "sweep" if self.sweep else "published"
+            raise UnfittingError("only a recipe with an architecture has it", what)
+        return self
+
     @model_validator(mode="after")
     def _names_every_class(self) -> Recipe:
-        if isinstance(self.class_names, tuple) and (problem := names_problem(self.class_names, self.model.classes)):
+        classes = self.model.classes
+        if isinstance(self.class_names, tuple) and classes and (problem := names_problem(self.class_names, classes)):
             raise UnfittingError(problem, "class_names")
         return self
 
@@ -402,7 +451,7 @@ class Recipe(Strict):
 
         Where that is another model than the recipe's own, its weights are those of `sweep`, if it names any.
         """
-        model = ModelArguments.model_validate({**self.model_dump()["model"], **changes})
+        model = ModelArguments.model_validate({**self.arguments.model_dump(), **changes})
         if model == self.model:
             return self
         published = published_for(self, model)
@@ -418,6 +467,45 @@ class Recipe(Strict):
         return tuple({one.model.variant: one for one in found}.values())
 
     @property
+    def arguments(self) -> ModelArguments:
+        """What the architecture is built with; UsageError for a network of the user's own."""
+        if isinstance(self.model, OwnModel):
+            raise UsageError(
+                f"{self.name} has no architecture: its network is {self.network}.", "Choose another recipe."
+            )
+        return self.model
+
+    @property
+    def network(self) -> str:
+        """The architecture, or the source of the user's own network without its folder."""
+        return own.short(self.model.source) if isinstance(self.model, OwnModel) else self.architecture
+
+    def shown_model(self) -> dict[str, Any]:
+        """Return the part `model` for manifests, without the folder of the user's own file."""
+        shown = self.model.model_dump(mode="json" if isinstance(self.model, OwnModel) else "python")
+        return {**shown, "source": self.network} if isinstance(self.model, OwnModel) else shown
+
+    @property
+    def task(self) -> Task | None:
+        """What the network is made for; None if a user's own network does not say it."""
+        return self.model.task if isinstance(self.model, OwnModel) else ARCHITECTURES[self.architecture].task
+
+    @property
+    def classes(self) -> int:
+        """How many classes the network tells apart; UsageError if a user's own network does not say it."""
+        if self.model.classes is None:
+            message = f"{self.name} does not say how many classes its network has."
+            raise UsageError(message, "Write `classes` under `model`.", FailureKind.recipe)
+        return self.model.classes
+
+    @property
+    def photos(self) -> tuple[Preprocessing, tuple[int, int]]:
+        """How photos become inputs, and the input's (height, width); UsageError if the network takes no photos."""
+        if self.preprocessing is None or (isinstance(self.model, OwnModel) and not self.model.takes_photos):
+            raise UsageError(f"{self.name} takes no photos.", "Its inputs are examples of other kinds.")
+        return self.preprocessing, self.model.size
+
+    @property
     def expectation(self) -> Expectation | None:
         """The contract of the variant that this recipe builds, None where it states none."""
         return self.expect.get(self.model.variant)
@@ -425,7 +513,7 @@ class Recipe(Strict):
     @property
     def hash(self) -> str:
         """SHA-256 of the whole recipe, whatever the order and the comments of its file."""
-        return _canonical_hash(self.model_dump(mode="json"))
+        return _canonical_hash(_without_newer(self.model_dump(mode="json")))
 
     @property
     def build_hash(self) -> str:
@@ -439,7 +527,18 @@ class Recipe(Strict):
 
     def _parts(self, keys: frozenset[str]) -> dict[str, Any]:
         left_out = {"weights": {"mirrors"}, "calibration": {"photos"}}  # the photos' own hash is part of the build key
-        return self.model_dump(mode="json", include=set(keys), exclude=left_out)
+        found = _without_newer(self.model_dump(mode="json", include=set(keys), exclude=left_out))
+        if isinstance(self.model, OwnModel):  # wherever its file lies; what is in it has a hash of its own
+            found["model"]["source"] = self.network
+        return found
+
+
+def _without_newer(content: dict[str, Any]) -> dict[str, Any]:
+    """Leave out keys that older recipes do not have and that say nothing, so that hashes stay what they were."""
+    weights = content.get("weights", {})
+    if weights.get("source", "") is None:
+        del weights["source"]
+    return content
 
 
 def published_for(recipe: Recipe, model: ModelArguments) -> Published | None:

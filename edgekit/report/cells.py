@@ -43,8 +43,9 @@ def format_parity(result: dict[str, Any]) -> str:
     """Return a manifest's parity as the cell of a table; ``derived`` if the artifact itself was not executed."""
     from edgekit.build.parity import agreement  # NumPy, which a list of recipes needs not
 
-    same = agreement(result["top1_agreement"], result["photos"], result.get("decisions"))
-    return f"{result['snr_db']:.0f} dB, {same}" + (" (derived)" if result["kind"] == "derived" else "")
+    share = result["top1_agreement"]
+    same = "" if share is None else f", {agreement(share, result['photos'], result.get('decisions'))}"
+    return f"{result['snr_db']:.0f} dB{same}" + (" (derived)" if result["kind"] == "derived" else "")
 
 
 def chief(found: AccuracyRecord) -> float:

@@ -122,7 +122,7 @@ class ArtifactEntry(Part):
     parity_kind: str
     parity_max_absolute: float
     parity_snr_db: float
-    parity_top1_agreement: float
+    parity_top1_agreement: float | None
     measured: bool
     path: str | None
     top1_this_artifact: float | None

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,19 @@ NAMES_ERROR = re.compile(r"\bERROR\b|\b\w*Error: |^E\d")
 """A line in which a runtime names an error: libraries log other things after it."""
 
 
-def infer(artifact: Path, images: NDArray[np.float32], timeout: float = 300) -> tuple[NDArray[np.float32], ...]:
-    """Run each image (in the artifact's own layout) through the artifact in the runner that also times it.
+def infer(
+    artifact: Path, inputs: Iterable[NDArray[np.float32]], timeout: float = 300
+) -> tuple[NDArray[np.float32], ...]:
+    """Run examples through the artifact in the runner that also times it; one array (N, ...) for each of its inputs.
+
+    The inputs are in the artifact's own layout.
 
     Returns one float32 array per output of the artifact, in its order and layout, images first. EdgekitError (``crashed``,
     ``timed_out``) with the runner's last words.
     """
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         question, answer = Path(folder) / "input.bin", Path(folder) / "output.bin"
-        images.astype(np.float32).tofile(question)
+        count = write_inputs(inputs, question)
         command = [
             sys.executable,
             str(PYTHON_RUNNER),
@@ -55,7 +60,14 @@ def infer(artifact: Path, images: NDArray[np.float32], timeout: float = 300) -> 
                 f"{artifact.name} did not run: {last_words(finished.stdout, finished.stderr)}",
             )
         (load,) = (event for event in read_events(finished.stdout) if event["event"] == "load")
-        return split_outputs(np.fromfile(answer, dtype=np.float32), len(images), load["output_shapes"])
+        return split_outputs(np.fromfile(answer, dtype=np.float32), count, load["output_shapes"])
+
+
+def write_inputs(inputs: Iterable[NDArray[np.float32]], file: Path) -> int:
+    """Write a runner's input file: example after example, of each all inputs. Returns the number of examples."""
+    rows = [array.reshape(len(array), -1) for array in inputs]
+    np.concatenate(rows, axis=1).astype(np.float32).tofile(file)
+    return len(rows[0])
 
 
 def split_outputs(values: NDArray[np.float32], images: int, shapes: list[list[int]]) -> tuple[NDArray[np.float32], ...]:

@@ -142,34 +142,43 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 async def measure(model: OnMac | OnPhone, arguments: argparse.Namespace) -> None:
-    """Time the package as the arguments say, and write its outputs for every image."""
+    """Time the package as the arguments say, and write its outputs for every example."""
     loaded = await model.load()
     description = model.spec.description
     shapes = [list(output.type.multiArrayType.shape) for output in description.output]
     emit("load", ns=int(loaded), output_shapes=shapes, compute_plan=dict(await model.preferred()))
-    name, shape = description.input[0].name, tuple(description.input[0].type.multiArrayType.shape)
-    images = np.fromfile(arguments.input, dtype=np.float32).reshape(-1, *shape)
-    image = {name: images[0]}
+    examples = read_inputs(arguments.input, description.input)
     facts: Any = {}
     if arguments.iterations:
-        emit("first", ns=int((await model.predict(image))[1]))
+        emit("first", ns=int((await model.predict(examples[0]))[1]))
         warm, warmup_runs = time.monotonic() + arguments.warmup_seconds, 0
         while warmup_runs < LEAST_WARMUP or time.monotonic() < warm:
-            await model.predict(image)
+            await model.predict(examples[0])
             warmup_runs += 1
         samples: Any = []
         start = time.monotonic()
         while len(samples) < arguments.iterations or time.monotonic() - start < arguments.min_seconds:
-            samples.append(int((await model.predict(image))[1]))
+            samples.append(int((await model.predict(examples[0]))[1]))
         emit("samples", ns=samples)
         facts = {"warmup_runs": warmup_runs, "wall_ns": int((time.monotonic() - start) * 1e9)}
     if arguments.output:
         with open(arguments.output, "wb") as file:
-            for each in images:
-                outputs, _ = await model.predict({name: each})
+            for example in examples:
+                outputs, _ = await model.predict(example)
                 for output in description.output:
                     np.asarray(outputs[output.name], dtype=np.float32).tofile(file)
     emit("done", cpus_seen=[], threads_busy=None, **facts)
+
+
+def read_inputs(path: str, described: Any) -> Any:
+    """Return the examples of an input file, each a dictionary of arrays: example after example, of each all inputs."""
+    shapes = [tuple(input.type.multiArrayType.shape) for input in described]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    rows = np.fromfile(path, dtype=np.float32).reshape(-1, int(ends[-1]))
+    parts = [
+        [part.reshape(shape) for part, shape in zip(np.split(row, ends[:-1]), shapes, strict=True)] for row in rows
+    ]
+    return [{input.name: part for input, part in zip(described, row, strict=True)} for row in parts]
 
 
 def parse(argv: Any) -> argparse.Namespace:

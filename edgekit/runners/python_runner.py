@@ -1,9 +1,9 @@
 """Runs ON the device: loads one artifact (.tflite or .pte), times it, prints JSON lines. Imports nothing of edgekit.
 
-The input file holds one or more float32 inputs back to back; all are run once for the output file, the first is timed. The output
-file holds float32 values: image after image, of each image all outputs one after another in the order of the `output_shapes`
-that the load line tells. Lines are objects with an `event`: environment, load, first, samples, done, error; times are integers
-in nanoseconds.
+The input file holds float32 values: example after example, of each all inputs in their order. All examples are run once for
+the output file, the first is timed. The output file holds float32 values: example after example, of each all outputs one
+after another in the order of the `output_shapes` on the load line. Lines are objects with an `event`: environment, load,
+first, samples, done, error; times are integers in nanoseconds.
 """
 
 import argparse
@@ -38,19 +38,20 @@ class TFLite:
         self.interpreter = Interpreter(path, num_threads=threads)
         self.interpreter.allocate_tensors()
         self.load_ns = time.perf_counter_ns() - start
-        self.input = self.interpreter.get_input_details()[0]
+        self.inputs = self.interpreter.get_input_details()
         self.outputs = self.interpreter.get_output_details()
         self.output_shapes = [[int(side) for side in output["shape"]] for output in self.outputs]
-        self.input_shape = tuple(self.input["shape"])
+        self.input_shapes = [tuple(input["shape"]) for input in self.inputs]
         self.run = self.interpreter.invoke
         # tflite-runtime lists the operators as they were before any delegate took them: nothing can be told from it.
         told = self.runtime == "ai_edge_litert"
         delegates = [op for op in self.interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
         self.facts = {"delegate_partitions": len(delegates) if told else None}
 
-    def set_input(self, image: Any) -> None:
-        """Take an image for the next runs."""
-        self.interpreter.set_tensor(self.input["index"], image)
+    def set_inputs(self, arrays: List[Any]) -> None:
+        """Take an example for the next runs."""
+        for input, array in zip(self.inputs, arrays):  # noqa: B905  (Python 3.8 has no strict)
+            self.interpreter.set_tensor(input["index"], array)
 
     def get_outputs(self) -> List[Any]:
         """Return the outputs of the last run."""
@@ -77,13 +78,13 @@ class ExecuTorch:
         self.method = self.program.load_method("forward")
         self.load_ns = time.perf_counter_ns() - start
         meta = self.method.metadata
-        self.input_shape = tuple(meta.input_tensor_meta(0).sizes())
+        self.input_shapes = [tuple(meta.input_tensor_meta(index).sizes()) for index in range(meta.num_inputs())]
         self.output_shapes = [list(meta.output_tensor_meta(index).sizes()) for index in range(meta.num_outputs())]
         self.facts: Dict[str, Any] = {}
 
-    def set_input(self, image: Any) -> None:
-        """Take an image for the next runs."""
-        self.arguments = (self.torch.from_numpy(image),)
+    def set_inputs(self, arrays: List[Any]) -> None:
+        """Take an example for the next runs."""
+        self.arguments = tuple(self.torch.from_numpy(array) for array in arrays)
 
     def run(self) -> None:
         """Run the program once."""
@@ -183,8 +184,20 @@ def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
     }
 
 
+def read_inputs(path: str, shapes: List[Any]) -> List[List[Any]]:
+    """Return the examples of an input file, each a list of arrays of the given shapes."""
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    rows = np.fromfile(path, dtype=np.float32).reshape(-1, sum(sizes))
+    ends = np.cumsum(sizes)[:-1]
+    examples = []
+    for row in rows:
+        parts = zip(np.split(row, ends), shapes)  # noqa: B905  (Python 3.8 has no strict)
+        examples.append([np.ascontiguousarray(part).reshape(shape) for part, shape in parts])
+    return examples
+
+
 def main(argv: List[str]) -> None:
-    """Load a model, time it, and write its outputs for every image."""
+    """Load a model, time it, and write its outputs for every example."""
     arguments = parse(argv)
     if arguments.cpu is not None:
         os.sched_setaffinity(0, {arguments.cpu})
@@ -203,13 +216,13 @@ def main(argv: List[str]) -> None:
         process_context="shell",
     )
     emit("load", ns=session.load_ns, output_shapes=session.output_shapes, **session.facts)
-    images = np.fromfile(arguments.input, dtype=np.float32).reshape(-1, *session.input_shape)
-    session.set_input(images[0])
+    examples = read_inputs(arguments.input, session.input_shapes)
+    session.set_inputs(examples[0])
     facts = measure(session, arguments) if arguments.iterations else {}
     if arguments.output:
         with open(arguments.output, "wb") as file:
-            for image in images:
-                session.set_input(image)
+            for example in examples:
+                session.set_inputs(example)
                 session.run()
                 for output in session.get_outputs():
                     np.asarray(output, dtype=np.float32).tofile(file)

@@ -197,7 +197,7 @@ def _near_doubling() -> Iterator[Coefficients]:
 
 
 def _check(base: Recipe) -> None:
-    if base.model.input_width not in {None, base.model.resolution}:
+    if base.arguments.input_width not in {None, base.arguments.resolution}:
         raise UsageError(f"{base.name} has an input that is no square: only squares are scaled.")
     lacking = [option for option in ("width", "depth") if option not in ARCHITECTURES[base.architecture].takes]
     if lacking:
@@ -211,13 +211,13 @@ def _check(base: Recipe) -> None:
 def _member(base: Recipe, phi: float) -> Released | None:
     """Return the published member `phi` of the family that `base` begins; None where it begins none, or has no such member."""
     family = {one.step: one for one in released() if one.family == base.architecture}
-    model = base.model
+    model = base.arguments
     begins = family and (model.width, model.depth or 1.0, model.resolution) == (1.0, 1.0, family[0].resolution)
     return family.get(int(phi)) if begins and phi == int(phi) else None
 
 
 def _by_formula(base: Recipe, phi: float, coefficients: Coefficients) -> dict[str, float]:
-    model = base.model
+    model = base.arguments
     if phi == 0:
         return {"depth": model.depth or 1.0, "width": model.width, "resolution": model.resolution}
     return {
@@ -238,7 +238,7 @@ def _changed(base: Recipe, arguments: dict[str, float]) -> Recipe:
 
 
 def _cost(base: Recipe, arguments: dict[str, float]) -> Cost:
-    model = _changed(base, arguments).model
+    model = _changed(base, arguments).arguments
     return cost(base.architecture, model.size, **model.architecture_arguments())
 
 

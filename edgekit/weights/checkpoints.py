@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -62,13 +62,14 @@ class Resolved:
     """What a recipe's weights came to: a checkpoint, a seed, or both: a checkpoint whose head is drawn from the seed.
 
     `warning` tells where a seed is a fallback for a checkpoint. `part` is which part of the checkpoint was loaded, if
-    it is not all of it: ``entry model_ema, prefix module.``.
+    it is not all of it: ``entry model_ema, prefix module.``. `source`: they are those that the user's own code gives.
     """
 
     checkpoint: Checkpoint | None
     seed: int | None
     warning: str = ""
     part: str = ""
+    source: Literal["", "trained", "untrained"] = ""
 
     @property
     def label(self) -> str:
@@ -83,10 +84,12 @@ class Resolved:
 
     @property
     def trained(self) -> bool:
-        """Whether all weights are a checkpoint's, so that the largest logit means something."""
-        return self.checkpoint is not None and self.seed is None
+        """Whether all weights are trained, so that the largest logit means something."""
+        return self.source == "trained" or (self.checkpoint is not None and self.seed is None)
 
     def _told(self, checkpoint: str) -> str:
+        if self.source:
+            return f"the model's own ({self.source})"
         if not checkpoint:
             return f"random({self.seed})"
         return checkpoint if self.trained else f"{checkpoint}, new head (seed {self.seed})"
@@ -132,6 +135,8 @@ def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
     ``hash_mismatch``) where the file cannot be had and the recipe names no fallback. A wrong hash, of a copy or a download, is
     an error even where there is a fallback: it says that something is wrong, not that it is missing.
     """
+    if weights.source is not None:
+        return Resolved(None, None, source=weights.source)
     if weights.random is not None:
         return Resolved(None, weights.random)
     assert weights.sha256  # the schema's promise

@@ -153,7 +153,7 @@ def test_settling_gives_plausible_activations_and_leaves_eval_mode():
     torch.manual_seed(0)
     model, images = build("mobilenet_v2", width=0.35), torch.randn(8, 3, 64, 64)
     before = model(images).std()
-    settle_batch_norm(model, images)
+    settle_batch_norm(model, (images,))
     assert not model.training
     assert model(images).std() > 10 * before
     assert all(module.momentum == 0.1 for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
@@ -161,7 +161,7 @@ def test_settling_gives_plausible_activations_and_leaves_eval_mode():
 
 def test_one_image_is_never_settled_alone():
     model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.BatchNorm2d(3))  # alone it has no variance
-    settle_batch_norm(model, torch.randn(9, 3, 4, 4), batch_size=8)
+    settle_batch_norm(model, (torch.randn(9, 3, 4, 4),), batch_size=8)
     assert not model.training
 
 

@@ -6,6 +6,7 @@ import torch
 from tiny import RECIPE, SETTINGS
 from torch import nn
 
+from edgekit.architectures.inputs import Inputs
 from edgekit.backends import executorch, tflite
 from edgekit.backends.executorch import _quantise
 from edgekit.backends.quantization import optimise_for_int8
@@ -83,7 +84,7 @@ def test_a_layer_listed_twice_is_refused():
 
 
 def test_weights_of_float_layers_are_not_rounded(kept, images):
-    optimised = optimise_for_int8(kept, images)
+    optimised = optimise_for_int8(kept, Inputs.of_images(images))
     assert float_layers(optimised) == KEPT
     for name in ("first.0", "depthwise", "last", "classifier"):
         weight = optimised.get_submodule(name).weight.flatten(1)
@@ -95,7 +96,7 @@ def test_weights_of_float_layers_are_not_rounded(kept, images):
 def test_tflite_computes_float_layers_in_float(kept, images, tmp_path):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    compiled = tflite.TFLite().compile(kept, tflite.INT8, images, tmp_path / "model.tflite")
+    compiled = tflite.TFLite().compile(kept, tflite.INT8, Inputs.of_images(images), tmp_path / "model.tflite")
     assert compiled.delegation.complete
     interpreter = Interpreter(
         str(tmp_path / "model.tflite"),
@@ -120,13 +121,13 @@ def test_a_layer_whose_weights_are_not_in_the_tflite_file_is_refused(kept, image
         "edgekit.backends.quantization.tflite_layers.as_tflite", lambda layer: as_tflite(layer) + np.float32(1)
     )
     with pytest.raises(EdgekitError, match="The layer depthwise cannot stay in float") as caught:
-        tflite.TFLite().compile(kept, tflite.INT8, images, tmp_path / "model.tflite")
+        tflite.TFLite().compile(kept, tflite.INT8, Inputs.of_images(images), tmp_path / "model.tflite")
     assert caught.value.failure.kind is FailureKind.compilation
 
 
 def test_executorch_computes_float_layers_in_float(network, images, tmp_path):
     exported = torch.export.export(network, (torch.from_numpy(images[:1]),))
-    converted = _quantise(exported, images, KEPT)
+    converted = _quantise(exported, Inputs.of_images(images), KEPT)
     layers = {str(node.args[1]): node for node in converted.graph.nodes if node.target in LAYERS}
     in_float = {name for name, node in layers.items() if node.args[1].op == "get_attr"}
     assert in_float == {"depthwise_weight", "classifier_weight"}
@@ -137,9 +138,9 @@ def test_executorch_computes_float_layers_in_float(network, images, tmp_path):
 
 def test_executorch_keeps_one_delegate_with_float_layers(kept, images, tmp_path):
     backend = executorch.ExecuTorch()
-    compiled = backend.compile(kept, executorch.INT8, images, tmp_path / "model.pte")
+    compiled = backend.compile(kept, executorch.INT8, Inputs.of_images(images), tmp_path / "model.pte")
     assert compiled.delegation.partitions == 1
     assert compiled.delegation.complete
-    (outputs,) = backend.execute(tmp_path / "model.pte", images)
+    (outputs,) = backend.execute(tmp_path / "model.pte", Inputs.of_images(images))
     wanted = kept(torch.from_numpy(images)).detach().numpy()
     assert np.abs(outputs - wanted).max() < 0.05 * np.abs(wanted).max()

@@ -6,6 +6,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from torch import nn
 
+from edgekit.architectures.inputs import Inputs
 from edgekit.architectures.outputs import named_outputs
 from edgekit.backends.base import backend_of, by_name
 from edgekit.target import Target
@@ -16,7 +17,7 @@ QUIET, LOUD = slice(0, 64), slice(64, None)
 class Detector(nn.Module):
     """Two maps with a head each; the second head's values are 1000 times as large, and boxes 100 times as large again."""
 
-    outputs = ("class_logits", "box_codes")
+    output_names = ("class_logits", "box_codes")
 
     def __init__(self):
         super().__init__()
@@ -44,10 +45,15 @@ def compiled(tmp_path_factory):
     model, target = Detector().eval(), Target.parse("tflite/xnnpack/int8")
     images = torch.randn(8, 3, 16, 16)
     file = tmp_path_factory.mktemp("joined") / "model.tflite"
-    facts = backend_of(target).compile(model, target, images.numpy(), file)
+    facts = backend_of(target).compile(model, target, Inputs.of_images(images.numpy()), file)
     with torch.no_grad():
         reference = {name: one.numpy() for name, one in named_outputs(model, images).items()}
-    return file, facts, reference, by_name(facts.outputs, backend_of(target).execute(file, images.numpy()))
+    return (
+        file,
+        facts,
+        reference,
+        by_name(facts.outputs, backend_of(target).execute(file, Inputs.of_images(images.numpy()))),
+    )
 
 
 @pytest.mark.parametrize("output", ["class_logits", "box_codes"])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.errors import UsageError
-from edgekit.build.prepare import calibration_images
+from edgekit.build.examples import calibration_images
 from edgekit.build.photos import default_photos, parity_photos, photo_set
+from edgekit.errors import UsageError
 from edgekit.recipe.loading import load_recipe
 
 RECIPE = load_recipe("v1", ("model.resolution=32", "calibration.count=40"))

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit.build import layer_parity
+from edgekit.architectures.blocks import settle_batch_norm
+from edgekit.architectures.inputs import Inputs
+from edgekit.architectures.registry import build
 from edgekit.backends.base import LayerValue, backend_of
+from edgekit.build import layer_parity
 from edgekit.build.compile import _layers
 from edgekit.build.layer_parity import LayerParity, _matched, _snr_db, compare_layers, first_departure
 from edgekit.errors import EdgekitError
-from edgekit.architectures.registry import build
-from edgekit.architectures.blocks import settle_batch_norm
 from edgekit.target import Target
 
 TARGETS = ["tflite/xnnpack/fp32", "tflite/xnnpack/int8", "coreml/-/fp16"]
@@ -30,7 +31,7 @@ def images():
 def network(images):
     torch.manual_seed(0)
     model = build("mobilenet_v1", width=0.25, depth=0.1, classes=10, padding="same", batch_norm_epsilon=1e-3)
-    settle_batch_norm(model, torch.from_numpy(images))
+    settle_batch_norm(model, (torch.from_numpy(images),))
     return model
 
 
@@ -38,8 +39,8 @@ def layers_of(artifact_of, network, target, images, folder):
     target = Target.parse(target)
     backend = backend_of(target)
     output = folder / f"model.{backend.format}"
-    backend.compile(artifact_of, target, images, output)
-    return compare_layers(network, target, images, output, images[:2])
+    backend.compile(artifact_of, target, Inputs.of_images(images), output)
+    return compare_layers(network, target, Inputs.of_images(images), output, Inputs.of_images(images[:2]))
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.errors import UsageError
 from edgekit.build.photos import crops, open_photo, photo_set, preprocess
+from edgekit.errors import UsageError
 from edgekit.recipe.loading import load_recipe
 
 PREPROCESSING = load_recipe("v2").preprocessing

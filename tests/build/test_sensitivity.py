@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from edgekit.architectures.inputs import Inputs
 from edgekit.build import sensitivity
 from edgekit.build.sensitivity import layer_sensitivities
 
@@ -40,7 +41,10 @@ def scanned(uneven, images):
     torch.manual_seed(0)
     with torch.no_grad():
         model = Uneven(uneven).eval()
-    return {layer.name: layer.snr_db for layer in layer_sensitivities(model, images[:8], images[8:])}
+    return {
+        layer.name: layer.snr_db
+        for layer in layer_sensitivities(model, *map(Inputs.of_images, (images[:8], images[8:])))
+    }
 
 
 def test_the_layer_whose_channels_differ_most_is_the_most_sensitive(images):

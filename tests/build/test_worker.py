@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from edgekit.errors import EdgekitError, FailureKind
 from edgekit.build.worker import Workers, usable_cpus
+from edgekit.errors import EdgekitError, FailureKind
 
 
 def call(*arguments, **options):

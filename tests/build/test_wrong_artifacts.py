@@ -12,15 +12,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from edgekit.architectures.blocks import Classifier, Convention, ConvNormActivation, InvertedResidual, settle_batch_norm
+from edgekit.architectures.inputs import Inputs
+from edgekit.architectures.outputs import named_outputs
 from edgekit.backends import tflite
 from edgekit.backends.base import backend_of, by_name
+from edgekit.backends.quantization.ranges import Range
 from edgekit.build.layer_parity import compare_layers
 from edgekit.build.parity import compare, exceeded, explain
-from edgekit.backends.quantization.ranges import Range
-from edgekit.architectures.blocks import Classifier, Convention, ConvNormActivation, InvertedResidual, settle_batch_norm
-from edgekit.architectures.outputs import named_outputs
-from edgekit.recipe.schema import ParityLimits
 from edgekit.recipe.loading import load_recipe
+from edgekit.recipe.schema import ParityLimits
 from edgekit.target import Target
 
 INT8, FP16 = Target.parse("tflite/xnnpack/int8"), Target.parse("coreml/-/fp16")
@@ -37,10 +38,12 @@ class Subject:
     def outputs(self, model=None, calibration=None, images=None, target=INT8):
         backend, output = backend_of(target), self.folder / f"model.{backend_of(target).format}"
         calibrated = self.calibration if calibration is None else calibration
-        compiled = backend.compile(model or self.model, target, calibrated, output)
-        layers = compare_layers(self.model, target, calibrated, output, self.images)
+        compiled = backend.compile(model or self.model, target, Inputs.of_images(calibrated), output)
+        layers = compare_layers(self.model, target, Inputs.of_images(calibrated), output, Inputs.of_images(self.images))
         self.layer_db = min(layer.alone for layer in layers)
-        return by_name(compiled.outputs, backend.execute(output, self.images if images is None else images))
+        return by_name(
+            compiled.outputs, backend.execute(output, Inputs.of_images(self.images if images is None else images))
+        )
 
     def judge(self, outputs, target=INT8):
         limits, layer_db = ParityLimits(), self.layer_db
@@ -134,7 +137,7 @@ def tiny(tmp_path_factory):
         ConvNormActivation(24, 64, 1, convention, nn.ReLU6),
     )
     model = Classifier(features, nn.Sequential(nn.Dropout(0.2), nn.Linear(64, 10)))
-    settle_batch_norm(model, torch.from_numpy(smooth(16, 0)))
+    settle_batch_norm(model, (torch.from_numpy(smooth(16, 0)),))
     folder = tmp_path_factory.mktemp("gate")
     return Subject(model, smooth(16, 1), smooth(32, 2), folder, "features.0.0", "features.2", None)
 
@@ -169,8 +172,9 @@ def test_an_fp16_artifact_that_overflows_fails(tmp_path):
 @pytest.fixture(scope="module")
 def trained(request, tmp_path_factory):
     """MobileNetV2 with its real weights, and the photos that every artifact is made and judged with."""
-    from edgekit.build.prepare import CALIBRATION, PARITY, _crops, build_model
+    from edgekit.build.examples import CALIBRATION, PARITY, _crops
     from edgekit.build.photos import default_photos, parity_photos
+    from edgekit.build.prepare import build_model
 
     checkpoint = request.getfixturevalue("v2_weights")
     recipe = load_recipe("v2")

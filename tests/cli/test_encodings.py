@@ -29,7 +29,7 @@ def ledger_url(tmp_path):
 
 
 def printed(encoding, ledger, *arguments):
-    """Run the command line with all its output in an encoding; return exit code, output and errors."""
+    """Run the command line in a process with all its output in an encoding; return exit code, output and errors."""
     env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "EDGEKIT_LEDGER": ledger}
     command = [sys.executable, "-m", "edgekit", *arguments]
     done = subprocess.run(command, capture_output=True, env=env, check=False, cwd=ROOT)
@@ -38,8 +38,14 @@ def printed(encoding, ledger, *arguments):
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp437", "utf-8"])
 @pytest.mark.parametrize("format", ["markdown", "csv"])
-def test_a_report_is_printed_in_any_encoding(ledger_url, encoding, format):
-    code, output, errors = printed(encoding, ledger_url, "report", "--format", format)
+def test_a_report_is_printed_in_any_encoding(edgekit, ledger_url, encoding, format):
+    done = edgekit("report", "--format", format, "--ledger", ledger_url, encoding=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Größe" in done.stdout
+
+
+def test_a_process_prints_in_the_encoding_that_it_finds(ledger_url):
+    code, output, errors = printed("latin-1", ledger_url, "report", "--format", "markdown")
     assert (code, errors) == (0, "")
     assert "Größe" in output
 
@@ -47,9 +53,9 @@ def test_a_report_is_printed_in_any_encoding(ledger_url, encoding, format):
 @pytest.mark.parametrize(
     "command", [("recipes",), ("devices", "--help"), ("inspect", "v3_small"), ("cache", "list"), ("ledger", "info")]
 )
-def test_every_table_is_printed_in_latin_1(ledger_url, command):
-    code, _, errors = printed("latin-1", ledger_url, *command)
-    assert (code, errors) == (0, "")
+def test_every_table_is_printed_in_latin_1(edgekit, ledger_url, command):
+    done = edgekit(*command, env={"EDGEKIT_LEDGER": ledger_url}, encoding="latin-1")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_error_about_a_file_whose_name_is_no_text_is_printed(ledger_url):

@@ -69,7 +69,7 @@ def test_an_emulated_arm64_device_computes_what_this_machine_does(
     there = request.getfixturevalue(where)
     prepared, built = build_artifacts(plan(), lambda line: None, tmp_path)
     profile = profile_of(there)
-    image = np.load(prepared.folder / "parity.npy")[:1]
+    image = np.load(prepared.folder / "parity.npz")["image"][:1]
     device = open_device(profile)
     try:
         for one in built:
@@ -82,7 +82,7 @@ def test_an_emulated_arm64_device_computes_what_this_machine_does(
             done = device.run([*runner, "--model", device.push(one.artifact.path), *arguments], 120)
             assert done.exit_status == 0, done.stdout + done.stderr
             device.pull(output, tmp_path / "answer.bin")
-            answer, (here,) = np.fromfile(tmp_path / "answer.bin", np.float32), infer(one.artifact.path, question)
+            answer, (here,) = np.fromfile(tmp_path / "answer.bin", np.float32), infer(one.artifact.path, [question])
             if one.target.backend == "tflite":
                 assert answer.tobytes() == here.tobytes()
             else:

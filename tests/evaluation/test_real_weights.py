@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
+from edgekit.architectures.inputs import Inputs
 from edgekit.backends.base import backend_of
 from edgekit.build.photos import open_photo, photo_set, preprocess
 from edgekit.build.prepare import build_model, load_prepared
@@ -35,7 +36,7 @@ def test_fp32_artifacts_give_pytorchs_top1_on_all_labelled_photos_and_int8_is_re
     assert sum(label in np.argsort(-row)[:5] for row, label in zip(reference, labels, strict=True)) == 20
     agreement = {}
     for precision, artifact in artifacts.items():
-        (logits,) = backend_of(artifact.target).execute(artifact.path, images)
+        (logits,) = backend_of(artifact.target).execute(artifact.path, Inputs.of_images(images))
         agreement[precision] = int((logits.argmax(1) == reference.argmax(1)).sum())
     with capsys.disabled():
         print(f"\nMobileNetV2, {artifact.target.backend}, top-1 equal to PyTorch's of 20 labelled photos: {agreement}")

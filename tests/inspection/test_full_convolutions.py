@@ -56,7 +56,7 @@ def test_mobilenet_v1_becomes_the_papers_full_convolution_network_to_the_unit():
 )
 def test_the_derived_cost_is_that_of_a_network_really_built_so(architecture, replaced):
     with torch.device("meta"):
-        counted = count(replaced(), 192)
+        counted = count(replaced(), (3, 192, 192))
     derived = with_full_convolutions(cost(architecture, 192))
     assert numbers(derived) == numbers(counted)
     shapes = [(layer.operator, layer.input, layer.output) for layer in counted.layers]
@@ -73,4 +73,4 @@ def test_squeeze_and_excitation_between_the_pair_leaves_nothing_to_compare(resol
 
 def test_a_network_without_depthwise_convolutions_has_nothing_to_compare():
     plain = nn.Sequential(ConvNormActivation(3, 8, 3, CONVENTION, nn.ReLU), SqueezeExcite(8))
-    assert with_full_convolutions(count(plain, 32)) is None
+    assert with_full_convolutions(count(plain, (3, 32, 32))) is None

@@ -25,7 +25,7 @@ from lab.android import AndroidLab
 from lab.board import BoardLab
 from lab.scenario import PIXEL_3_CPUS, Scenario
 
-pytestmark = pytest.mark.device
+pytestmark = [pytest.mark.device, pytest.mark.lab]
 MEGABYTE = 1 << 20
 TMP = "/data/local/tmp"
 

@@ -85,7 +85,7 @@ def test_a_name_that_yaml_would_read_as_something_else_is_quoted(folder, name):
 
 @pytest.mark.parametrize("name", ["Mine", "a/b", "", "-x", "mine.yaml", "a b"])
 def test_a_name_that_cannot_be_looked_up_is_refused(folder, name):
-    with pytest.raises(UsageError, match="is no name for a recipe"):
+    with pytest.raises(UsageError, match="is not a name for a recipe"):
         new_recipe(name, "mobilenet_v1")
     assert not list(folder.iterdir())
 

@@ -13,16 +13,16 @@ from weakref import WeakKeyDictionary
 
 PIXELS = 32 * 224 * 224
 """So many pixels of the calibration photos, all at once in memory, are enough for the passes."""
-_KEPT: WeakKeyDictionary[nn.Module, tuple[Images, tuple[nn.Module, nn.Module]]] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[nn.Module, tuple[Inputs, tuple[nn.Module, nn.Module]]] = WeakKeyDictionary()
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edgekit.backends.base import Images
+    from edgekit.architectures.inputs import Inputs
 
 
-def optimise_for_int8(model: nn.Module, calibration: Images) -> nn.Module:
-    """Return a copy of `model` (eval mode) that loses less in int8; `calibration` is (N, 3, H, W) preprocessed.
+def optimise_for_int8(model: nn.Module, calibration: Inputs) -> nn.Module:
+    """Return a copy of `model` (eval mode) that loses less in int8; `calibration` are examples of its inputs.
 
     In float it computes the same up to the rounding of its weights to int8. Layers that stay in float are not rounded
     (:mod:`edgekit.backends.quantization.float_layers`).
@@ -30,12 +30,12 @@ def optimise_for_int8(model: nn.Module, calibration: Images) -> nn.Module:
     return _passed(model, calibration)[1]
 
 
-def equalise_for_int8(model: nn.Module, calibration: Images) -> nn.Module:
+def equalise_for_int8(model: nn.Module, calibration: Inputs) -> nn.Module:
     """Return the copy of `model` before its weights are rounded: in float it computes the same."""
     return _passed(model, calibration)[0]
 
 
-def _passed(model: nn.Module, calibration: Images) -> tuple[nn.Module, nn.Module]:
+def _passed(model: nn.Module, calibration: Inputs) -> tuple[nn.Module, nn.Module]:
     """Return both. They are kept as long as the model: a compilation and the comparison of its layers ask for the same."""
     import torch
 
@@ -45,19 +45,17 @@ def _passed(model: nn.Module, calibration: Images) -> tuple[nn.Module, nn.Module
 
     if model in _KEPT and _KEPT[model][0] is calibration:
         return _KEPT[model][1]
-    images = _some(calibration)
+    inputs = _some(calibration)
     with torch.no_grad():
-        folded = fold_batch_norm(model, images)
-        equalise(folded, images)
+        folded = fold_batch_norm(model, inputs)
+        equalise(folded, inputs)
         rounded = copy.deepcopy(folded.model)
-        round_weights(rounded, images)
+        round_weights(rounded, inputs)
     _KEPT[model] = (calibration, (folded.model, rounded))
     return folded.model, rounded
 
 
-def _some(calibration: Images) -> Tensor:
-    """Return as many images as the passes hold in memory at once."""
-    import torch
-
-    pixels = calibration.shape[2] * calibration.shape[3]
-    return torch.from_numpy(calibration[: max(2, PIXELS // pixels)])
+def _some(calibration: Inputs) -> tuple[Tensor, ...]:
+    """Return as many examples as the passes hold in memory at once."""
+    pixels = max(1, calibration.values_each // 3)
+    return calibration[: max(2, PIXELS // pixels)].tensors()

@@ -57,11 +57,11 @@ class Channels:
         return bool(self.makers and self.readers and not self.fixed and (self.clip is None or depthwise))
 
 
-def equalise(folded: Folded, images: Tensor) -> None:
-    """Scale the channels between the layers of a model in place; `images` (N, 3, H, W) show how far they reach."""
-    graph = export(folded.model, images)
+def equalise(folded: Folded, inputs: tuple[Tensor, ...]) -> None:
+    """Scale the channels between the layers of a model in place; a batch of `inputs` shows how far they reach."""
+    graph = export(folded.model, inputs)
     groups = channel_groups(folded.model, graph)
-    _Reach(graph, groups).run(images)
+    _Reach(graph, groups).run(*inputs)
     for group in dict.fromkeys(groups.values()):
         if group.scalable and group.reach is not None:
             _divide(group, factors(group, folded.reach))

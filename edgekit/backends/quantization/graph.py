@@ -54,9 +54,9 @@ class Layer:
         return isinstance(self.module, nn.Conv2d) and self.module.weight.shape[:2] == (self.groups, 1)
 
 
-def export(model: nn.Module, images: Tensor) -> fx.GraphModule:
-    """Return the graph of ATen operators that `model` runs for a batch of the shape of `images`."""
-    graph = torch.export.export(model, (images,)).module()
+def export(model: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+    """Return the graph of ATen operators that `model` runs for a batch of the shapes of `inputs`."""
+    graph = torch.export.export(model, inputs).module()
     for node in list(graph.graph.nodes):
         if node.op == "call_module":  # guards of the input's shape, which stays
             graph.graph.erase_node(node)
@@ -109,8 +109,8 @@ def activation_after(node: fx.Node) -> fx.Node | None:
     return user if user is not None and not others and user.target in RELU | CLIPPED_RELU else None
 
 
-def record(graph: fx.GraphModule, nodes: Collection[fx.Node], images: Tensor) -> dict[fx.Node, Tensor]:
-    """Return what some nodes of a graph compute for `images`, whose number is that which the graph was exported for."""
+def record(graph: fx.GraphModule, nodes: Collection[fx.Node], inputs: tuple[Tensor, ...]) -> dict[fx.Node, Tensor]:
+    """Return what some nodes of a graph compute for `inputs`, a batch of the size that the graph was exported for."""
 
     class Recorder(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:
@@ -121,7 +121,7 @@ def record(graph: fx.GraphModule, nodes: Collection[fx.Node], images: Tensor) ->
 
     found: dict[fx.Node, Tensor] = {}
     with torch.no_grad():
-        Recorder(graph).run(images)
+        Recorder(graph).run(*inputs)
     return found
 
 
@@ -133,10 +133,10 @@ class Folded:
     reach: dict[str, tuple[Tensor, Tensor]]
 
 
-def fold_batch_norm(model: nn.Module, images: Tensor) -> Folded:
+def fold_batch_norm(model: nn.Module, inputs: tuple[Tensor, ...]) -> Folded:
     """Return a copy of `model` in which every batch norm that follows a convolution is part of it."""
     folded, reach = copy.deepcopy(model), {}
-    for layer in list(layers(folded, export(folded, images[:2]))):
+    for layer in list(layers(folded, export(folded, tuple(one[:2] for one in inputs)))):
         norm = _norm_after(layer, folded)
         if norm is None or not isinstance(layer.module, nn.Conv2d):
             continue

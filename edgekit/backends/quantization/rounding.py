@@ -39,12 +39,12 @@ class Pair:
     quantised: Any
 
 
-def round_weights(model: nn.Module, images: Tensor) -> None:
-    """Round the weights of the layers of `model` in place, and correct their biases; `images` are (N, 3, H, W).
+def round_weights(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Round the weights of the layers of `model` in place, and correct their biases; `inputs` are a batch.
 
     Layers that stay in float keep their weights and biases.
     """
-    _Rounding(model, export(model, images)).run(images)
+    _Rounding(model, export(model, inputs)).run(*inputs)
 
 
 class _Rounding(fx.Interpreter):

@@ -78,23 +78,35 @@ class Session {
           manager_(&method_allocator_, &planned_allocator_, &temporary_allocator_),
           method_(program_->load_method(name_, &manager_, dump)) {
         Method &method = checked(method_, "loading the method");
-        if (method.inputs_size() != 1) {
-            fail("%s has %zu inputs; one is expected", path, method.inputs_size());
+        inputs_.resize(method.inputs_size());
+        for (size_t i = 0; i < inputs_.size(); i++) {
+            const auto info = checked(meta_.input_tensor_meta(i), "an input");
+            Input &input = inputs_[i];
+            input.values.resize(floats_of(info));
+            input.sizes.assign(info.sizes().begin(), info.sizes().end());
+            input.order.assign(info.dim_order().begin(), info.dim_order().end());
+            input.tensor =
+                std::make_unique<TensorImpl>(info.scalar_type(), static_cast<ssize_t>(input.sizes.size()),
+                                             input.sizes.data(), input.values.data(), input.order.data());
+            check(method.set_input(EValue(Tensor(input.tensor.get())), i), "setting an input");
         }
-        const auto info = checked(meta_.input_tensor_meta(0), "the input");
-        image_.resize(floats_of(info));
-        sizes_.assign(info.sizes().begin(), info.sizes().end());
-        order_.assign(info.dim_order().begin(), info.dim_order().end());
-        input_ = std::make_unique<TensorImpl>(info.scalar_type(), static_cast<ssize_t>(sizes_.size()), sizes_.data(),
-                                              image_.data(), order_.data());
-        check(method.set_input(EValue(Tensor(input_.get())), 0), "setting the input");
     }
 
-    size_t input_floats() const { return image_.size(); }
+    size_t input_floats() const {
+        size_t floats = 0;
+        for (const Input &input : inputs_) {
+            floats += input.values.size();
+        }
+        return floats;
+    }
 
-    void set_input(const float *image) {
-        std::memcpy(image_.data(), image, image_.size() * sizeof(float));
-        check(method_->set_input(EValue(Tensor(input_.get())), 0), "setting the input");
+    void set_inputs(const float *values) {
+        for (size_t i = 0; i < inputs_.size(); i++) {
+            Input &input = inputs_[i];
+            std::memcpy(input.values.data(), values, input.values.size() * sizeof(float));
+            check(method_->set_input(EValue(Tensor(input.tensor.get())), i), "setting an input");
+            values += input.values.size();
+        }
     }
 
     void run() { check(method_->execute(), "running"); }
@@ -119,6 +131,14 @@ class Session {
     }
 
   private:
+    // An input's memory, and the tensor that looks at it.
+    struct Input {
+        std::vector<float> values;
+        std::vector<SizesType> sizes;
+        std::vector<DimOrderType> order;
+        std::unique_ptr<TensorImpl> tensor;
+    };
+
     std::vector<Span<uint8_t>> plan() {
         std::vector<Span<uint8_t>> spans;
         for (size_t i = 0; i < meta_.num_memory_planned_buffers(); i++) {
@@ -139,13 +159,10 @@ class Session {
     MallocMemoryAllocator method_allocator_, temporary_allocator_;
     MemoryManager manager_;
     Result<Method> method_;
-    std::vector<float> image_;
-    std::vector<SizesType> sizes_;
-    std::vector<DimOrderType> order_;
-    std::unique_ptr<TensorImpl> input_;
+    std::vector<Input> inputs_;
 };
 
-void set_input(void *session, const float *image) { static_cast<Session *>(session)->set_input(image); }
+void set_inputs(void *session, const float *values) { static_cast<Session *>(session)->set_inputs(values); }
 
 void run(void *session) { static_cast<Session *>(session)->run(); }
 
@@ -187,7 +204,7 @@ int main(int argc, char **argv) {
     const int64_t load_ns = now_ns() - start;
     tell_environment("executorch", EXECUTORCH_VERSION, static_cast<int>(get_threadpool()->get_thread_count()));
     tell_load(session, load_ns);
-    const model model{&session, session.input_floats(), set_input, run, write_outputs};
+    const model model{&session, session.input_floats(), set_inputs, run, write_outputs};
     serve(&arguments, &model);
     if (dump) {
         write_etdump(*dump, arguments.etdump);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_DIMENSIONS = 8, MOST_OUTPUTS = 64, CPU_ACCELERATOR = 1, LOCK_READ = 0, LOCK_WRITE = 1, FLOAT32 = 1 };
+enum { MOST_DIMENSIONS = 8, MOST_INPUTS = 64, MOST_OUTPUTS = 64, CPU_ACCELERATOR = 1, LOCK_READ = 0, LOCK_WRITE = 1, FLOAT32 = 1 };
 
 typedef void *handle;
 typedef size_t position;
@@ -35,6 +35,7 @@ struct ranked_tensor_type {
     use(LiteRtGetModelSubgraph, (handle, position, handle *))                                                       \
     use(LiteRtGetNumSignatureInputs, (handle, position *))                                                          \
     use(LiteRtGetNumSignatureOutputs, (handle, position *))                                                         \
+    use(LiteRtGetSubgraphInput, (handle, position, handle *))                                                       \
     use(LiteRtGetSubgraphOutput, (handle, position, handle *))                                                      \
     use(LiteRtGetSignatureInputTensorByIndex, (handle, position, handle *))                                         \
     use(LiteRtGetSignatureOutputTensorByIndex, (handle, position, handle *))                                        \
@@ -75,8 +76,11 @@ static void load_library(void) {
 }
 
 struct session {
-    handle model, compiled, input;
-    size_t input_floats, outputs;
+    handle model, compiled;
+    size_t input_floats, inputs, outputs;
+    handle input[MOST_INPUTS];                     /* buffers in the signature's order */
+    size_t floats[MOST_INPUTS];                    /* likewise */
+    size_t input_order[MOST_INPUTS];               /* the graph's order: place in the signature */
     handle output[MOST_OUTPUTS];                   /* buffers in the signature's order */
     struct ranked_tensor_type type[MOST_OUTPUTS];  /* likewise */
     size_t order[MOST_OUTPUTS];                    /* the graph's order: place in the signature */
@@ -115,18 +119,29 @@ static struct session load(const char *path, int threads) {
     CHECK(LiteRtCreateCompiledModel(environment, session.model, options_with(threads), &session.compiled));
     CHECK(LiteRtGetModelSignature(session.model, 0, &signature));
     CHECK(LiteRtGetModelSubgraph(session.model, 0, &graph));
-    position inputs;
-    CHECK(LiteRtGetNumSignatureInputs(signature, &inputs));
+    CHECK(LiteRtGetNumSignatureInputs(signature, &session.inputs));
     CHECK(LiteRtGetNumSignatureOutputs(signature, &session.outputs));
-    if (inputs != 1 || session.outputs > MOST_OUTPUTS) {
-        fail("%s has %zu inputs and %zu outputs; one and at most %d are expected", path, inputs, session.outputs,
-             MOST_OUTPUTS);
+    if (session.inputs > MOST_INPUTS || session.outputs > MOST_OUTPUTS) {
+        fail("%s has %zu inputs and %zu outputs; at most %d and %d are expected", path, session.inputs,
+             session.outputs, MOST_INPUTS, MOST_OUTPUTS);
     }
-    CHECK(LiteRtGetSignatureInputTensorByIndex(signature, 0, &tensor));
-    CHECK(LiteRtGetRankedTensorType(tensor, &type));
-    session.input_floats = floats_of(&type);
-    CHECK(LiteRtGetCompiledModelInputBufferRequirements(session.compiled, 0, 0, &requirements));
-    CHECK(LiteRtCreateManagedTensorBufferFromRequirements(environment, &type, requirements, &session.input));
+    handle given[MOST_INPUTS];
+    for (size_t i = 0; i < session.inputs; i++) {
+        CHECK(LiteRtGetSignatureInputTensorByIndex(signature, i, &given[i]));
+        CHECK(LiteRtGetRankedTensorType(given[i], &type));
+        session.floats[i] = floats_of(&type);
+        session.input_floats += session.floats[i];
+        CHECK(LiteRtGetCompiledModelInputBufferRequirements(session.compiled, 0, i, &requirements));
+        CHECK(LiteRtCreateManagedTensorBufferFromRequirements(environment, &type, requirements, &session.input[i]));
+    }
+    for (size_t i = 0; i < session.inputs; i++) {
+        CHECK(LiteRtGetSubgraphInput(graph, i, &tensor));
+        for (size_t j = 0; j < session.inputs; j++) {
+            if (given[j] == tensor) {
+                session.input_order[i] = j;
+            }
+        }
+    }
     handle named[MOST_OUTPUTS];
     for (size_t i = 0; i < session.outputs; i++) {
         CHECK(LiteRtGetSignatureOutputTensorByIndex(signature, i, &named[i]));
@@ -149,15 +164,19 @@ static struct session load(const char *path, int threads) {
 
 static void run(void *untyped) {
     struct session *session = untyped;
-    CHECK(LiteRtRunCompiledModel(session->compiled, 0, 1, &session->input, session->outputs, session->output));
+    CHECK(LiteRtRunCompiledModel(session->compiled, 0, session->inputs, session->input, session->outputs, session->output));
 }
 
-static void set_input(void *untyped, const float *image) {
+static void set_inputs(void *untyped, const float *values) {
     const struct session *session = untyped;
-    void *memory;
-    CHECK(LiteRtLockTensorBuffer(session->input, &memory, LOCK_WRITE));
-    memcpy(memory, image, session->input_floats * sizeof(float));
-    CHECK(LiteRtUnlockTensorBuffer(session->input));
+    for (size_t i = 0; i < session->inputs; i++) {
+        const size_t place = session->input_order[i];
+        void *memory;
+        CHECK(LiteRtLockTensorBuffer(session->input[place], &memory, LOCK_WRITE));
+        memcpy(memory, values, session->floats[place] * sizeof(float));
+        CHECK(LiteRtUnlockTensorBuffer(session->input[place]));
+        values += session->floats[place];
+    }
 }
 
 static void write_outputs(void *untyped, FILE *file) {
@@ -201,6 +220,6 @@ int main(int argc, char **argv) {
     const int64_t load_ns = now_ns() - start;
     tell_environment("ai_edge_litert", LITERT_VERSION, arguments.threads);
     tell_load(&session, load_ns);
-    serve(&arguments, &(struct model){&session, session.input_floats, set_input, run, write_outputs});
+    serve(&arguments, &(struct model){&session, session.input_floats, set_inputs, run, write_outputs});
     _Exit(0); /* the library's own threads are not waited for */
 }

@@ -24,7 +24,7 @@ struct tasks {
     int64_t ticks[MOST_TASKS];
 };
 
-/* Float32 inputs back to back, as they lie in the input file. */
+/* Examples back to back, of each all inputs, as they lie in the input file. */
 struct images {
     float *values;
     size_t count;
@@ -207,7 +207,7 @@ static struct images read_images(const char *path, size_t floats_each) {
     }
     const size_t each = floats_each * sizeof(float), size = (size_t)end;
     if (!size || size % each) {
-        fail("%s holds %zu bytes, and one input is %zu", path, size, each);
+        fail("%s holds %zu bytes, and the inputs of one run are %zu", path, size, each);
     }
     const struct images images = {malloc(size), size / each};
     if (!images.values || fread(images.values, 1, size, file) != size) {
@@ -401,7 +401,7 @@ static void tell_done(void) {
 
 void serve(const struct arguments *arguments, const struct model *model) {
     const struct images images = read_images(arguments->input, model->input_floats);
-    model->set_input(model->session, images.values);
+    model->set_inputs(model->session, images.values);
     if (arguments->iterations) {
         measure(arguments, model);
     }
@@ -410,7 +410,7 @@ void serve(const struct arguments *arguments, const struct model *model) {
         fail("%s cannot be written", arguments->output);
     }
     for (size_t i = 0; file && i < images.count; i++) {
-        model->set_input(model->session, images.values + i * model->input_floats);
+        model->set_inputs(model->session, images.values + i * model->input_floats);
         model->run(model->session);
         model->write_outputs(model->session, file);
     }

@@ -28,7 +28,7 @@ struct arguments {
 struct model {
     void *session;
     size_t input_floats;
-    void (*set_input)(void *session, const float *image);
+    void (*set_inputs)(void *session, const float *values);
     void (*run)(void *session);
     void (*write_outputs)(void *session, FILE *file);
 };
