@@ -8,8 +8,7 @@ from pathlib import Path
 
 from edgekit.devices.base import Identity
 from edgekit.devices.local import LocalLink
-from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import RemoteDevice
+from edgekit.devices.remote import RemoteDevice, RemoteProfile
 from edgekit.devices.shell import LINUX, System
 from edgekit.errors import EdgekitError, FailureKind
 
@@ -60,7 +59,7 @@ class Box(RemoteDevice):
             self.boot.write_text("first\n")
         self.system = System(LINUX.detach, LINUX.sha256, f"cat {self.boot}")
         self.steps = ()
-        own = DeviceProfile(name="box", kind="box", runs=("tflite",), **profile)
+        own = RemoteProfile(name="box", kind="box", runs=("tflite",), **profile)
         super().__init__(own, BreakableLink(), f"{place}/box")
 
     def identify(self) -> Identity:

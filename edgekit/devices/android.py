@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.devices.adb import AdbLink
+from edgekit.devices.adb import AdbLink, AdbProfile
 from edgekit.devices.base import Identity
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
+from edgekit.devices.kinds import configured_by
 from edgekit.devices.link import closed_on_failure
 from edgekit.devices.preparation import Step
-from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.remote import FOLDER, RemoteDevice
 from edgekit.devices.thermal import Sensor, android_sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind
@@ -30,7 +30,8 @@ STAY_ON = "global stay_on_while_plugged_in"
 FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
 
-def connect(profile: DeviceProfile) -> Android:
+@configured_by(AdbProfile)
+def connect(profile: AdbProfile) -> Android:
     """Reach the phone on USB, where `serial` chooses among several, or over TCP where there is a `host`.
 
     Where the profile names neither, ANDROID_SERIAL does: a serial, or HOST:PORT as adb calls phones over TCP.
@@ -47,7 +48,7 @@ def connect(profile: DeviceProfile) -> Android:
 class Android(RemoteDevice):
     """A phone, in the shell's user id: no root, no app."""
 
-    def __init__(self, profile: DeviceProfile, link: AdbLink) -> None:
+    def __init__(self, profile: AdbProfile, link: AdbLink) -> None:
         super().__init__(profile, link, ROOT)
         self.fixed = False  # whether the phone has taken up its fixed-performance mode
         self.properties = {found["name"]: found["value"] for found in PROPERTY.finditer(self.check("getprop"))}

@@ -18,8 +18,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from edgekit.config.yaml import Written
 from edgekit.devices.base import Completed, Identity
 from edgekit.devices.cpus import clock_rung, large_core, parse_cpu_list, parse_speeds
 from edgekit.devices.disk import Disk
@@ -39,17 +42,27 @@ FOLDER = "edgekit-device"
 """Name of edgekit's folder on a device; programs, clones and caches of people who use edgekit there have other names."""
 
 
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class RemoteProfile(DeviceProfile):
+    """A device that is reached by a link. `folder` is where edgekit makes its own folder on the device."""
+
+    folder: Annotated[str, Written(r"^/[\w./-]+$", "an absolute path, of letters, digits and . _ - /")] | None = None
+
+
 class RemoteDevice(ABC):
     """A :class:`~edgekit.devices.base.Device` that is reached by a link, made of its parts.
 
-    `root` is the absolute path of edgekit's folder there. A `folder` in the profile replaces its parent.
+    `root` is the absolute path of edgekit's folder there. A `folder` in a :class:`RemoteProfile` replaces its parent.
     """
 
     system: System = LINUX
 
     def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
         # Never the user's own folder: edgekit removes its folder with everything in it.
-        root = f"{profile.folder.rstrip('/')}/{FOLDER}" if profile.folder else root
+        if isinstance(profile, RemoteProfile) and profile.folder:
+            root = f"{profile.folder.rstrip('/')}/{FOLDER}"
         self.profile, self.link, self.root = profile, link, root
         self.shell = Shell(link, root, profile.name, self.system)
         self.work = Work(self.shell)
