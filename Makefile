@@ -33,7 +33,7 @@ demo: $(INSTALLED) $(DEMO_WEIGHTS)  ## build, verify and time three networks on 
 
 test: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the tests; timing tests run alone, so that nothing disturbs them
 	$(BIN)/pytest -n 3 --dist worksteal --durations=25 -m "not slow and not timing and not lab"
-	$(BIN)/pytest -m "timing and not slow"
+	$(BIN)/pytest -m "timing and not slow" $$(grep -rl mark.timing tests --include="test_*.py")
 
 coverage: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the same with line coverage, at least 85 %; tracing slows the converters down
 	$(BIN)/pytest -n 3 --dist worksteal --durations=25 -m "not slow and not timing and not lab" --cov

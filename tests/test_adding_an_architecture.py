@@ -43,7 +43,18 @@ def test_a_recipe_may_set_the_options_of_the_functions_signature_only(newcomer, 
     folder, environment = newcomer
     done = edgekit_process("inspect", "toynet", "--set", "model.depth=2", cwd=folder, env=environment)
     assert done.returncode == 2
-    assert "toynet takes no depth; its options: width" in done.stderr
+    assert "toynet takes no depth; its options: width, activation" in done.stderr
+
+
+def test_a_plug_in_has_an_option_of_its_own_with_a_type(newcomer, edgekit_process):
+    folder, environment = newcomer
+    changed = ("inspect", "toynet", "--set", "model.activation=hardswish", "--json")
+    (entry,) = json.loads(edgekit_process(*changed, cwd=folder, env=environment).stdout)["recipes"]
+    assert entry["variant"] == "1.0/128/10/activation=hardswish"
+    assert entry["contract"] == "no contract"
+    wrong = edgekit_process("inspect", "toynet", "--set", "model.activation=gelu", cwd=folder, env=environment)
+    assert wrong.returncode == 2
+    assert "key model.activation: Input should be 'relu' or 'hardswish'" in wrong.stderr
 
 
 def test_the_source_of_a_plugged_network_is_part_of_what_a_build_is_known_by(tmp_path, monkeypatch):
@@ -52,7 +63,7 @@ def test_the_source_of_a_plugged_network_is_part_of_what_a_build_is_known_by(tmp
     source = tmp_path / "toynet_source.py"
     source.write_text(FILES["toynet.py"])
     before = plugged_source_hash("toynet")
-    assert ARCHITECTURES["toynet"].takes == ("width",)
-    source.write_text(FILES["toynet.py"].replace("nn.ReLU", "nn.ReLU6"))
+    assert ARCHITECTURES["toynet"].takes == ("width", "activation")
+    source.write_text(FILES["toynet.py"].replace("nn.ReLU,", "nn.ReLU6,"))
     assert "" != plugged_source_hash("toynet") != before
     assert plugged_source_hash("mobilenet_v1") == ""

@@ -9,8 +9,9 @@ from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from inspect import signature
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
+from edgekit.architectures.options import OPTIONS, Types
 from edgekit.errors import UsageError
 from edgekit.plugins import package_of, provided, using
 
@@ -67,11 +68,18 @@ class Architecture:
 
     @property
     def takes(self) -> tuple[str, ...]:
-        """The options; imports the module, and with it torch, where only the function's signature tells them."""
+        """The names of the options, as :attr:`option_types`."""
+        return tuple(self.option_types)
+
+    @property
+    def option_types(self) -> Types:
+        """Option -> type. A plug-in's are read from its function's signature, which imports its module, and torch."""
         self._check_sole()
         if self.options is not None:
-            return self.options
-        return tuple(name for name in signature(self.load(self.function)).parameters if name not in EVERY)
+            return {name: OPTIONS[name] for name in self.options}
+        function = self.load(self.function)
+        types = get_type_hints(function)
+        return {name: types.get(name, Any) for name in signature(function).parameters if name not in EVERY}
 
     def load(self, name: str) -> Callable[..., nn.Module]:
         """Return the function that builds the architecture called `name`; imports torch.

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -251,7 +252,18 @@ def _explain(
         about = schema.about_keys() if len(location) == 1 else ""
         return f"{where}: unknown key {key}. {nearest} {about}".rstrip()
     said = IN_YAML.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "missing" and (misspelt := _misspelt(schema, content, location)):
+        said = f"{said}. Is {misspelt} a misspelling of it?"
     return f"{where}, key {key}: {said}" + ("" if said.endswith((".", "?")) else ".")
+
+
+def _misspelt(schema: type[BaseModel], content: CommentedMap, location: list[str | int]) -> str:
+    """Return the unknown key beside a missing one that is much like it; empty if there is none."""
+    place: Any = content
+    for part in location[:-1]:
+        place = place.get(part, {}) if isinstance(place, dict) else {}
+    unknown = [str(key) for key in place if str(key) not in _keys(schema, location[:-1])]
+    return next(iter(get_close_matches(str(location[-1]), unknown, n=1)), "")
 
 
 def _concerns(override: Override, location: list[str | int]) -> bool:

@@ -7,16 +7,28 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from itertools import product
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, Tag, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from edgekit.architectures import own
 from edgekit.architectures.key_maps import key_maps
+from edgekit.architectures.options import OPTIONS, checked, ordered
+from edgekit.architectures.options import schema as option_schema
 from edgekit.architectures.registry import ARCHITECTURES, Task
 from edgekit.config.yaml import Name, Strict, UnfittingError, Written
 from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean
@@ -38,9 +50,11 @@ MODEL_PARTS = frozenset({"architecture", "model", "weights", "preprocessing", "c
 class ModelArguments(Strict):
     """What the architecture is built with. `resolution` is the input's side in pixels; beside `input_width` its height.
 
-    What stands below `batch_norm_epsilon` are options that some architectures take and others do not; None is the
-    architecture's own default.
+    Further keys are the architecture's own options (:attr:`edgekit.architectures.registry.Architecture.option_types`).
+    The recipe checks them, because it knows the architecture. Without one, the architecture's default counts.
     """
+
+    model_config = ConfigDict(extra="allow")
 
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
     resolution: Annotated[int, Field(ge=32, le=2048)]
@@ -48,14 +62,11 @@ class ModelArguments(Strict):
     classes: Annotated[int, Field(ge=1, le=100_000)] = 1000
     padding: Literal["same", "torch"]
     batch_norm_epsilon: Annotated[float, Field(gt=0, lt=1)]
-    depth: Annotated[float, Field(gt=0, le=8)] | None = None
-    groups: Annotated[int, Field(ge=1, le=64)] | None = None
-    output_stride: Literal[8, 16, 32] | None = None
-    head_filters: Annotated[int, Field(ge=8, le=1024)] | None = None
-    aspp: bool | None = None
-    reduced: bool | None = None
-    divisor: Annotated[int, Field(ge=1, le=16)] | None = None
-    scale_last: bool | None = None
+
+    @property
+    def depth(self) -> float:
+        """The depth multiplier; 1.0 for architectures that have none."""
+        return float((self.model_extra or {}).get("depth") or 1.0)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -65,9 +76,10 @@ class ModelArguments(Strict):
     @property
     def options(self) -> dict[str, object]:
         """What is set beyond what every architecture takes: argument -> value."""
-        every = {"resolution", "input_width", "classes", "padding", "batch_norm_epsilon"}
-        set_ = self.model_dump(exclude=every, exclude_none=True)
-        return {name: value for name, value in set_.items() if (name, value) != ("width", 1.0)}
+        given = {"width": self.width, **(self.model_extra or {})}
+        return ordered(
+            {name: value for name, value in given.items() if value is not None and (name, value) != ("width", 1.0)}
+        )
 
     def architecture_arguments(self) -> dict[str, object]:
         """Return the keyword arguments for :func:`edgekit.architectures.registry.build`."""
@@ -332,6 +344,28 @@ OWN, OF_ARCHITECTURE = "(own model)", "(architecture)"
 """Tags of the two kinds of `Recipe.model`. Text in brackets is not part of an error's place."""
 
 
+def _options_of_each(schema: dict[str, Any]) -> None:
+    """Add to the JSON Schema of recipes which options each architecture takes."""
+    takers: dict[tuple[str, ...], list[str]] = {}
+    for name, known in ARCHITECTURES.items():
+        takers.setdefault(known.takes, []).append(name)
+    fixed = [key for key in ModelArguments.model_fields if key != "width"]
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"architecture": {"enum": names}}, "required": ["architecture"]},
+            "then": {
+                "properties": {
+                    "model": {
+                        "properties": option_schema(ARCHITECTURES[names[0]].option_types),
+                        "propertyNames": {"enum": [*fixed, *takes, "width"]},
+                    }
+                }
+            },
+        }
+        for takes, names in takers.items()
+    ]
+
+
 def _kind_of_model(given: Any) -> str:
     if isinstance(given, OwnModel) or (isinstance(given, Mapping) and "source" in given):
         return OWN
@@ -345,6 +379,8 @@ class Recipe(Strict):
     the names. Without them, networks for ImageNet, COCO and VOC have those names.
     A network from the user's own code has `model.source` and no `architecture`.
     """
+
+    model_config = ConfigDict(json_schema_extra=_options_of_each)
 
     name: Name
     description: str = ""
@@ -389,7 +425,9 @@ class Recipe(Strict):
     def _variants(cls, expect: dict[str, Expectation]) -> dict[str, Expectation]:
         for variant in expect:
             if not VARIANT.fullmatch(variant) and not OWN_VARIANT.fullmatch(variant):
-                raise UnfittingError(f"{variant!r} is no variant; write width/resolution, for example 1.0/224", variant)
+                raise UnfittingError(
+                    f"{variant!r} is not a variant; write width/resolution, for example 1.0/224", variant
+                )
         if any("x" in variant.partition("/")[0] or "," in variant for variant in expect):
             return expect  # those of a network of the user's own
         canonical = {_canonical_variant(variant): expectation for variant, expectation in expect.items()}
@@ -410,16 +448,36 @@ class Recipe(Strict):
                 "an architecture has no source of weights; give url, file or random", "weights", "source"
             )
         known = ARCHITECTURES[self.architecture]
-        for option in self.model.options:
-            if option not in known.takes:
-                takes = ", ".join(known.takes) or "none"
-                raise UnfittingError(f"{self.architecture} takes no {option}; its options: {takes}", "model", option)
+        self._type_options(self.model)
+        for variant in self.expect:
+            for option in (part.partition("=")[0] for part in variant.split("/") if "=" in part):
+                if option not in known.option_types:
+                    said = _no_such_option(self.architecture, option)
+                    raise UnfittingError(f"{variant!r} is not a variant: {said}", "expect", variant)
         if self.weights.new_head is not None and known.task != "classification":
             problem = f"a new head is for classifiers; {self.architecture} is made for {known.task}"
             raise UnfittingError(problem, "weights", "new_head")
         if problem := known.problem(self.model.size):
             raise UnfittingError(f"{self.architecture} {problem}", "model", "resolution")
         return self
+
+    def _type_options(self, model: ModelArguments) -> None:
+        """Check the architecture's own options, and keep their values as their types."""
+        types = ARCHITECTURES[self.architecture].option_types
+        if model.width != 1.0 and "width" not in types:
+            raise UnfittingError(_no_such_option(self.architecture, "width"), "model", "width")
+        extra = model.model_extra or {}
+        for option, value in list(extra.items()):
+            if option not in types and value is not None:
+                raise UnfittingError(_no_such_option(self.architecture, option), "model", option)
+            try:
+                typed = checked(types, option, value)
+            except ValueError as error:
+                raise UnfittingError(str(error), "model", option) from error
+            if typed is None:
+                del extra[option]
+            else:
+                extra[option] = typed
 
     def _fits_source(self, model: OwnModel) -> Recipe:
         if self.architecture:
@@ -535,9 +593,11 @@ class Recipe(Strict):
 
 def _without_newer(content: dict[str, Any]) -> dict[str, Any]:
     """Leave out keys that older recipes do not have and that say nothing, so that hashes stay what they were."""
-    weights = content.get("weights", {})
+    weights, model = content.get("weights", {}), content.get("model", {})
     if weights.get("source", "") is None:
         del weights["source"]
+    if "resolution" in model:  # every recipe once had every option, unset as null
+        content["model"] = dict.fromkeys(OPTIONS) | model
     return content
 
 
@@ -568,6 +628,14 @@ def _ask_backends(target: Target) -> None:
         raise ValueError(f"{error.failure.message} {error.failure.hint}") from error
 
 
+def _no_such_option(architecture: str, option: str) -> str:
+    """Say that an architecture has no such option, and which it has."""
+    takes = ARCHITECTURES[architecture].takes
+    nearest = get_close_matches(option, [*ModelArguments.model_fields, *takes], n=1)
+    said = f"{architecture} takes no {option}; its options: {', '.join(takes) or 'none'}"
+    return f"{said}. Did you mean {nearest[0]}?" if nearest else said
+
+
 def _canonical_variant(variant: str) -> str:
     """Write ``1/224`` and ``1.0/224x224/1000`` as ``1.0/224``, and options as :attr:`ModelArguments.variant` does."""
     width, resolution, *rest = variant.split("/")
@@ -577,16 +645,19 @@ def _canonical_variant(variant: str) -> str:
             name: YAML(typ="safe").load(value.lower()) for name, value in (one.split("=") for one in rest if "=" in one)
         }
     except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
-        raise UnfittingError(f"{variant!r} is no variant: the value of an option is not YAML", variant) from error
+        raise UnfittingError(f"{variant!r} is not a variant: the value of an option is not YAML", variant) from error
     classes = next((part for part in rest if part.isdigit()), 1000)
     sides = {"resolution": height, "input_width": input_width or None}
     any_ = {"padding": "torch", "batch_norm_epsilon": 1e-5}
     try:
-        return ModelArguments.model_validate({"width": width, **sides, "classes": classes, **any_, **options}).variant
+        typed = {name: checked(OPTIONS, name, value) if name in OPTIONS else value for name, value in options.items()}
+        return ModelArguments.model_validate({"width": width, **sides, "classes": classes, **any_, **typed}).variant
     except ValidationError as error:
         problem = error.errors()[0]
-        told = f"{variant!r} is no variant: {problem['loc'][0]}: {problem['msg']}"
-        raise UnfittingError(told, variant) from error
+        said = f"{variant!r} is not a variant: {problem['loc'][0]}: {problem['msg']}"
+        raise UnfittingError(said, variant) from error
+    except ValueError as error:
+        raise UnfittingError(f"{variant!r} is not a variant: {error}", variant) from error
 
 
 def _canonical_hash(content: dict[str, Any]) -> str:

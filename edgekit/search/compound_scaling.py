@@ -212,16 +212,16 @@ def _member(base: Recipe, phi: float) -> Released | None:
     """Return the published member `phi` of the family that `base` begins; None where it begins none, or has no such member."""
     family = {one.step: one for one in released() if one.family == base.architecture}
     model = base.arguments
-    begins = family and (model.width, model.depth or 1.0, model.resolution) == (1.0, 1.0, family[0].resolution)
+    begins = family and (model.width, model.depth, model.resolution) == (1.0, 1.0, family[0].resolution)
     return family.get(int(phi)) if begins and phi == int(phi) else None
 
 
 def _by_formula(base: Recipe, phi: float, coefficients: Coefficients) -> dict[str, float]:
     model = base.arguments
     if phi == 0:
-        return {"depth": model.depth or 1.0, "width": model.width, "resolution": model.resolution}
+        return {"depth": model.depth, "width": model.width, "resolution": model.resolution}
     return {
-        "depth": round((model.depth or 1.0) * coefficients.alpha**phi, 3),
+        "depth": round((model.depth) * coefficients.alpha**phi, 3),
         "width": round(model.width * coefficients.beta**phi, 3),
         "resolution": max(SIDE, round(model.resolution * coefficients.gamma**phi / SIDE) * SIDE),
     }

@@ -118,5 +118,5 @@ def test_classify_with_what_is_no_classifier_is_refused(edgekit, tmp_path, recip
     Image.new("RGB", (64, 64)).save(tmp_path / "red.png")
     done = edgekit("classify", recipe, tmp_path / "red.png")
     assert done.returncode == 2
-    assert f"{recipe} is no classifier" in done.stderr
+    assert f"{recipe} is not a classifier" in done.stderr
     assert task in done.stderr

@@ -110,7 +110,10 @@ def test_weights_that_make_no_sense_are_told(weights, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("resolution: 96", "resolutoin: 96"), "line 3: unknown key model.resolutoin. Did you mean resolution?"),
+        (
+            ("resolution: 96", "resolutoin: 96"),
+            "key model.resolution: Field required. Is resolutoin a misspelling of it?",
+        ),
         (
             ("mobilenet_v1", "mobilenet_v11"),
             "line 2, key architecture: unknown architecture mobilenet_v11; did you mean mobilenet_v1?",
@@ -124,7 +127,7 @@ def test_weights_that_make_no_sense_are_told(weights, said):
         (("{random: 0}", "{sha256: b0353104}"), "line 4, key weights: give url and sha256"),
         (("weights: {random: 0}\n", ""), "key weights: Field required"),
         (("name: mine", "name: mine\ntargets: [tflite/fp32]"), "line 2, key targets: 'tflite/fp32' is no target"),
-        (("name: mine", "name: mine\nexpect: {big: {parameters: 1, multiply_adds: 1}}"), "'big' is no variant"),
+        (("name: mine", "name: mine\nexpect: {big: {parameters: 1, multiply_adds: 1}}"), "'big' is not a variant"),
         (("name: mine", "name: &a mine\ndescription: *a"), "line 2: aliases"),
         (("name: mine", "name: [mine"), "this is not YAML"),
         (("name: mine", "\tname: mine"), "this is not YAML"),
@@ -229,5 +232,5 @@ def test_options_of_a_contract_are_found_in_any_order_and_spelling(written):
 
 
 def test_an_option_that_a_contract_cannot_have_is_told(write):
-    with pytest.raises(UsageError, match=r"'1.0/224/deep=2' is no variant: deep"):
+    with pytest.raises(UsageError, match=r"'1.0/224/deep=2' is not a variant: mobilenet_v1 takes no deep"):
         load_recipe(write(RECIPE + "expect: {1.0/224/deep=2: {parameters: 1, multiply_adds: 1}}\n"))

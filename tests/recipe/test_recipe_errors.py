@@ -42,7 +42,11 @@ def failure_of(path, *overrides):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("model.widht=0.5", " with --set model.widht=0.5: unknown key model.widht. Did you mean width?"),
+        (
+            "model.widht=0.5",
+            " with --set model.widht=0.5, key model.widht: mobilenet_v1 takes no widht; its options: width, depth. "
+            "Did you mean width?",
+        ),
         ("modle.width=1", " with --set modle.width=1: unknown key modle. Did you mean model?"),
         ("model.width=0", " with --set model.width=0, key model.width: Input should be greater than 0."),
         ("weights.url=x", " with --set weights.url=x, key weights: give either random or url"),
@@ -165,7 +169,7 @@ def test_an_override_that_is_not_yaml_says_so_and_not_of_the_file(write, overrid
         ("expect:\n  1.0/96: {parameters: 0, multiply_adds: 1}", "line 14, key expect.1.0/96.parameters: Input should"),
         (
             "expect:\n  1.0/96: {parameters: 1, multiply_adds: 1}\n  '1/96/depth=[1': {parameters: 1, multiply_adds: 1}",
-            "line 15, key expect.1/96/depth=[1: '1/96/depth=[1' is no variant: the value of an option is not YAML.",
+            "line 15, key expect.1/96/depth=[1: '1/96/depth=[1' is not a variant: the value of an option is not YAML.",
         ),
         ("expect:\n  1/96/depth=*a: {parameters: 1, multiply_adds: 1}", "line 14, key expect.1/96/depth=*a: "),
         ("parity: {int8: {min_snr_db: 3, min_agreement: 25}}", "key parity.int8.min_agreement: Input should"),
