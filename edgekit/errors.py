@@ -115,6 +115,11 @@ class Failure:
     hint: str = ""
     retriable: bool = False
 
+    @property
+    def explanation(self) -> str:
+        """The message and what to do, in one line of text."""
+        return f"{self.message} {self.hint}".strip()
+
 
 class EdgekitError(Exception):
     """Carries a :class:`Failure` to whoever records or prints it."""

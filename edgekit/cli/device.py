@@ -76,14 +76,13 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
 
     Example: edgekit device setup mac
     """
-    from edgekit.devices.base import opened
-    from edgekit.devices.own_python import DeviceWithPython
+    from edgekit.devices.base import CanSetUp, opened
     from edgekit.devices.profile import load_profile
     from edgekit.errors import UsageError
     from edgekit.pipeline.turns import timing
 
     with opened(load_profile(name, device_overrides)) as device:
-        if not isinstance(device, DeviceWithPython):
+        if not isinstance(device, CanSetUp):
             raise UsageError(f"{name} is neither a Linux board nor a Mac.", "Others need no setup.")
         with timing(device, tell):
             click.echo(device.setup().rstrip())

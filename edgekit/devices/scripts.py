@@ -14,7 +14,8 @@ if mkdir {name} 2> /dev/null; then cd {name} || exit 1
 echo room > room; [ -s room ] || {{ echo '{full}' >&2; exit 1; }}
 trap '' HUP && {{ {detach}sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
 else cd {name} || {{ echo '{full}' >&2; exit 1; }}; fi
-tries=0; while [ ! -f pid ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; [ -f pid ] && {boot_id}"""
+tries=0; while [ ! -f pid ] && [ -d {root}/work/{name} ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+if [ -f pid ]; then {boot_id}; else [ ! -d {root}/work/{name} ] && echo taken; fi"""
 INNER = """{boot_id} > boot; {born} > born 2> /dev/null; echo $$ > pid.part
 [ -s boot ] && [ -s pid.part ] && mv pid.part pid || exit 1
 {program} > out 2> err; echo $? > status.part; mv status.part status"""

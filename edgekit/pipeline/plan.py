@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from edgekit.backends.base import backend_of, backends
 from edgekit.build.photos import PhotoSet, photo_set
 from edgekit.build.worker import usable_cpus
-from edgekit.devices.base import provider
-from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.kinds import provider
+from edgekit.devices.profile import DeviceProfile, stored_profile
 from edgekit.errors import Failure, UsageError
 from edgekit.protocol import Protocol
 from edgekit.recipe.schema import Recipe
@@ -76,7 +76,7 @@ class Sweep:
     def __post_init__(self) -> None:
         self._check_names()
         for profile in self.profiles:
-            provider(profile)  # a kind of device that nobody knows is told before hours of compilations
+            provider(profile.kind)  # an unknown kind is an error before hours of compilations
 
     def _check_names(self) -> None:
         """UsageError where the ledger could not tell the results of two recipes apart."""
@@ -148,7 +148,7 @@ class Sweep:
             raise UsageError("The calibration photos have changed since that run.", "Start a new run.")
         return Sweep(
             plans,
-            tuple(DeviceProfile.model_validate(profile) for profile in written["devices"]),
+            tuple(stored_profile(profile) for profile in written["devices"]),
             Protocol.model_validate(written["protocol"]) if written["protocol"] else None,
             folder,
         )

@@ -92,7 +92,7 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
                 timings = profile.timings(one.artifact.target)
                 if not timings:
                     name = f"{plan.recipe.name} {one.artifact.target}"
-                    run.progress(f"{name}: compiled only; {profile.name} runs {', '.join(profile.runs)}")
+                    run.progress(f"{name}: compiled only; {profile.why_not(one.artifact.target)}")
                 own += [Timing(one, target, tool) for target, tool in timings.items()]
             recipe = (plan.recipe.name, plan.recipe.model.variant)
             groups.append((profile, [one for one in own if (*recipe, one.target, profile.name) not in settled]))
