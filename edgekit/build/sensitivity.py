@@ -52,7 +52,7 @@ class QuantisedLayer:
 def scan(job: dict[str, Any]) -> list[dict[str, Any]]:
     """Scan the prepared model of ``job["prepared"]``. Returns the layers as dictionaries, the most sensitive first.
 
-    Runs in a process of its own.
+    Runs in a separate process.
     """
     recipe, folder = Recipe.model_validate(job["recipe"]), Path(job["prepared"])
     model = load_prepared(recipe, folder)
