@@ -46,7 +46,7 @@ def _list() -> None:
             detail = f"{identity.model}, {identity.facts.get('soc', 'unknown')}, {identity.os_build}"
         except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are listed)
             failure = failure_of(error, "reach")
-            state, detail = Text(failure.kind.label, "red"), f"{failure.message} {failure.hint}".strip()
+            state, detail = Text(failure.kind.label, "red"), failure.explanation
         else:
             state = Text("reachable", "green")
         table.add_row(Text(name), Text(description), state, Text(runs), Text(detail))
@@ -62,7 +62,7 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
     Example: edgekit devices check pixel
     """
     from edgekit.devices.profile import load_profile
-    from edgekit.errors import EdgekitError, ExitCode, FailureKind
+    from edgekit.errors import EdgekitError, ExitCode
     from edgekit.pipeline.checking import check_device
 
     with closing(check_device(load_profile(name, device_overrides), tell)) as steps:
@@ -72,10 +72,9 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
             except EdgekitError as error:
                 failure = error.failure
                 skipped = failure.kind in step.skipped
-                told = f"{step.name}: {failure.kind.label}: {failure.message} {failure.hint}"
-                click.echo(f"{'skip' if skipped else 'FAIL'}  {told}".rstrip())
+                click.echo(f"{'skip' if skipped else 'FAIL'}  {failure.line(step.name)}")
                 if not skipped:
-                    return ExitCode.usage if failure.kind is FailureKind.usage else ExitCode.failure
+                    return ExitCode.of(failure)
     return ExitCode.done
 
 

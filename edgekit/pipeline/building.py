@@ -10,7 +10,7 @@ from edgekit.backends.base import Artifact
 from edgekit.build.compile import Built, build_targets
 from edgekit.build.parity import explain
 from edgekit.build.prepare import Prepared, prepare_cached
-from edgekit.errors import EdgekitError, Failure, failure_of
+from edgekit.errors import EdgekitError, failure_of
 from edgekit.pipeline.plan import Plan, Tell
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
@@ -70,7 +70,7 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
         failure = failure_of(error, "model")
         remaining.give_up(len(plan.targets))
         run.fail(failure, plan)
-        run.tell(told(plan.recipe.name, failure))
+        run.tell(failure.line(plan.recipe.name))
         return []
     for one in _build(plan, resolved, prepared, run.tell, run.logs, remaining):
         manifest = one.artifact.manifest if one.artifact else None
@@ -82,12 +82,6 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
     return sorted(ready, key=lambda one: plan.targets.index(one.artifact.target))
 
 
-def told(subject: str, failure: Failure) -> str:
-    """Return a failure as one line of progress."""
-    hint = f" {failure.hint}" if failure.hint else ""
-    return f"{subject}: {failure.kind.label}: {failure.message}{hint}"
-
-
 def _build(
     plan: Plan, resolved: Resolved, prepared: Prepared, tell: Tell, logs: Path, remaining: Remaining
 ) -> Iterator[Built]:
@@ -95,7 +89,7 @@ def _build(
         remaining.begin()
         for one in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
             name, stands = f"{plan.recipe.name} {one.target}", remaining.step(costs=not one.cached)
-            tell(told(name, one.failure) if one.failure else f"{name}: {_told_artifact(one)} {stands}")
+            tell(one.failure.line(name) if one.failure else f"{name}: {_told_artifact(one)} {stands}")
             yield one
 
 

@@ -11,7 +11,7 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
-from edgekit.pipeline.building import build, told
+from edgekit.pipeline.building import build
 from edgekit.pipeline.measuring import Timing, measure
 from edgekit.pipeline.plan import Plan, Sweep, Tell
 from edgekit.pipeline.remaining import Remaining
@@ -70,7 +70,7 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     _look_for(sweep.profiles, run.tell)
     for name, failure in sweep.unreadable.items():
         run.ledger.record_failure(run.id, failure, recipe=name, variant="")
-        run.tell(told(name, failure))
+        run.tell(failure.line(name))
     plans = [_open_part(plan, sweep, settled) for plan in sweep.plans]
     compilations = Remaining(sum(len(plan.targets) for plan in plans))
     ready = [one for plan in plans for one in build(run, plan, compilations)]
@@ -101,7 +101,7 @@ def _look_for(profiles: Sequence[DeviceProfile], tell: Tell) -> None:
             with opened(profile):
                 pass
         except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
-            tell(f"warning: {told(profile.name, failure_of(error, 'reach'))} It is tried again when all is compiled.")
+            tell(f"warning: {failure_of(error, 'reach').line(profile.name)} It is tried again when all is compiled.")
 
 
 def _time(
@@ -121,7 +121,7 @@ def _time(
             recipe, manifest = one.ready.plan.recipe, one.ready.artifact.manifest
             if (recipe.name, recipe.model.variant, one.target, profile.name) not in done:
                 run.fail(failure, one.ready.plan, one.target, profile.name, manifest.sha256)
-        run.tell(told(profile.name, failure))
+        run.tell(failure.line(profile.name))
 
 
 def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:
