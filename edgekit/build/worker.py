@@ -25,6 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.cache.store import temporary_folder
@@ -225,7 +226,7 @@ def _warm(modules: tuple[str, ...], environment: dict[str, str]) -> Iterator[_Wa
     finally:
         with _taking:
             _idle.append(process)
-            room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY_EACH
+            room = psutil.virtual_memory().total // MEMORY_EACH
             surplus = [one for one in _idle if not one.alive] or _idle[: max(0, len(_idle) - room)]
             for one in surplus:
                 _idle.remove(one)
