@@ -12,12 +12,12 @@ from typing import Any, Literal
 from edgekit import __version__
 from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of
 from edgekit.cache.store import content_sha256, in_use
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.evaluation.class_names import classes_of
 from edgekit.ledger import Ledger
-from edgekit.pipeline import Plan, Sweep, Tell, build_artifact
+from edgekit.pipeline import Plan, Progress, Sweep, build_artifact
 from edgekit.recipe.schema import Preprocessing, Recipe
 from edgekit.report.output import write_whole
 from edgekit.target import Target
@@ -26,7 +26,7 @@ SUFFIX = ".json"
 """Of the description, after the artifact's whole name: ``v2.tflite`` has ``v2.tflite.json``."""
 
 
-class ExportDocument(Printed):
+class ExportDocument(JsonDocument):
     """What stands beside an exported artifact: what an app has to know to use it, and where it came from.
 
     An input is RGB, resized to `input_height` x `input_width` as `preprocessing` says, then ``(pixel / 255 - mean) / std``.
@@ -71,7 +71,7 @@ class Exported:
     document: ExportDocument
 
 
-def export(plan: Plan, output: Path | None, tell: Tell) -> Exported:
+def export(plan: Plan, output: Path | None, progress: Progress) -> Exported:
     """Build the plan's one target, or find it in the cache, and copy it to `output`; None: into the current folder.
 
     UsageError if `output` is a folder that is no artifact, or has another ending than the format.
@@ -81,7 +81,7 @@ def export(plan: Plan, output: Path | None, tell: Tell) -> Exported:
     if output:
         _check_name(output, backend_of(target).format, target)
     with in_use():
-        _, artifact = build_artifact(plan, tell, cache_folder() / "logs" / "export")
+        _, artifact = build_artifact(plan, progress, cache_folder() / "logs" / "export")
         manifest = artifact.manifest
         return place(artifact, plan.recipe, output or Path(file_name(manifest)))
 

@@ -52,9 +52,9 @@ def describe(
     inputs: tuple[str, ...],
     weights: str | None,
     name: str | None,
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> Described:
-    """Return a recipe for the network of `source`; its code runs, and `tell` says so before.
+    """Return a recipe for the network of `source`; its code runs, and `progress` says so before.
 
     `inputs` are shapes such as ``3x96x96``, or ``name=3x96x96``. `weights` is a checkpoint file, ``random``, ``trained`` or
     None: as the code returns them, taken as untrained. UsageError if a shape is missing or wrong, EdgekitError (``own_model``)
@@ -64,7 +64,7 @@ def describe(
     if place.endswith((".py", ".pt2")):
         place = str(Path(place).expanduser().absolute())
     source = f"{place}:{function}" if function else place
-    tell(running_code_of(source))
+    progress(running_code_of(source))
     job = DescribeJob(source=source, inputs=_shapes(inputs), name=name or _name(source))
     with Workers() as workers:
         log = cache_folder() / "logs" / "own" / "describe.log"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ValidationError
 
 from edgekit.cache.store import KINDS, Entry, content_size, entries, unfinished
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import cache_folder
 from edgekit.errors import printable
 
@@ -34,7 +34,7 @@ class ArtifactEntry(BaseModel):
     facts: ArtifactFacts | None
 
 
-class CacheDocument(Printed):
+class CacheDocument(JsonDocument):
     """What ``edgekit cache list --json`` prints; artifacts newest first."""
 
     folder: str

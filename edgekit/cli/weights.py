@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from edgekit.weights.checkpoints import Progress
+    from edgekit.weights.checkpoints import DownloadProgress
 
 
 @click.group()
@@ -88,7 +88,7 @@ def fetch(recipe: str) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress | None]:
+def _progress() -> Iterator[DownloadProgress | None]:
     """Yield what shows a download's progress on standard error; None where that is no terminal."""
     if not sys.stderr.isatty():
         yield None

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from edgekit.comparison.ratio import Ratio
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 
 Outcome = Literal[
     "faster",
@@ -91,7 +91,7 @@ class GateEntry(BaseModel):
     undecided: list[str]
 
 
-class DiffDocument(Printed):
+class DiffDocument(JsonDocument):
     """Two sides, compared cell by cell. `conditions` differ in some cell, and `across` were allowed to."""
 
     first: str

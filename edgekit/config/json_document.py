@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 
-class Printed(BaseModel):
+class JsonDocument(BaseModel):
     """A document for machines; `schema` is the version of its shape."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=lambda name: name.rstrip("_"), populate_by_name=True)

@@ -45,7 +45,7 @@ class Written:
         return no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Tell editors the pattern."""
+        """Progress editors the pattern."""
         return {**handler(schema), "pattern": self.pattern}
 
     def fits(self, text: str) -> bool:
@@ -130,7 +130,10 @@ class YamlFile:
 
     def values(self, overrides: Sequence[Override] = ()) -> dict[str, Any]:
         """Return the file's values after the `overrides`; UsageError (kind ``recipe``) if it is not YAML."""
-        content = simple_values(self.text)
+        try:
+            content = simple_values(self.text)
+        except RecursionError as error:
+            raise UsageError(f"{self.path} is nested too deeply.", kind=FailureKind.recipe) from error
         if content is None:
             content = _parse(self.path, self.text)
         for override in overrides:
@@ -214,6 +217,7 @@ def _override(content: dict[Any, Any], override: Override) -> None:
         if not isinstance(place, dict):
             raise UsageError(f"{override.said}: {parent} is a value and has no keys of its own.")
     try:
+        simple_values(f"value: {override.value}")  # refuses at once what is nested too deeply
         if alias := _alias(override.value):
             raise _no_aliases(override.said, alias)
         place[last] = YAML(typ="safe").load(override.value)

@@ -1,6 +1,6 @@
 """Macs, and iPhones that are attached to one. Core ML predicts on Apple's systems only, so all of it happens on a Mac.
 
-The Mac is this computer or one that is reached over SSH. It needs a Python environment with coremltools (`edgekit devices setup
+The Mac is this computer or one that is reached over SSH. It needs a Python environment with coremltools (`edgekit device setup
 mac`), and for an iPhone Xcode and a development team that may sign coremltools' app.
 """
 
@@ -144,7 +144,7 @@ class Mac(RemoteDevice):
         }
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the command of the runner in the environment that `edgekit devices setup` has made."""
+        """Return the command of the runner in the environment that `edgekit device setup` has made."""
         if backend != "coreml":
             message = f"edgekit has no runner for {backend} on a Mac, only for coreml."
             raise EdgekitError(FailureKind.unsupported_target, "push", message)

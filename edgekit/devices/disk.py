@@ -49,5 +49,5 @@ class Disk:
     def full(self, free: int, why: str, stage: str) -> EdgekitError:
         """Return the error (``disk_full``) of a device with `free` bytes."""
         message = f"{self.shell.name} has {free / 1e6:.0f} MB free: {why}."
-        hint = f"Make room, or remove edgekit's files: edgekit devices clean {self.shell.name}"
+        hint = f"Make room, or remove edgekit's files: edgekit device clean {self.shell.name}"
         return EdgekitError(FailureKind.disk_full, stage, message, hint, retriable=True)

@@ -17,7 +17,7 @@ SLOWEST_LINK = 100_000
 
 
 class Files:
-    """What edgekit keeps on one device until `edgekit devices clean`."""
+    """What edgekit keeps on one device until `edgekit device clean`."""
 
     def __init__(self, shell: Shell, work: Work, disk: Disk) -> None:
         self.shell, self.work, self.disk = shell, work, disk

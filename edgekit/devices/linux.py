@@ -40,7 +40,7 @@ OLDEST_LITERT, LITERT_GLIBC = (3, 10), (2, 34)
 class LinuxProfile(SshProfile):
     """A Linux board. `serial` is what the board must call itself.
 
-    `runner` is what times artifacts: edgekit's own ``capsule``, or the board's ``python``, which `edgekit devices setup` makes.
+    `runner` is what times artifacts: edgekit's own ``capsule``, or the board's ``python``, which `edgekit device setup` makes.
     """
 
     serial: Annotated[str | None, FROM_ENVIRONMENT] = None

@@ -1,4 +1,4 @@
-"""The Python environment that `edgekit devices setup` makes on a device: boards and Macs have one."""
+"""The Python environment that `edgekit device setup` makes on a device: boards and Macs have one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OwnPython:
         """Return the path of the interpreter; EdgekitError (``missing_extra``) if there is no environment yet."""
         if self.shell.attempt(f"test -x {self.python} && test -f {self._installed}").exit_status:
             message = f"{self.shell.name} has no Python environment of its own."
-            hint = f"Run: edgekit devices setup {self.shell.name}"
+            hint = f"Run: edgekit device setup {self.shell.name}"
             raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
         return self.python
 

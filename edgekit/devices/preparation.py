@@ -87,7 +87,7 @@ class Preparation:
         if done.exit_status:
             message = f"{self.shell.name} is not as it was found: {(done.stdout + done.stderr).strip()}"
             hint = (
-                f"Run: edgekit devices restore {self.shell.name}. If that does not help, undo it by hand and "
+                f"Run: edgekit device restore {self.shell.name}. If that does not help, undo it by hand and "
                 f"remove {self.shell.root}/restore.sh there."
             )
             raise EdgekitError(FailureKind.crashed, "restore", message, hint, retriable=True)
@@ -103,7 +103,7 @@ class Preparation:
                 self.restore()
         except EdgekitError as error:
             name, why = self.shell.name, error.failure.explanation
-            LOGGER.warning("%s is left as it was prepared: %s Then: edgekit devices restore %s", name, why, name)
+            LOGGER.warning("%s is left as it was prepared: %s Then: edgekit device restore %s", name, why, name)
 
     def _is_ours(self) -> bool:
         return self.shell.check(f"cat {self.shell.root}/owner 2> /dev/null; true").strip() == self.owner

@@ -18,7 +18,7 @@ from edgekit.cache.store import in_use, temporary_folder
 from edgekit.config.paths import cache_folder
 from edgekit.errors import UsageError
 from edgekit.evaluation.class_names import named_classes_of
-from edgekit.pipeline import Plan, Tell, build_artifact, build_artifacts
+from edgekit.pipeline import Plan, Progress, build_artifact, build_artifacts
 from edgekit.pipeline.turns import compiling
 from edgekit.recipe.schema import Recipe
 
@@ -32,7 +32,7 @@ class Rank:
     probability: float
 
 
-def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
+def classify(plan: Plan, photo: Path, progress: Progress, count: int = 5) -> list[Rank]:
     """Return the `count` likeliest classes of a photo, from the plan's one target, or from PyTorch where it has none.
 
     UsageError for a file that is no photo, and for a model that is no classifier or whose classes nothing names.
@@ -48,10 +48,10 @@ def classify(plan: Plan, photo: Path, tell: Tell, count: int = 5) -> list[Rank]:
     with in_use():
         artifact: Artifact | None = None
         if plan.targets:
-            prepared, artifact = build_artifact(plan, tell, logs)
+            prepared, artifact = build_artifact(plan, progress, logs)
         else:
-            prepared, _ = build_artifacts(plan, tell, logs)
-        with compiling(tell):
+            prepared, _ = build_artifacts(plan, progress, logs)
+        with compiling(progress):
             probabilities = softmax(_predict(recipe, prepared, artifact, image, logs)[0].astype(np.float64))
     best = np.argsort(-probabilities)[:count].tolist()
     return [Rank(index, names[index], float(probabilities[index])) for index in best]

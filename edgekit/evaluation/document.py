@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.evaluation.metrics import Comparison, Estimate
 from edgekit.ledger.records import AccuracyRecord
 
@@ -46,7 +46,7 @@ class ResultEntry(Part):
     failed: dict[str, str]
 
 
-class EvaluateDocument(Printed):
+class EvaluateDocument(JsonDocument):
     """One run of evaluate. `complete` says that no photo failed."""
 
     run: str

@@ -21,7 +21,7 @@ from edgekit.evaluation.running import Subject, Task, artifact_subject, pytorch_
 from edgekit.evaluation.scoring import Answers, Scorer
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import AccuracyRecord
-from edgekit.pipeline import Plan, Tell
+from edgekit.pipeline import Plan, Progress
 from edgekit.pipeline.building import Ready, build
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run, begun
@@ -55,7 +55,7 @@ class Request:
         return Plan.of(self.recipe, [self.target, *others], self.photos)
 
 
-def evaluate(request: Request, ledger: Ledger, tell: Tell) -> EvaluateDocument:
+def evaluate(request: Request, ledger: Ledger, progress: Progress) -> EvaluateDocument:
     """Build what is asked, run it on the photos, and record and return how accurate it is.
 
     UsageError for a data set that does not fit the model. EdgekitError if a build, a process or the device fails.
@@ -68,7 +68,9 @@ def evaluate(request: Request, ledger: Ledger, tell: Tell) -> EvaluateDocument:
     plan, dataset = request.plan, request.dataset
     asked = {"data": str(dataset.source.absolute()), "format": dataset.format, "photos": len(dataset.examples)}
     failed: EdgekitError | None = None
-    with begun(ledger, "evaluate", {"evaluate": {**asked, "target": request.target}}, {}, request.seed, tell) as run:
+    with begun(
+        ledger, "evaluate", {"evaluate": {**asked, "target": request.target}}, {}, request.seed, progress
+    ) as run:
         try:
             ready = _built(run, plan)
             subset, records = _records(run, request, scorer, ready)
@@ -159,7 +161,7 @@ def _judge(
     if request.against == NOTHING:
         return [_record(request, task, subset, scorer, artifact_subject(own.artifact), mine, identity)]
     baseline = _baseline(request.against, ready, own.prepared)
-    theirs = Answers.of(run_on_host(task, baseline, run.tell, run.logs))
+    theirs = Answers.of(run_on_host(task, baseline, run.progress, run.logs))
     comparison = scorer.compare(mine, theirs, request.against, baseline.sha256)
     this = _record(
         request, task, subset, scorer, artifact_subject(own.artifact), mine, identity, comparison.model_dump()
@@ -170,8 +172,8 @@ def _judge(
 def _answers(run: Run, request: Request, task: Task, ready: Ready) -> tuple[Answers, str | None]:
     """Return the target's answers, and the identity of the device that gave them, None for this machine."""
     if request.device is None:
-        return Answers.of(run_on_host(task, artifact_subject(ready.artifact), run.tell, run.logs)), None
-    shards, identity = run_on_device(task, ready.artifact, request.device, run.tell, run.logs)
+        return Answers.of(run_on_host(task, artifact_subject(ready.artifact), run.progress, run.logs)), None
+    shards, identity = run_on_device(task, ready.artifact, request.device, run.progress, run.logs)
     return Answers.of(shards), identity
 
 

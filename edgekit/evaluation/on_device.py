@@ -20,10 +20,10 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.evaluation.datasets import Example
 from edgekit.evaluation.jobs import InputsJob
-from edgekit.evaluation.running import MODULES, Progress, Shard, Task, kept, read_shard, split, write_shard
+from edgekit.evaluation.running import MODULES, PhotoProgress, Shard, Task, kept, read_shard, split, write_shard
 from edgekit.evaluation.shards import answer_or_failure
 from edgekit.measure.session import broken
-from edgekit.pipeline import Tell
+from edgekit.pipeline import Progress
 from edgekit.pipeline.turns import timing
 from edgekit.runners import split_outputs
 
@@ -44,14 +44,14 @@ class Inputs:
 
 
 def run_on_device(
-    task: Task, artifact: Artifact, profile: DeviceProfile, tell: Tell, logs: Path
+    task: Task, artifact: Artifact, profile: DeviceProfile, progress: Progress, logs: Path
 ) -> tuple[list[Shard], str]:
     """Return an artifact's answers on a device, and the device's identity. What was done before comes from the cache.
 
     EdgekitError if the device or its runner fails; the shards that were done are kept.
     """
     shards = split(task.dataset.examples, shard_size(artifact))
-    with opened(profile) as device, timing(device, tell):
+    with opened(profile) as device, timing(device, progress):
         device.prepare()
         identity = device.identify().hash
         runner = device.runner(artifact.target.backend)
@@ -59,13 +59,13 @@ def run_on_device(
         with kept(task.key(subject, len(shards[0]))) as folder:
             missing = [index for index in range(len(shards)) if read_shard(folder, index) is None]
             name = f"{artifact.manifest.target} on {profile.name}"
-            progress = Progress(f"{task.recipe.name} {name}", shards, missing, tell)
+            counter = PhotoProgress(f"{task.recipe.name} {name}", shards, missing, progress)
             there = Runner(device, runner, device.push(artifact.path), artifact, name) if missing else None
             for index, inputs in prepared_inputs(task, artifact, shards, missing, logs):
                 assert there
                 outputs = there.run(inputs) if inputs.indices else []
                 write_shard(folder, index, _shard(task, shards[index], inputs, outputs))
-                progress.step(len(shards[index]))
+                counter.step(len(shards[index]))
             done = [shard for index in range(len(shards)) if (shard := read_shard(folder, index))]
     return done, identity
 

@@ -23,7 +23,7 @@ from edgekit.build.worker import Workers
 from edgekit.config.paths import cache_folder
 from edgekit.evaluation.datasets import Dataset, Example
 from edgekit.evaluation.jobs import ArtifactOnHost, PreparedModel, ShardJob
-from edgekit.pipeline import Tell
+from edgekit.pipeline import Progress
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.turns import compiling
 from edgekit.recipe.schema import Recipe
@@ -109,15 +109,15 @@ def pytorch_subject(prepared: Prepared) -> Subject:
     return Subject("pytorch", prepared.key, f"pytorch {prepared.key}", "measured", MODULES["pytorch"], job)
 
 
-def run_on_host(task: Task, subject: Subject, tell: Tell, logs: Path) -> list[Shard]:
+def run_on_host(task: Task, subject: Subject, progress: Progress, logs: Path) -> list[Shard]:
     """Return the answers of a subject on this machine. What an earlier run has done comes from the cache.
 
     EdgekitError if a process fails; the shards that were done are kept.
     """
     shards = task.shards()
-    with kept(task.key(subject.key, len(shards[0]))) as folder, Workers(task.jobs) as workers, compiling(tell):
+    with kept(task.key(subject.key, len(shards[0]))) as folder, Workers(task.jobs) as workers, compiling(progress):
         missing = [index for index in range(len(shards)) if read_shard(folder, index) is None]
-        progress = Progress(f"{task.recipe.name} {subject.target}", shards, missing, tell)
+        counter = PhotoProgress(f"{task.recipe.name} {subject.target}", shards, missing, progress)
 
         def run(index: int) -> int:
             job = ShardJob(
@@ -135,27 +135,29 @@ def run_on_host(task: Task, subject: Subject, tell: Tell, logs: Path) -> list[Sh
             started = [pool.submit(run, index) for index in missing]
             try:
                 for done in as_completed(started):
-                    progress.step(done.result())
+                    counter.step(done.result())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
                 workers.kill()
         return [shard for index in range(len(shards)) if (shard := read_shard(folder, index))]
 
 
-class Progress:
+class PhotoProgress:
     """Says how far an evaluation is: photos that are done, shards that are missing, and the time left."""
 
-    def __init__(self, name: str, shards: Sequence[Sequence[Example]], missing: Sequence[int], tell: Tell) -> None:
-        self._name, self._tell, self._remaining = name, tell, Remaining(len(missing))
+    def __init__(
+        self, name: str, shards: Sequence[Sequence[Example]], missing: Sequence[int], progress: Progress
+    ) -> None:
+        self._name, self._progress, self._remaining = name, progress, Remaining(len(missing))
         self._total = sum(map(len, shards))
         self._done = self._total - sum(len(shards[index]) for index in missing)
         if self._done:
-            tell(f"{name}: {self._done} of {self._total} photos from the cache")
+            progress(f"{name}: {self._done} of {self._total} photos from the cache")
 
     def step(self, photos: int) -> None:
         """Say that a shard of so many photos is done."""
         self._done += photos
-        self._tell(f"{self._name}: {self._done} of {self._total} photos {self._remaining.step()}")
+        self._progress(f"{self._name}: {self._done} of {self._total} photos {self._remaining.step()}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from edgekit.architectures.cost import Cost, LayerCost
 from edgekit.build.prepare import count_model, own_network
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.errors import ExitCode, UsageError
 from edgekit.inspection.full_convolutions import with_full_convolutions
 from edgekit.inspection.memory import Peak, peak_activations, peak_of
@@ -77,7 +77,7 @@ class Problem(BaseModel):
     message: str
 
 
-class InspectDocument(Printed):
+class InspectDocument(JsonDocument):
     """What ``edgekit inspect --json`` prints."""
 
     recipes: list[RecipeEntry]

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, Engine, column, create_engine, event, in
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from edgekit.config.settings import settings
 from edgekit.errors import EdgekitError, FailureKind, UsageError, disk_is_full
 from edgekit.ledger.schema import REVISION
 from edgekit.redaction import redacted
@@ -117,7 +118,7 @@ def address_of(url: str | None) -> URL:
 
     One that was not understood may hold a password, so that is not shown.
     """
-    text = url or os.environ.get("EDGEKIT_LEDGER")
+    text = url or os.environ.get("EDGEKIT_LEDGER") or settings().ledger
     if not text:
         return URL.create("sqlite", database=str(Path(user_data_dir("edgekit")) / "ledger.sqlite"))
     try:

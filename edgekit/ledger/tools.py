@@ -10,13 +10,13 @@ from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.errors import EdgekitError, FailureKind, printable
 from edgekit.ledger.database import address_of, damaged, open_database, place, refusal, sqlite_path
 from edgekit.ledger.schema import Base, RunRow
 
 
-class LedgerInfo(Printed):
+class LedgerInfo(JsonDocument):
     """What ``edgekit ledger info --json`` prints: what a ledger holds.
 
     `size_bytes` is None where it is no file; `oldest` and `newest` are when runs started, UTC.

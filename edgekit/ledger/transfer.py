@@ -11,14 +11,14 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.errors import UsageError
 from edgekit.ledger.database import damaged, open_database, place, refusal
 from edgekit.ledger.exchange import counts, format_of, not_exported
 from edgekit.ledger.merging import Merge, Merged
 
 
-class ImportDocument(Printed):
+class ImportDocument(JsonDocument):
     """What ``edgekit ledger import --json`` prints: table -> what became of the rows of all files."""
 
     place: str

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from edgekit.build.worker import Job, Workers
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import cache_folder
 from edgekit.errors import UsageError
 
@@ -41,7 +41,7 @@ class OperatorTime(BaseModel):
     inside: bool = False
 
 
-class OperatorsDocument(Printed):
+class OperatorsDocument(JsonDocument):
     """What ``edgekit operators --json`` prints: operators in the order in which they run, and the mean of whole runs."""
 
     profiler: Literal["LiteRT", "ExecuTorch"]
@@ -96,8 +96,8 @@ def _of_etdump(path: Path) -> OperatorsDocument | None:
     """Return what ran in the method; where it ran more than once, the first run is left out as warm-up."""
     job = ReadJob(path=path.absolute())
     with Workers() as workers:
-        told = workers.call(job, cache_folder() / "logs" / "operators.log")
-    return OperatorsDocument.model_validate(told) if told else None
+        document = workers.call(job, cache_folder() / "logs" / "operators.log")
+    return OperatorsDocument.model_validate(document) if document else None
 
 
 class ReadJob(Job):

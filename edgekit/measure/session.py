@@ -14,7 +14,7 @@ from edgekit import protocol as protocols
 from edgekit.devices.base import Completed, Device
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.measure.gate import wait_until_cool
-from edgekit.measure.statistics import Told, session_centre
+from edgekit.measure.statistics import ReportedStats, session_centre
 from edgekit.runners import last_words
 
 KILLED = {137, -9}
@@ -33,17 +33,17 @@ class Session:
     samples: tuple[int, ...]
     environment: dict[str, Any]
     started_at: datetime
-    told: Told | None = None
+    reported: ReportedStats | None = None
 
     @property
     def centre(self) -> float:
         """The session's median in milliseconds; see :func:`edgekit.measure.statistics.session_centre`."""
-        return session_centre(self.samples, self.told)
+        return session_centre(self.samples, self.reported)
 
     @property
     def runs(self) -> int:
         """How many runs were timed."""
-        return len(self.samples) if self.told is None else self.told.runs
+        return len(self.samples) if self.reported is None else self.reported.runs
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Interval(BaseModel):
     confidence: float
 
 
-class Told(BaseModel):
+class ReportedStats(BaseModel):
     """What a program that keeps its samples to itself tells of a session's runs, in milliseconds; None where it does not."""
 
     runs: int
@@ -117,23 +117,23 @@ def summarise(samples: Sequence[Sequence[int]], loads: Sequence[int], firsts: Se
     )
 
 
-def summarise_told(told: Sequence[Told], loads: Sequence[int], firsts: Sequence[int]) -> Summary:
+def summarise_reported(reported: Sequence[ReportedStats], loads: Sequence[int], firsts: Sequence[int]) -> Summary:
     """Summarise sessions of a program that gives no samples; loads and first runs are in nanoseconds.
 
     `centre` is ``median`` only where every session has one.
     """
-    centre: Literal["median", "mean"] = "median" if all(one.median is not None for one in told) else "mean"
-    centres = [one.median if centre == "median" and one.median is not None else one.mean for one in told]
-    minima = [one.minimum for one in told if one.minimum is not None]
-    spreads = [one.standard_deviation / one.mean for one in told if one.standard_deviation is not None]
-    runs = sum(one.runs for one in told)
+    centre: Literal["median", "mean"] = "median" if all(one.median is not None for one in reported) else "mean"
+    centres = [one.median if centre == "median" and one.median is not None else one.mean for one in reported]
+    minima = [one.minimum for one in reported if one.minimum is not None]
+    spreads = [one.standard_deviation / one.mean for one in reported if one.standard_deviation is not None]
+    runs = sum(one.runs for one in reported)
     return Summary(
-        sessions=len(told),
+        sessions=len(reported),
         iterations=runs,
         median=float(np.median(centres)),
         interval=order_statistic_interval(centres),
         minimum=min(minima, default=None),
-        mean=sum(one.mean * one.runs for one in told) / runs,
+        mean=sum(one.mean * one.runs for one in reported) / runs,
         median_absolute_deviation=None,
         between_sessions_cv=_cv(centres),
         within_sessions_cv=float(np.median(spreads)) if spreads else None,
@@ -145,10 +145,10 @@ def summarise_told(told: Sequence[Told], loads: Sequence[int], firsts: Sequence[
     )
 
 
-def session_centre(samples: Sequence[int], told: Told | None) -> float:
+def session_centre(samples: Sequence[int], reported: ReportedStats | None) -> float:
     """Return a session's median in milliseconds, from samples in nanoseconds or as told; the mean where only that is told."""
-    if told is not None:
-        return told.mean if told.median is None else told.median
+    if reported is not None:
+        return reported.mean if reported.median is None else reported.median
     return float(np.median(samples)) / NANOSECONDS
 
 

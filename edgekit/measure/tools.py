@@ -21,7 +21,7 @@ from edgekit.devices.base import Device, HasPython
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.session import Ended, Program, Session, Subject
-from edgekit.measure.statistics import Told
+from edgekit.measure.statistics import ReportedStats
 from edgekit.protocol import Protocol
 from edgekit.runners import last_words
 
@@ -79,11 +79,11 @@ def tool_program(device: Device, tool: Tool) -> Program:
 
 def _litert_of(device: Device, python: str) -> str:
     """Return the version of ai-edge-litert in a device's Python."""
-    told = device.run((python, "-c", "from importlib.metadata import version; print(version('ai-edge-litert'))"), 60)
-    if told.exit_status:
-        message = f"The Python of {device.profile.name} has no ai-edge-litert: {last_words('', told.stderr)}"
+    result = device.run((python, "-c", "from importlib.metadata import version; print(version('ai-edge-litert'))"), 60)
+    if result.exit_status:
+        message = f"The Python of {device.profile.name} has no ai-edge-litert: {last_words('', result.stderr)}"
         raise EdgekitError(FailureKind.missing_extra, "push", message, "Its wheels need Python 3.10 and glibc 2.34.")
-    return told.stdout.strip()
+    return result.stdout.strip()
 
 
 def _here(device: Device, place: str, folder: bool = False) -> Path:
@@ -144,15 +144,15 @@ class BenchmarkModel(_OfLiteRT):
             raise _unreadable(ended, "benchmark_model") from error
         if parsed is None:
             raise _unreadable(ended, "benchmark_model")
-        init_ms, first_ms, told = parsed
-        told = told.model_copy(update={"median": median})
+        init_ms, first_ms, reported = parsed
+        reported = reported.model_copy(update={"median": median})
         parts = [f"{how.removeprefix('be ')}{f', {kernels} parts' if kernels else ''}" for how, kernels in delegated]
         environment = {
             **self.facts,
             "delegated": "; ".join(parts) or "unknown",
             "threads_asked": ended.protocol.threads,
         }
-        return Session(round(init_ms * 1e6), round(first_ms * 1e6), (), environment, ended.started_at, told)
+        return Session(round(init_ms * 1e6), round(first_ms * 1e6), (), environment, ended.started_at, reported)
 
 
 class BenchmarkLitertModel(_OfLiteRT):
@@ -178,9 +178,9 @@ class BenchmarkLitertModel(_OfLiteRT):
         parsed = parse_litert_result(files[-1]) if files else None
         if parsed is None:
             raise _unreadable(ended, "benchmark_litert_model")
-        init_ms, first_ms, told, facts = parsed
+        init_ms, first_ms, reported, facts = parsed
         environment = {**self.facts, **facts, "threads_asked": ended.protocol.threads}
-        return Session(round(init_ms * 1e6), round(first_ms * 1e6), (), environment, ended.started_at, told)
+        return Session(round(init_ms * 1e6), round(first_ms * 1e6), (), environment, ended.started_at, reported)
 
 
 class ExecutorRunner(_Brought):
@@ -222,7 +222,7 @@ KINDS: dict[str, type[BenchmarkModel | BenchmarkLitertModel | ExecutorRunner]] =
 }
 
 
-def parse_benchmark_model(text: str) -> tuple[float, float, Told] | None:
+def parse_benchmark_model(text: str) -> tuple[float, float, ReportedStats] | None:
     """Return load and first inference in milliseconds and what is told of the timed runs; None where no result is in the text.
 
     The text itself says which of the two programs printed it.
@@ -235,11 +235,11 @@ def parse_benchmark_model(text: str) -> tuple[float, float, Told] | None:
     init, first, mean = (float(word) / 1000 for word in line.groups())
     runs, *spread = counts[-1]
     minimum, maximum, deviation = (float(word) / 1000 if word else None for word in spread)
-    told = Told(runs=int(runs), mean=mean, minimum=minimum, maximum=maximum, standard_deviation=deviation)
-    return init, first, told
+    reported = ReportedStats(runs=int(runs), mean=mean, minimum=minimum, maximum=maximum, standard_deviation=deviation)
+    return init, first, reported
 
 
-def _compiled_model(text: str) -> tuple[float, float, Told] | None:
+def _compiled_model(text: str) -> tuple[float, float, ReportedStats] | None:
     lines = {name: (float(value), runs) for name, value, runs in COMPILED_MODEL.findall(text)}
     try:
         mean, runs = lines["Inference (avg)"]
@@ -247,8 +247,8 @@ def _compiled_model(text: str) -> tuple[float, float, Told] | None:
     except KeyError:
         return None
     minimum, maximum, deviation = (lines.get(f"Inference ({name})", (None, ""))[0] for name in ("min", "max", "std"))
-    told = Told(runs=int(runs), mean=mean, minimum=minimum, maximum=maximum, standard_deviation=deviation)
-    return init, first, told
+    reported = ReportedStats(runs=int(runs), mean=mean, minimum=minimum, maximum=maximum, standard_deviation=deviation)
+    return init, first, reported
 
 
 def parse_result_file(content: bytes) -> float | None:
@@ -276,7 +276,7 @@ def parse_result_file(content: bytes) -> float | None:
     return float(struct.unpack("<f", struct.pack("<I", data))[0]) if wire_type == 5 else None
 
 
-def parse_litert_result(content: bytes) -> tuple[float, float, Told, dict[str, Any]] | None:
+def parse_litert_result(content: bytes) -> tuple[float, float, ReportedStats, dict[str, Any]] | None:
     """Return load and first inference in milliseconds, what is told of the timed runs, and where the model ran.
 
     `content` is the JSON of ``--result_json``; None where it is not.
@@ -284,7 +284,7 @@ def parse_litert_result(content: bytes) -> tuple[float, float, Told, dict[str, A
     try:
         result = json.loads(content)
         latency = result["latency"]
-        told = Told(
+        reported = ReportedStats(
             runs=latency["num_runs"],
             mean=latency["avg_ms"],
             median=latency["median_ms"],
@@ -294,7 +294,7 @@ def parse_litert_result(content: bytes) -> tuple[float, float, Told, dict[str, A
         )
         whole = "completely" if result["fully_accelerated"] else "not completely"
         facts = {"accelerators": result["accelerators"], "delegated": whole}
-        return latency["init_ms"], latency["warmup_first_ms"], told, facts
+        return latency["init_ms"], latency["warmup_first_ms"], reported, facts
     except (ValueError, KeyError, TypeError):
         return None
 

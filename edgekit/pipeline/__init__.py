@@ -1,7 +1,7 @@
 """The way of the data, once: recipe -> model -> artifact -> device -> measurement -> ledger."""
 
 from edgekit.pipeline.building import build_artifact, build_artifacts
-from edgekit.pipeline.plan import Plan, Sweep, Tell
+from edgekit.pipeline.plan import Plan, Progress, Sweep
 from edgekit.pipeline.runs import resume_run, start_run
 
-__all__ = ["Plan", "Sweep", "Tell", "build_artifact", "build_artifacts", "resume_run", "start_run"]
+__all__ = ["Plan", "Progress", "Sweep", "build_artifact", "build_artifacts", "resume_run", "start_run"]

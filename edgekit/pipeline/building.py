@@ -11,7 +11,7 @@ from edgekit.build.compile import Built, build_targets
 from edgekit.build.parity import explain
 from edgekit.build.prepare import Prepared, prepare_cached
 from edgekit.errors import EdgekitError, failure_of
-from edgekit.pipeline.plan import Plan, Tell
+from edgekit.pipeline.plan import Plan, Progress
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
 from edgekit.pipeline.turns import compiling
@@ -28,31 +28,31 @@ class Ready:
     prepared: Prepared
 
 
-def prepare_model(plan: Plan, tell: Tell, logs: Path) -> tuple[Resolved, Prepared]:
+def prepare_model(plan: Plan, progress: Progress, logs: Path) -> tuple[Resolved, Prepared]:
     """Return the plan's weights and its model, ready to be compiled; EdgekitError where they cannot be had."""
     resolved = resolve(plan.recipe.weights)
     if resolved.warning:
-        tell(f"warning: {resolved.warning}")
-    with compiling(tell):
+        progress(f"warning: {resolved.warning}")
+    with compiling(progress):
         prepared = prepare_cached(plan.recipe, resolved, plan.photos, logs)
     resolved = replace(resolved, part=prepared.checkpoint_part)
     for warning in prepared.warnings:
-        tell(f"warning: {warning}")
+        progress(f"warning: {warning}")
     counted = f"{prepared.parameters:,} parameters, {prepared.multiply_adds:,} multiply-adds"
     contract = "as its recipe expects" if prepared.contract == "met" else "no contract for this variant"
-    tell(f"{plan.recipe.name} {plan.recipe.model.variant}: {counted} ({contract}); weights {resolved.label}")
+    progress(f"{plan.recipe.name} {plan.recipe.model.variant}: {counted} ({contract}); weights {resolved.label}")
     return resolved, prepared
 
 
-def build_artifacts(plan: Plan, tell: Tell, logs: Path) -> tuple[Prepared, list[Built]]:
+def build_artifacts(plan: Plan, progress: Progress, logs: Path) -> tuple[Prepared, list[Built]]:
     """Prepare the model and build every target of the plan; EdgekitError where the model itself cannot be had."""
-    resolved, prepared = prepare_model(plan, tell, logs)
-    return prepared, list(_build(plan, resolved, prepared, tell, logs, Remaining(len(plan.targets))))
+    resolved, prepared = prepare_model(plan, progress, logs)
+    return prepared, list(_build(plan, resolved, prepared, progress, logs, Remaining(len(plan.targets))))
 
 
-def build_artifact(plan: Plan, tell: Tell, logs: Path) -> tuple[Prepared, Artifact]:
+def build_artifact(plan: Plan, progress: Progress, logs: Path) -> tuple[Prepared, Artifact]:
     """Prepare the model and build the plan's one target; EdgekitError where either cannot be had."""
-    prepared, (built,) = build_artifacts(plan, tell, logs)
+    prepared, (built,) = build_artifacts(plan, progress, logs)
     if built.failure:
         raise EdgekitError(**vars(built.failure))
     assert built.artifact
@@ -65,14 +65,14 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
     if not plan.targets:
         return ready
     try:
-        resolved, prepared = prepare_model(plan, run.tell, run.logs)
+        resolved, prepared = prepare_model(plan, run.progress, run.logs)
     except Exception as error:  # noqa: BLE001  (one failed recipe never ends a sweep)
         failure = failure_of(error, "model")
         remaining.give_up(len(plan.targets))
         run.fail(failure, plan)
-        run.tell(failure.line(plan.recipe.name))
+        run.progress(failure.line(plan.recipe.name))
         return []
-    for one in _build(plan, resolved, prepared, run.tell, run.logs, remaining):
+    for one in _build(plan, resolved, prepared, run.progress, run.logs, remaining):
         manifest = one.artifact.manifest if one.artifact else None
         id = run.ledger.record_artifact(run.id, manifest.model_dump(mode="json")) if manifest else 0
         if one.failure:
@@ -83,17 +83,17 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
 
 
 def _build(
-    plan: Plan, resolved: Resolved, prepared: Prepared, tell: Tell, logs: Path, remaining: Remaining
+    plan: Plan, resolved: Resolved, prepared: Prepared, progress: Progress, logs: Path, remaining: Remaining
 ) -> Iterator[Built]:
-    with compiling(tell):
+    with compiling(progress):
         remaining.begin()
         for one in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
             name, stands = f"{plan.recipe.name} {one.target}", remaining.step(costs=not one.cached)
-            tell(one.failure.line(name) if one.failure else f"{name}: {_told_artifact(one)} {stands}")
+            progress(one.failure.line(name) if one.failure else f"{name}: {_describe_artifact(one)} {stands}")
             yield one
 
 
-def _told_artifact(built: Built) -> str:
+def _describe_artifact(built: Built) -> str:
     assert built.artifact
     manifest = built.artifact.manifest
     how = "from the cache" if built.cached else f"compiled in {manifest.compile_seconds:.0f} s"

@@ -11,7 +11,7 @@ from edgekit.build.worker import Workers
 from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError
 from edgekit.pipeline.building import build_artifacts
-from edgekit.pipeline.plan import Plan, Tell
+from edgekit.pipeline.plan import Plan, Progress
 from edgekit.target import Target
 
 
@@ -24,10 +24,10 @@ class Compared:
     layers: tuple[LayerParity, ...] = ()
 
 
-def compare_artifact(plan: Plan, by_layer: bool, tell: Tell) -> Compared:
+def compare_artifact(plan: Plan, by_layer: bool, progress: Progress) -> Compared:
     """Build the plan's one target and compare it; EdgekitError if there is no artifact, or its layers cannot be compared."""
     logs = cache_folder() / "logs" / "parity"
-    prepared, (built,) = build_artifacts(plan, tell, logs)
+    prepared, (built,) = build_artifacts(plan, progress, logs)
     if built.artifact is None:
         assert built.failure
         raise EdgekitError(**vars(built.failure))

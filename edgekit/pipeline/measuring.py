@@ -22,7 +22,7 @@ from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Program, Session, Subject, run_interleaved
-from edgekit.measure.statistics import Summary, summarise, summarise_told
+from edgekit.measure.statistics import Summary, summarise, summarise_reported
 from edgekit.measure.tools import tool_program
 from edgekit.measure.verdict import judge
 from edgekit.pipeline.building import Ready
@@ -70,19 +70,22 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
             load_ns=session.load_ns,
             first_ns=session.first_ns,
             samples=session.samples,
-            environment={**session.environment, **({"told": session.told.model_dump()} if session.told else {})},
+            environment={
+                **session.environment,
+                **({"told": session.reported.model_dump()} if session.reported else {}),
+            },
             started_at=session.started_at,
         )
         sessions[index].append(session)
         count = f"session {block + 1} of {protocol.sessions}"
-        run.tell(f"{timings[index].name}: {count}: {session.centre:.2f} ms, {session.runs} runs {remaining.step()}")
+        run.progress(f"{timings[index].name}: {count}: {session.centre:.2f} ms, {session.runs} runs {remaining.step()}")
 
     def on_failure(index: int, failure: Failure) -> None:
         failed.add(index)
         remaining.give_up(protocol.sessions - len(sessions[index]))
         ready, target = timings[index].ready, timings[index].target
         run.fail(failure, ready.plan, target, device.profile.name, ready.artifact.manifest.sha256)
-        run.tell(failure.line(timings[index].name))
+        run.progress(failure.line(timings[index].name))
 
     parities: dict[int, dict[str, float] | None] = {}
     with temporary_folder() as folder:
@@ -159,8 +162,12 @@ def push(device: Device, timing: Timing, folder: Path) -> Subject:
 
 def _summarise(sessions: Sequence[Session]) -> Summary:
     loads, firsts = [session.load_ns for session in sessions], [session.first_ns for session in sessions]
-    told = [session.told for session in sessions if session.told is not None]
-    return summarise_told(told, loads, firsts) if told else summarise([one.samples for one in sessions], loads, firsts)
+    reported = [session.reported for session in sessions if session.reported is not None]
+    return (
+        summarise_reported(reported, loads, firsts)
+        if reported
+        else summarise([one.samples for one in sessions], loads, firsts)
+    )
 
 
 def _finish(id: int, sessions: list[Session], timing: Timing, device: dict[str, Any], ledger: Ledger) -> None:

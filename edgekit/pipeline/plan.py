@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 from pydantic import ValidationError
 
-from edgekit.backends.base import backend_of
+from edgekit.backends.base import backend_of, backends
 from edgekit.build.photos import PhotoSet, photo_set
 from edgekit.build.worker import usable_cpus
 from edgekit.devices.kinds import provider
@@ -19,9 +19,9 @@ from edgekit.devices.profile import DeviceProfile, stored_profile
 from edgekit.errors import Failure, UsageError
 from edgekit.protocol import Protocol
 from edgekit.recipe.schema import Recipe
-from edgekit.target import Target
+from edgekit.target import Target, named_targets
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 """Takes one line of progress for a person."""
 
 
@@ -35,11 +35,17 @@ class Plan:
 
     @staticmethod
     def of(recipe: Recipe, targets: Sequence[str], photos: PhotoSet) -> Plan:
-        """Check the targets; UsageError for one that nothing compiles. No target: the model alone.
+        """Check the targets, whole or in part (``int8``); UsageError for one that nothing compiles. No target: the model alone.
 
         `photos` that are the user's replace those that the recipe names.
         """
-        parsed = tuple(dict.fromkeys(_parse_target(target) for target in targets))
+        try:
+            names = named_targets(
+                targets, recipe.targets, [str(target) for one in backends().values() for target in one.targets]
+            )
+        except ValueError as error:
+            raise UsageError(f"{error}.") from error
+        parsed = tuple(_parse_target(name) for name in names)
         for target in parsed:
             backend_of(target)
         if recipe.calibration.photos and not photos.own:

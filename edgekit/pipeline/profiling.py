@@ -13,7 +13,7 @@ from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import broken
 from edgekit.pipeline.building import Ready, build_artifact
 from edgekit.pipeline.measuring import Timing, push
-from edgekit.pipeline.plan import Plan, Tell
+from edgekit.pipeline.plan import Plan, Progress
 from edgekit.pipeline.turns import timing
 from edgekit.protocol import Protocol
 from edgekit.runners import PYTHON_RUNNER
@@ -21,7 +21,7 @@ from edgekit.runners import PYTHON_RUNNER
 PASS = Protocol(name="operators", sessions=1, iterations=20, min_seconds=0, warmup_seconds=0, session_timeout=900)
 
 
-def dump_operators(plan: Plan, profile: DeviceProfile, tell: Tell, output: Path) -> None:
+def dump_operators(plan: Plan, profile: DeviceProfile, progress: Progress, output: Path) -> None:
     """Build the plan's one target, run it on a device with the profiler, and write its ETDump to `output`.
 
     UsageError for a target that is not ExecuTorch's, EdgekitError where the build or the device fails, and (``missing_extra``)
@@ -36,8 +36,8 @@ def dump_operators(plan: Plan, profile: DeviceProfile, tell: Tell, output: Path)
     with opened(profile):
         pass  # a device that is not there is told before anything is compiled
     with in_use(), temporary_folder() as folder:
-        prepared, artifact = build_artifact(plan, tell, cache_folder() / "logs" / "operators")
-        with opened(profile) as device, timing(device, tell):
+        prepared, artifact = build_artifact(plan, progress, cache_folder() / "logs" / "operators")
+        with opened(profile) as device, timing(device, progress):
             device.prepare()
             subject = push(device, Timing(Ready(0, artifact, plan, prepared), str(target), None), Path(folder))
             assert isinstance(subject.program, OwnRunner)

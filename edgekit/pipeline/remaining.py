@@ -32,8 +32,8 @@ class Remaining:
             self.seconds += now - self.last
         self.last = now
         left = self.seconds / self.paced * (self.steps - self.done) if self.paced else 0.0
-        told = f", {left / 60:.0f} min left" if left >= 60 else ""
-        return f"[{self.done}/{self.steps}{told}]"
+        remaining = f", {left / 60:.0f} min left" if left >= 60 else ""
+        return f"[{self.done}/{self.steps}{remaining}]"
 
     def give_up(self, steps: int) -> None:
         """Take away steps that will not be made."""

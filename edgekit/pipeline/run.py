@@ -17,7 +17,7 @@ from edgekit.config.paths import cache_folder
 from edgekit.errors import Failure, UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import RunRecord
-from edgekit.pipeline.plan import Plan, Tell
+from edgekit.pipeline.plan import Plan, Progress
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Run:
 
     id: str
     ledger: Ledger
-    tell: Tell
+    progress: Progress
     seed: int
 
     @property
@@ -85,8 +85,8 @@ def is_dead(run: RunRecord) -> bool:
     return bool(_started(process["pid"]) != process["started"])
 
 
-def mark_dead_runs(ledger: Ledger, tell: Tell) -> None:
-    """Tell of runs of this machine whose process is gone without a word, and record that they were interrupted."""
+def mark_dead_runs(ledger: Ledger, progress: Progress) -> None:
+    """Progress of runs of this machine whose process is gone without a word, and record that they were interrupted."""
     for run in ledger.runs():
         if is_dead(run):
             ledger.finish_run(run.id, "interrupted")
@@ -94,16 +94,16 @@ def mark_dead_runs(ledger: Ledger, tell: Tell) -> None:
             resume = f" `edgekit {run.command} --resume {run.id}` goes on with it." if resumable else ""
             if run.command == "evaluate":
                 resume = " Start it again: what it had evaluated comes from the cache."
-            tell(f"Run {run.id} ({run.command}) was cut off; what it had measured is in the ledger.{resume}")
+            progress(f"Run {run.id} ({run.command}) was cut off; what it had measured is in the ledger.{resume}")
 
 
 @contextmanager
 def begun(
-    ledger: Ledger, command: str, plan: dict[str, Any], protocol: dict[str, Any], seed: int, tell: Tell
+    ledger: Ledger, command: str, plan: dict[str, Any], protocol: dict[str, Any], seed: int, progress: Progress
 ) -> Iterator[Run]:
     """Begin a run, and end it in the ledger however it ends."""
-    mark_dead_runs(ledger, tell)
-    run = Run(ledger.begin_run(command, seed, protocol, {**plan, "process": this_process()}), ledger, tell, seed)
+    mark_dead_runs(ledger, progress)
+    run = Run(ledger.begin_run(command, seed, protocol, {**plan, "process": this_process()}), ledger, progress, seed)
     with ending(run, command):
         yield run
 
@@ -116,7 +116,7 @@ def ending(run: Run, command: str) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         run.ledger.finish_run(run.id, "interrupted")
-        run.tell(f"Interrupted: the sessions that were done are in the ledger, run {run.id}.")
+        run.progress(f"Interrupted: the sessions that were done are in the ledger, run {run.id}.")
         raise
     except Exception as error:
         # Cells that fail are recorded where they do; what arrives here ends the run: the ledger itself, or a bug.

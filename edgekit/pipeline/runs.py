@@ -13,7 +13,7 @@ from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
 from edgekit.pipeline.building import build
 from edgekit.pipeline.measuring import Timing, measure
-from edgekit.pipeline.plan import Plan, Sweep, Tell
+from edgekit.pipeline.plan import Plan, Progress, Sweep
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run, begun, ending, is_elsewhere, mark_dead_runs, this_process, under_way
 from edgekit.pipeline.turns import timing
@@ -24,7 +24,7 @@ Cell = tuple[str, str, str, str | None]
 """Recipe, variant, target, device name (None: not yet on a device)."""
 
 
-def start_run(command: str, sweep: Sweep, ledger: Ledger, tell: Tell, seed: int | None = None) -> str:
+def start_run(command: str, sweep: Sweep, ledger: Ledger, progress: Progress, seed: int | None = None) -> str:
     """Compile and verify everything, then time everything: every plan on every device. One failed cell never ends it.
 
     `command` is what the ledger calls it (``compile``, ``deploy``, ``profile``); a sweep without devices times nothing. `seed` is
@@ -32,23 +32,21 @@ def start_run(command: str, sweep: Sweep, ledger: Ledger, tell: Tell, seed: int 
     """
     protocol = sweep.protocol.model_dump() if sweep.protocol else {}
     drawn = secrets.randbits(32) if seed is None else seed
-    with begun(ledger, command, sweep.written(), protocol, drawn, tell) as run:
+    with begun(ledger, command, sweep.written(), protocol, drawn, progress) as run:
         _go(run, sweep, set())
     return run.id
 
 
-def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
-    """Go on with a run of `command`, ``profile`` or ``compile`` (the newest where `id` is None).
+def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None) -> str:
+    """Resume a run of `command`: ``deploy``, ``profile`` or ``compile``; the newest if `id` is None.
 
     Only what is missing or failed in a retriable way is done. A run that another machine did not end is taken over where its
     `id` is given. UsageError for a run that is not there, is of another command, or is still under way elsewhere.
     """
-    mark_dead_runs(ledger, tell)
+    mark_dead_runs(ledger, progress)
     known = {run.id: run for run in ledger.runs() if run.command == command}
     if not known:
-        raise UsageError(
-            f"The ledger holds no run of `{command}` to go on with.", f"Start one: edgekit {command} --all"
-        )
+        raise UsageError(f"The ledger holds no run of `{command}` to go on with.", f"Start one: edgekit {command} ...")
     if id is not None and id not in known:
         message = f"The ledger holds no run {id} of `{command}` to go on with."
         raise UsageError(message, f"Newest: {', '.join(list(known)[:5])}.")
@@ -57,20 +55,30 @@ def resume_run(command: str, ledger: Ledger, tell: Tell, id: str | None) -> str:
     if found.status == "running" and gone is None:
         raise under_way(found)
     sweep = Sweep.read(found.plan)
+    progress(
+        f"resuming run {found.id} of {found.started_at:%Y-%m-%d %H:%M} UTC, which is {found.status}: {_described(sweep)}"
+    )
     if not ledger.restart_run(found.id, {**found.plan, "process": this_process()}, gone):
         raise under_way(next(run for run in ledger.runs() if run.id == found.id))
-    run = Run(found.id, ledger, tell, found.seed)
+    run = Run(found.id, ledger, progress, found.seed)
     with ending(run, command):
         _go(run, sweep, _settled(sweep, ledger, found.id))
     return run.id
 
 
+def _described(sweep: Sweep) -> str:
+    """Return what a run was asked to do, in a few words."""
+    recipes, devices = [plan.recipe.name for plan in sweep.plans], [profile.name for profile in sweep.profiles]
+    what = recipes[0] if len(recipes) == 1 else f"{len(recipes)} recipes"
+    return f"{what} on {', '.join(devices)}" if devices else f"{what}, compiled only"
+
+
 def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     """Build what is needed for the cells that are not settled, then time them, recipe by recipe on each device."""
-    _look_for(sweep.profiles, run.tell)
+    _look_for(sweep.profiles, run.progress)
     for name, failure in sweep.unreadable.items():
         run.ledger.record_failure(run.id, failure, recipe=name, variant="")
-        run.tell(failure.line(name))
+        run.progress(failure.line(name))
     plans = [_open_part(plan, sweep, settled) for plan in sweep.plans]
     compilations = Remaining(sum(len(plan.targets) for plan in plans))
     ready = [one for plan in plans for one in build(run, plan, compilations)]
@@ -84,7 +92,7 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
                 timings = profile.timings(one.artifact.target)
                 if not timings:
                     name = f"{plan.recipe.name} {one.artifact.target}"
-                    run.tell(f"{name}: compiled only; {profile.why_not(one.artifact.target)}")
+                    run.progress(f"{name}: compiled only; {profile.why_not(one.artifact.target)}")
                 own += [Timing(one, target, tool) for target, tool in timings.items()]
             recipe = (plan.recipe.name, plan.recipe.model.variant)
             groups.append((profile, [one for one in own if (*recipe, one.target, profile.name) not in settled]))
@@ -94,14 +102,16 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
             _time(run, profile, own, sweep.protocol, remaining)
 
 
-def _look_for(profiles: Sequence[DeviceProfile], tell: Tell) -> None:
-    """Tell at once what cannot be reached: there is time to attach it while everything is compiled."""
+def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:
+    """Progress at once what cannot be reached: there is time to attach it while everything is compiled."""
     for profile in profiles:
         try:
             with opened(profile):
                 pass
         except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
-            tell(f"warning: {failure_of(error, 'reach').line(profile.name)} It is tried again when all is compiled.")
+            progress(
+                f"warning: {failure_of(error, 'reach').line(profile.name)} It is tried again when all is compiled."
+            )
 
 
 def _time(
@@ -109,7 +119,7 @@ def _time(
 ) -> None:
     """Time artifacts on a device that nobody else uses meanwhile; a device that cannot be reached or prepared fails them all."""
     try:
-        with opened(profile) as device, timing(device, run.tell):
+        with opened(profile) as device, timing(device, run.progress):
             measure(run, device, timings, protocol, remaining)
     except Exception as error:
         failure = failure_of(error, "measure")
@@ -121,7 +131,7 @@ def _time(
             recipe, manifest = one.ready.plan.recipe, one.ready.artifact.manifest
             if (recipe.name, recipe.model.variant, one.target, profile.name) not in done:
                 run.fail(failure, one.ready.plan, one.target, profile.name, manifest.sha256)
-        run.tell(failure.line(profile.name))
+        run.progress(failure.line(profile.name))
 
 
 def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:

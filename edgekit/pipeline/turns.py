@@ -10,24 +10,24 @@ from filelock import ReadWriteLock, Timeout
 from edgekit.cache.store import usable
 from edgekit.config.paths import runtime_folder
 from edgekit.devices.base import Device
-from edgekit.pipeline.plan import Tell
+from edgekit.pipeline.plan import Progress
 
 THIS_MACHINE = "this-machine"
 
 
 @contextmanager
-def compiling(tell: Tell) -> Iterator[None]:
+def compiling(progress: Progress) -> Iterator[None]:
     """Wait until no edgekit is timing on this machine; others may prepare models and compile as well."""
     lock = _lock(THIS_MACHINE)
-    with _taken(lock.read_lock, "this machine", tell):
+    with _taken(lock.read_lock, "this machine", progress):
         yield
 
 
 @contextmanager
-def timing(device: Device, tell: Tell) -> Iterator[None]:
+def timing(device: Device, progress: Progress) -> Iterator[None]:
     """Wait until the device is free, and for this machine also until nobody compiles on it."""
     lock = _lock(THIS_MACHINE if device.profile.kind == "host" else device.identify().hash)
-    with _taken(lock.write_lock, device.profile.name, tell):
+    with _taken(lock.write_lock, device.profile.name, progress):
         yield
 
 
@@ -39,13 +39,13 @@ def _lock(name: str) -> ReadWriteLock:
 
 
 @contextmanager
-def _taken(take: Callable[[float], AbstractContextManager[None]], where: str, tell: Tell) -> Iterator[None]:
+def _taken(take: Callable[[float], AbstractContextManager[None]], where: str, progress: Progress) -> Iterator[None]:
     """Take a lock, and say that there is somebody to wait for where it is not free."""
     with ExitStack() as held:
         try:
             with usable(runtime_folder()):
                 held.enter_context(take(0))
         except Timeout:
-            tell(f"Waiting for another edgekit that is at work on {where}.")
+            progress(f"Waiting for another edgekit that is at work on {where}.")
             held.enter_context(take(-1))
         yield

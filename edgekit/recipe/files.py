@@ -17,7 +17,7 @@ from ruamel.yaml.util import load_yaml_guess_indent
 
 from edgekit.architectures import own
 from edgekit.architectures.registry import ARCHITECTURES, Task
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import find_document
 from edgekit.config.yaml import NAME
 from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean, printable
@@ -38,7 +38,7 @@ FITS: dict[Task, tuple[str, float]] = {
 TEMPLATE = """\
 # `edgekit inspect` shows what this recipe's model costs, `edgekit deploy` builds and times it.
 name: {name}
-description: {architecture} {variant} # one line for `edgekit recipes`
+description: {architecture} {variant} # one line for `edgekit recipe list`
 architecture: {architecture} # known: {architectures}
 model:
 {width}  resolution: {resolution} # side of the square input, in pixels; its height where input_width is given
@@ -108,8 +108,8 @@ class RecipeLine(BaseModel):
     problem: str = ""
 
 
-class RecipesDocument(Printed):
-    """What ``edgekit recipes --json`` prints."""
+class RecipesDocument(JsonDocument):
+    """What ``edgekit recipe list --json`` prints."""
 
     recipes: list[RecipeLine]
 

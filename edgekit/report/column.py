@@ -104,7 +104,7 @@ def default(columns: Sequence[Column[T]], items: Sequence[T], format: Format) ->
     chosen = [column for column in columns if column.shown.get(format) and _is_wanted(column, items, format)]
     if format in {"csv", "json"}:
         return chosen
-    added = _telling_apart([column for column in columns if column.identity], chosen, items)
+    added = _distinguishing([column for column in columns if column.identity], chosen, items)
     return [column for column in columns if column in chosen or column in added]
 
 
@@ -118,7 +118,9 @@ def _is_wanted(column: Column[T], items: Sequence[T], format: Format) -> bool:
             return len({column.cell(item) for item in items if column.value(item) is not None}) > 1
 
 
-def _telling_apart(candidates: Sequence[Column[T]], chosen: Sequence[Column[T]], items: Sequence[T]) -> list[Column[T]]:
+def _distinguishing(
+    candidates: Sequence[Column[T]], chosen: Sequence[Column[T]], items: Sequence[T]
+) -> list[Column[T]]:
     """Return as many of the candidates, in their order, as tell apart what is alike in the chosen identity columns."""
     alike = [list(items)]
     added = []

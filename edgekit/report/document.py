@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.ledger import Ledger
 from edgekit.ledger.models import model_hash
 from edgekit.ledger.records import AccuracyRecord
@@ -142,7 +142,7 @@ class RatioEntry(Part):
     interval_confidence: float
 
 
-class RunDocument(Printed):
+class RunDocument(JsonDocument):
     """One run of deploy or compile."""
 
     run: str

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from tabulate import tabulate
 
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.report.column import Column, Format
 from edgekit.report.sheet import Report, Section
 
@@ -45,7 +45,7 @@ class SectionEntry(BaseModel):
     rows: list[dict[str, str | int | float | bool | None]]
 
 
-class ReportDocument(Printed):
+class ReportDocument(JsonDocument):
     """What ``edgekit report --format json`` prints: tables whose latencies may be compared, and the notes below them."""
 
     title: str

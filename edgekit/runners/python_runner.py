@@ -43,10 +43,10 @@ class TFLite:
         self.output_shapes = [[int(side) for side in output["shape"]] for output in self.outputs]
         self.input_shapes = [tuple(input["shape"]) for input in self.inputs]
         self.run = self.interpreter.invoke
-        # tflite-runtime lists the operators as they were before any delegate took them: nothing can be told from it.
-        told = self.runtime == "ai_edge_litert"
+        # tflite-runtime lists the operators as they were before any delegate took them.
+        lists_delegates = self.runtime == "ai_edge_litert"
         delegates = [op for op in self.interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
-        self.facts = {"delegate_partitions": len(delegates) if told else None}
+        self.facts = {"delegate_partitions": len(delegates) if lists_delegates else None}
 
     def set_inputs(self, arrays: List[Any]) -> None:
         """Take an example for the next runs."""

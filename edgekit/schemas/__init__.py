@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from edgekit.cache.contents import CacheDocument
 from edgekit.comparison.document import DiffDocument
 from edgekit.devices.json_schema import profile_schema
+from edgekit.devices.listing import DevicesDocument
 from edgekit.evaluation.document import EvaluateDocument
 from edgekit.exporting import ExportDocument
 from edgekit.inspection import InspectDocument
@@ -30,6 +31,7 @@ from edgekit.selection.document import SelectDocument
 
 PRINTED: dict[str, type[BaseModel]] = {
     "recipes": RecipesDocument,
+    "devices": DevicesDocument,
     "inspect": InspectDocument,
     "run": RunDocument,
     "report": ReportDocument,

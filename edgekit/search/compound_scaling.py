@@ -19,7 +19,7 @@ from scipy.optimize import bisect
 
 from edgekit.architectures.cost import Cost, cost
 from edgekit.architectures.registry import ARCHITECTURES
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.errors import UsageError
 from edgekit.recipe.schema import Recipe
 
@@ -62,7 +62,7 @@ class Candidate(BaseModel):
     counted_ratio: float
 
 
-class ScaleDocument(Printed):
+class ScaleDocument(JsonDocument):
     """What ``edgekit scale --json`` prints; `written` are the recipe files."""
 
     base: str
@@ -233,8 +233,10 @@ def _changed(base: Recipe, arguments: dict[str, float]) -> Recipe:
     except ValidationError as error:
         problem = error.errors()[0]
         said = str(problem["msg"]).removeprefix("Value error, ")
-        told = ", ".join(f"{name} {value:g}" for name, value in arguments.items())
-        raise UsageError(f"{base.name} scaled to {told} is no model: {said}.", "Take a phi nearer to 0.") from error
+        described = ", ".join(f"{name} {value:g}" for name, value in arguments.items())
+        raise UsageError(
+            f"{base.name} scaled to {described} is no model: {said}.", "Take a phi nearer to 0."
+        ) from error
 
 
 def _cost(base: Recipe, arguments: dict[str, float]) -> Cost:

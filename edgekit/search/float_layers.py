@@ -20,7 +20,7 @@ from edgekit.build.photos import PhotoSet
 from edgekit.build.prepare import Prepared
 from edgekit.build.worker import Workers
 from edgekit.cache.store import in_use, temporary_folder
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import cache_folder
 from edgekit.devices.base import opened
 from edgekit.devices.profile import load_profile
@@ -32,7 +32,7 @@ from edgekit.evaluation.metrics import Estimate
 from edgekit.ledger import Ledger
 from edgekit.measure.session import Session, run_interleaved
 from edgekit.measure.statistics import summarise
-from edgekit.pipeline import Plan, Tell, build_artifacts
+from edgekit.pipeline import Plan, Progress, build_artifacts
 from edgekit.pipeline.building import Ready, prepare_model
 from edgekit.pipeline.measuring import Timing, push
 from edgekit.pipeline.turns import compiling, timing
@@ -116,7 +116,7 @@ class CurveEntry(Part):
     kept: bool
 
 
-class QuantizeDocument(Printed):
+class QuantizeDocument(JsonDocument):
     """What ``edgekit quantize --json`` prints.
 
     `judged_by` is ``agreement`` (on `judged` clear decisions) or the metric of the data set (on `judged` photos).
@@ -148,7 +148,7 @@ class _Step:
     judged: int
 
 
-def quantize(request: Request, ledger: Ledger, progress: Tell) -> QuantizeDocument:
+def quantize(request: Request, ledger: Ledger, progress: Progress) -> QuantizeDocument:
     """Scan the layers, build and judge the artifacts of the curve, time them on this machine, and choose.
 
     UsageError for a target that is not int8, and for random weights. EdgekitError if a build or an evaluation fails.
@@ -192,7 +192,7 @@ def _judged_by(request: Request) -> str:
     return fitting_scorer(request.evaluation(request.recipe)).metric if request.dataset else AGREEMENT
 
 
-def _scan(request: Request, progress: Tell, logs: Path) -> list[LayerEntry]:
+def _scan(request: Request, progress: Progress, logs: Path) -> list[LayerEntry]:
     plan = Plan.of(request.with_layers([]), [request.target], request.photos)
     _, prepared = prepare_model(plan, progress, logs)
     job = ScanJob(recipe=plan.recipe, prepared=prepared.folder)
@@ -213,7 +213,9 @@ def counts(layers: int) -> Iterator[int]:
     yield layers
 
 
-def _curve(request: Request, layers: list[LayerEntry], ledger: Ledger, progress: Tell, logs: Path) -> Iterator[_Step]:
+def _curve(
+    request: Request, layers: list[LayerEntry], ledger: Ledger, progress: Progress, logs: Path
+) -> Iterator[_Step]:
     """Yield the artifacts up to the first that keeps `max_drop`."""
     for count in counts(len(layers)):
         recipe = request.with_layers([layer.name for layer in layers[:count]])
@@ -234,7 +236,7 @@ class _Built:
     built: Built
 
 
-def _judge(request: Request, made: _Built, ledger: Ledger, progress: Tell) -> _Step:
+def _judge(request: Request, made: _Built, ledger: Ledger, progress: Progress) -> _Step:
     """Judge an artifact. One outside parity is no candidate and is not evaluated."""
     artifact, failure = made.built.artifact, made.built.failure
     if artifact is None:
@@ -270,7 +272,7 @@ def _by_agreement(parity: ParityResult) -> tuple[Estimate, Estimate, int]:
     return quality, Estimate(value=100 - value, interval=(100 - high, 100 - low)), parity.clear_decisions
 
 
-def _by_accuracy(evaluation: EvaluationRequest, ledger: Ledger, progress: Tell) -> tuple[Estimate, Estimate, int]:
+def _by_accuracy(evaluation: EvaluationRequest, ledger: Ledger, progress: Progress) -> tuple[Estimate, Estimate, int]:
     """Return the accuracy in the chief metric, what was lost against PyTorch, and the number of photos."""
     result = evaluate(evaluation, ledger, progress).results[0]
     assert result.comparison
@@ -281,7 +283,7 @@ def _by_accuracy(evaluation: EvaluationRequest, ledger: Ledger, progress: Tell) 
     return result.metrics[result.metric], Estimate(value=0.0 - difference.value, interval=interval), result.n
 
 
-def _time(steps: list[_Step], progress: Tell) -> None:
+def _time(steps: list[_Step], progress: Progress) -> None:
     """Time all artifacts on this machine in turns, and note their latencies. A failure is reported and leaves a gap."""
     sessions: dict[int, list[Session]] = {index: [] for index in range(len(steps))}
     failed: set[int] = set()

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edgekit.config.json_document import Printed
+from edgekit.config.json_document import JsonDocument
 from edgekit.selection.candidates import Reason
 from edgekit.selection.question import Question
 
@@ -206,7 +206,7 @@ class NextStep(Part):
     command: str
 
 
-class SelectDocument(Printed):
+class SelectDocument(JsonDocument):
     """Which model to ship, how sure that is, and why. `draws` of the posterior by `question.seed`."""
 
     question: Question

@@ -35,8 +35,8 @@ from edgekit.weights.tensors import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Progress = Callable[[int, int | None], None]
-"""Told while a file is downloaded: the bytes that are here, and those of the whole file where the server says."""
+DownloadProgress = Callable[[int, int | None], None]
+"""Called while a file is downloaded: the bytes that are here, and those of the whole file where the server says."""
 
 TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; an offline machine shall say so soon
 NO_PASSWORD = "the ledger keeps no passwords: before --resume, run `edgekit weights fetch RECIPE`"
@@ -75,19 +75,19 @@ class Resolved:
     def label(self) -> str:
         """What tables and manifests say: ``FILE``, ``FILE, new head (seed SEED)`` or ``random(SEED)``."""
         part = f" ({self.part})" if self.part else ""
-        return self._told(f"{self.checkpoint.name}{part}" if self.checkpoint else "")
+        return self._described(f"{self.checkpoint.name}{part}" if self.checkpoint else "")
 
     @property
     def identity(self) -> str:
         """What the artifacts depend on: the same with the checkpoint's hash for its file name."""
-        return self._told(self.checkpoint.sha256 if self.checkpoint else "")
+        return self._described(self.checkpoint.sha256 if self.checkpoint else "")
 
     @property
     def trained(self) -> bool:
         """Whether all weights are trained, so that the largest logit means something."""
         return self.source == "trained" or (self.checkpoint is not None and self.seed is None)
 
-    def _told(self, checkpoint: str) -> str:
+    def _described(self, checkpoint: str) -> str:
         if self.source:
             return f"the model's own ({self.source})"
         if not checkpoint:
@@ -128,7 +128,7 @@ def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
     return Checkpoint(target, found)
 
 
-def resolve(weights: Weights, progress: Progress | None = None) -> Resolved:
+def resolve(weights: Weights, progress: DownloadProgress | None = None) -> Resolved:
     """Find or download what a recipe asks for, from its mirrors where the first address fails or has another file.
 
     What is in the cache is hashed before it is used; a damaged copy counts as none. EdgekitError (``weights_missing``,
@@ -297,7 +297,7 @@ def _name(path: Path) -> str:
     return path.name[65:]  # after the hash and its dash
 
 
-def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Checkpoint:
+def _download(url: str, name: str, sha256: str, progress: DownloadProgress | None) -> Checkpoint:
     """Download `url` as `name`; what another process downloads meanwhile is waited for, what was cut off before goes on."""
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -317,7 +317,7 @@ def _download(url: str, name: str, sha256: str, progress: Progress | None) -> Ch
         return Checkpoint(part.replace(folder / f"{digest}-{name}"), digest)
 
 
-def _receive(url: str, part: Path, version: Path, progress: Progress | None) -> None:
+def _receive(url: str, part: Path, version: Path, progress: DownloadProgress | None) -> None:
     """Fill `part` from `url`, from where it ends if the server still has the `version` (ETag or date) that it began with."""
     start = part.stat().st_size if part.exists() and version.exists() else 0
     headers = {"Accept-Encoding": "identity"}  # bytes are counted as they lie in the file
@@ -350,9 +350,9 @@ def _client() -> httpx.Client:
 def _keep_version(headers: httpx.Headers, version: Path) -> None:
     """Keep what tells the file from a later one of the same address; a weak ETag does not tell it."""
     etag = headers.get("ETag", "")
-    told = headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
-    if told and told.isascii():
-        version.write_text(told, encoding="ascii")
+    validator = headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
+    if validator and validator.isascii():
+        version.write_text(validator, encoding="ascii")
     else:
         version.unlink(missing_ok=True)
 

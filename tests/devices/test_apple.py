@@ -170,7 +170,7 @@ def test_a_mac_without_coremltools_names_the_command(mac, mac_profile, ledger):
     mac.run(f"rm -r {mac.root}/venv")
     run = deploy(mac_profile("mac"), ledger)
     (failure,) = (failure.failure for failure in ledger.failures(run))
-    assert (failure.kind, failure.hint) == (FailureKind.missing_extra, "Run: edgekit devices setup lab-mac")
+    assert (failure.kind, failure.hint) == (FailureKind.missing_extra, "Run: edgekit device setup lab-mac")
 
 
 @pytest.mark.parametrize("name", ["mac", "iphone"])

@@ -1,4 +1,4 @@
-"""edgekit devices check: what a device runs and does not run is told as it is."""
+"""edgekit device check: what a device runs and does not run is told as it is."""
 
 from pathlib import Path
 

@@ -94,7 +94,7 @@ def test_a_push_that_does_not_fit_is_refused_before_anything_is_sent(box, folder
     with pytest.raises(EdgekitError, match=r"MB free: run\.sh needs 0 MB") as raised:
         box.push(folder / "run.sh")
     assert raised.value.failure.kind == FailureKind.disk_full
-    assert "edgekit devices clean box" in raised.value.failure.hint
+    assert "edgekit device clean box" in raised.value.failure.hint
     assert box.link.sent == []
 
 

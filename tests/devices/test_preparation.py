@@ -87,7 +87,7 @@ def test_a_release_that_fails_is_logged_and_hides_no_outcome(box, tmp_path, capl
     (tmp_path / "two").unlink()
     box.release()
     assert "box is left as it was prepared: box is not as it was found" in caplog.text
-    assert "edgekit devices restore box" in caplog.text
+    assert "edgekit device restore box" in caplog.text
 
 
 def test_a_release_restores_the_device_only_if_no_other_edgekit_has_prepared_it(box, tmp_path):

@@ -172,7 +172,7 @@ def test_a_disk_that_fills_during_a_push_is_told_and_no_half_file_stays(there, p
         with pytest.raises(EdgekitError, match=r"became full, and [\d.]+ MB of big.bin had no room") as raised:
             device.push(tmp_path / "big.bin")
         assert kind_of(raised) == FailureKind.disk_full
-        assert "edgekit devices clean lab" in raised.value.failure.hint
+        assert "edgekit device clean lab" in raised.value.failure.hint
         assert left(there, device) == []
         there.free_disk()
         there.link.restore()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.ledger.samples import centre_ns, pack, unpack
-from edgekit.measure.statistics import NANOSECONDS, Told, session_centre
+from edgekit.measure.statistics import NANOSECONDS, ReportedStats, session_centre
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -47,7 +47,7 @@ def test_the_centre_of_samples_is_that_of_the_statistics(samples):
 
 @pytest.mark.parametrize("middle", [None, 3.25])
 def test_the_centre_of_a_program_that_gives_no_samples_is_its_own(middle):
-    own = Told(runs=7, mean=3.5, median=middle)
+    own = ReportedStats(runs=7, mean=3.5, median=middle)
     expected = session_centre([], own) * NANOSECONDS
     assert centre_ns([], {"told": own.model_dump()}) == expected == {None: 3.5e6}.get(middle, 3.25e6)
 

@@ -22,7 +22,7 @@ from edgekit.devices.base import Completed, open_device, opened
 from edgekit.devices.profile import Tool, load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.measure.session import Ended, Subject, run_session
-from edgekit.measure.statistics import Told, summarise_told
+from edgekit.measure.statistics import ReportedStats, summarise_reported
 from edgekit.measure.tools import (
     RESULT,
     BenchmarkLitertModel,
@@ -82,7 +82,7 @@ def test_both_programs_of_the_name_are_told_apart_by_their_text(text, expected):
 def test_a_single_run_has_no_spread():
     text = "INFO: count=1 curr=500\nInference timings in us: Init: 10, First inference: 20, Warmup (avg): 20, "
     text += "Inference (avg): 500\n"
-    assert parse_benchmark_model(text) == (0.01, 0.02, Told(runs=1, mean=0.5))
+    assert parse_benchmark_model(text) == (0.01, 0.02, ReportedStats(runs=1, mean=0.5))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_median_comes_from_the_result_file(wide):
     assert parse_result_file(content) == 208.5
     printed = (PRINTED / "benchmark_model.txt").read_text() + f"{RESULT}{base64.b64encode(content).decode()}\n"
     session = BenchmarkModel(("b",), (), {}).read(ended(printed))
-    assert (session.told.median, session.told.mean, session.centre, session.runs) == (208.5, 210.498, 208.5, 20)
+    assert (session.reported.median, session.reported.mean, session.centre, session.runs) == (208.5, 210.498, 208.5, 20)
     assert parse_result_file(b"") is None
 
 
@@ -148,7 +148,7 @@ def test_the_python_tool_writes_its_median():
     printed = f"INFO: noise\n{RESULT}{base64.b64encode(content).decode()}\n"
     session = BenchmarkLitertModel(("b",), (), {"runner_version": "2.3.0"}).read(ended(printed))
     assert (session.load_ns, session.first_ns, session.samples) == (164_880_000, 2_259_140_000, ())
-    assert session.told == Told(
+    assert session.reported == ReportedStats(
         runs=2, mean=2237.2, median=2237.2, minimum=2202.9, maximum=2271.49, standard_deviation=48.5
     )
     assert session.environment["accelerators"] == ["CPU"]
@@ -180,16 +180,18 @@ def test_executor_runners_text_is_taken_whole_or_not_at_all(lost):
 
 
 def test_what_is_told_is_summarised_and_the_rest_is_none():
-    told = [Told(runs=10, mean=mean, minimum=mean - 1, standard_deviation=mean / 10) for mean in (4.0, 5.0, 6.0)]
-    summary = summarise_told(told, [2_000_000] * 3, [7_000_000] * 3)
+    told = [
+        ReportedStats(runs=10, mean=mean, minimum=mean - 1, standard_deviation=mean / 10) for mean in (4.0, 5.0, 6.0)
+    ]
+    summary = summarise_reported(told, [2_000_000] * 3, [7_000_000] * 3)
     assert (summary.median, summary.mean, summary.minimum, summary.iterations) == (5.0, 5.0, 3.0, 30)
     assert (summary.centre, summary.load, summary.first) == ("mean", 2.0, 7.0)
     assert summary.within_sessions_cv == pytest.approx(0.1)
     assert (summary.p90, summary.p90_upper, summary.median_absolute_deviation) == (None, None, None)
     medians = [one.model_copy(update={"median": 1.0}) for one in told]
-    assert summarise_told(medians, [1] * 3, [1] * 3).centre == "median"
-    assert summarise_told([*medians[:2], told[2]], [1] * 3, [1] * 3).centre == "mean"
-    assert summarise_told([Told(runs=1, mean=1.0)], [1], [1]).minimum is None
+    assert summarise_reported(medians, [1] * 3, [1] * 3).centre == "median"
+    assert summarise_reported([*medians[:2], told[2]], [1] * 3, [1] * 3).centre == "mean"
+    assert summarise_reported([ReportedStats(runs=1, mean=1.0)], [1], [1]).minimum is None
 
 
 def profile(tmp_path, tools, runs="[tflite, executorch]"):

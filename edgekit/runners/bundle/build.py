@@ -22,7 +22,7 @@ from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.runners import NATIVE_SOURCES
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 C_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra")
 CPP_FLAGS = ("-std=c++20", "-O2", "-Wall", "-Wextra", "-DC10_USING_CUSTOM_GENERATED_MACROS")
@@ -72,7 +72,7 @@ def capsules_folder() -> Path:
     return cache_folder() / "capsules"
 
 
-def build_capsule(arch: str, tell: Tell) -> Path:
+def build_capsule(arch: str, progress: Progress) -> Path:
     """Build the capsule of an architecture, or find it in the cache; returns its folder.
 
     UsageError for an architecture that is not known. EdgekitError: ``missing_extra`` without a compiler, ``hash_mismatch`` for a
@@ -85,11 +85,11 @@ def build_capsule(arch: str, tell: Tell) -> Path:
 
     def make(folder: Path) -> None:
         with temporary_folder() as place:
-            _make(folder, Path(place), arch, compilers, tell)
+            _make(folder, Path(place), arch, compilers, progress)
 
     folder, cached = cached_folder(capsules_folder(), key, make)
     if cached:
-        tell(f"The capsule for {arch} is built already.")
+        progress(f"The capsule for {arch} is built already.")
     return folder / "capsule"
 
 
@@ -133,14 +133,14 @@ class _Compilers:
 
     def library(self, name: str) -> Path | None:
         """Return the compiler's own file of a library, None where it has none."""
-        told = _run([self.cpp, f"-print-file-name={name}"]).strip()
-        return Path(told).resolve() if Path(told).is_absolute() else None
+        path = _run([self.cpp, f"-print-file-name={name}"]).strip()
+        return Path(path).resolve() if Path(path).is_absolute() else None
 
 
-def _make(folder: Path, place: Path, arch: str, compilers: _Compilers, tell: Tell) -> None:
+def _make(folder: Path, place: Path, arch: str, compilers: _Compilers, progress: Progress) -> None:
     wheels = _wheels(arch)
     for wheel in wheels:
-        tell(f"{wheel.requirement} for {arch}")
+        progress(f"{wheel.requirement} for {arch}")
         with zipfile.ZipFile(_fetch(wheel, place)) as archive:
             wanted = [
                 name
@@ -148,7 +148,7 @@ def _make(folder: Path, place: Path, arch: str, compilers: _Compilers, tell: Tel
                 if re.match(r"executorch/(include|lib)/|ai_edge_litert/libLiteRt\.so$", name)
             ]
             archive.extractall(place, wanted)
-    tell(f"compiling with {compilers.version}")
+    progress(f"compiling with {compilers.version}")
     capsule = folder / "capsule"
     (capsule / "bin").mkdir(parents=True)
     (capsule / "lib").mkdir()

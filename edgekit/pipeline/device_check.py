@@ -16,7 +16,7 @@ from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
-from edgekit.pipeline.plan import Plan, Sweep, Tell
+from edgekit.pipeline.plan import Plan, Progress, Sweep
 from edgekit.pipeline.runs import start_run
 from edgekit.pipeline.turns import timing
 from edgekit.protocol import PROTOCOLS
@@ -41,20 +41,20 @@ class Step:
     skipped: Set[FailureKind] = frozenset()
 
 
-def check_device(profile: DeviceProfile, tell: Tell) -> Generator[Step]:
+def check_device(profile: DeviceProfile, progress: Progress) -> Generator[Step]:
     """Yield the steps, each of which needs those before it. Close the generator where one fails: the device is then released.
 
     Nobody else uses the device meanwhile.
     """
     yield Step("reach", lambda: _reach(profile))
-    with opened(profile) as device, timing(device, tell):
+    with opened(profile) as device, timing(device, progress):
         yield Step("state", lambda: ", ".join(f"{key} {value}" for key, value in device.state().items()))
         yield Step("files", lambda: _files(device))
         yield Step("programs", lambda: _program(device))
         runtimes = Runtimes()
         for backend in profile.backends:
             yield Step(f"{backend} runner", partial(runtimes.find, device, backend), CANNOT)
-    yield Step("measure a tiny model", lambda: _measure(profile, runtimes, tell))
+    yield Step("measure a tiny model", lambda: _measure(profile, runtimes, progress))
 
 
 @dataclass
@@ -99,7 +99,7 @@ def _program(device: Device) -> str:
     return f"status and output come back; timing on CPU {'unknown' if cpu is None else cpu}"
 
 
-def _measure(profile: DeviceProfile, runtimes: Runtimes, tell: Tell) -> str:
+def _measure(profile: DeviceProfile, runtimes: Runtimes, progress: Progress) -> str:
     runs = tuple(text for text in profile.runs if text.partition("/")[0] in runtimes.there)
     profile = profile.model_copy(update={"runs": runs})
     targets = _targets(profile)
@@ -112,12 +112,12 @@ def _measure(profile: DeviceProfile, runtimes: Runtimes, tell: Tell) -> str:
         temporary_folder() as folder,
         Ledger.open(f"sqlite:///{folder}/check.sqlite") as ledger,
     ):
-        run = start_run("deploy", sweep, ledger, tell)
+        run = start_run("deploy", sweep, ledger, progress)
         if failures := ledger.failures(run):
             failure = failures[0].failure
             raise EdgekitError(failure.kind, failure.stage, failure.message, failure.hint)
-        told = [f"{one.target} {one.summary['median']:.2f} ms" for one in ledger.measurements(run) if one.summary]
-    return ", ".join(told) + " (a look, no measurement)"
+        medians = [f"{one.target} {one.summary['median']:.2f} ms" for one in ledger.measurements(run) if one.summary]
+    return ", ".join(medians) + " (a look, no measurement)"
 
 
 def _targets(profile: DeviceProfile) -> list[str]:
