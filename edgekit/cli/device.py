@@ -49,7 +49,7 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
     Example: edgekit device check pixel
     """
     from edgekit.devices.profile import load_profile
-    from edgekit.errors import EdgekitError, ExitCode, FailureKind
+    from edgekit.errors import EdgekitError, ExitCode
     from edgekit.pipeline.device_check import check_device
 
     with closing(check_device(load_profile(name, device_overrides), tell)) as steps:
@@ -59,10 +59,9 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
             except EdgekitError as error:
                 failure = error.failure
                 skipped = failure.kind in step.skipped
-                told = f"{step.name}: {failure.kind.label}: {failure.message} {failure.hint}"
-                click.echo(f"{'skip' if skipped else 'FAIL'}  {told}".rstrip())
+                click.echo(f"{'skip' if skipped else 'FAIL'}  {failure.line(step.name)}")
                 if not skipped:
-                    return ExitCode.usage if failure.kind is FailureKind.usage else ExitCode.failure
+                    return ExitCode.of(failure)
     return ExitCode.done
 
 

@@ -144,14 +144,13 @@ def _profiles(named: list[str], overrides: tuple[str, ...]) -> tuple[DeviceProfi
         try:
             profiles.append(load_profile(str(file)))
         except EdgekitError as error:
-            tell(f"{name}: skipped: {error.failure.kind.label}: {error.failure.message}")
+            tell(error.failure.line(f"{name}: skipped"))
     for profile in sorted(profiles, key=lambda one: one.model is None):
         try:
             with opened(profile) as device:
                 kept = reachable.setdefault(device.identify().hash, profile)
         except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
-            failure = failure_of(error, "reach")
-            tell(f"{profile.name}: skipped: {failure.kind.label}: {failure.message}")
+            tell(failure_of(error, "reach").line(f"{profile.name}: skipped"))
         else:
             if kept is not profile:
                 tell(f"{profile.name}: skipped: it is the device of {kept.name}")

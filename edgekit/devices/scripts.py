@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgekit.devices.cpus import SPEED_FILES
+from edgekit.errors import NO_SPACE
 
-FULL = "No space left on the device"
+FULL = f"{NO_SPACE} on the device"
 # A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
 # of this shell waits for the program's shell to be there. Only who makes the folder starts the program: what is sent again after
 # the link broke finds it. Without what tells the program from others nothing is started: it could not be ended.

@@ -12,7 +12,7 @@ from pathlib import Path
 from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import Completed
 from edgekit.devices.link import Link
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.errors import EdgekitError, FailureKind, disk_is_full
 
 COMMAND_SECONDS = 15.0
 """Time limit of a short command."""
@@ -68,7 +68,7 @@ class Shell:
             said = f"{done.stdout}\n{done.stderr}".strip()
             asked = command.splitlines()[0][:80]
             message = f"{self.name} answered with status {done.exit_status} to `{asked}`: {reason(said)}"
-            kind = FailureKind.disk_full if "No space left" in said else FailureKind.crashed
+            kind = FailureKind.disk_full if disk_is_full(said) else FailureKind.crashed
             where = f"See whether edgekit may write to {self.root}; another place is `folder` in the profile."
             hint = where if asked.startswith("mkdir") else ""
             raise EdgekitError(kind, "device", message, hint, retriable=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pydantic import ValidationError
 
 from edgekit.backends.base import backend_of, backends
@@ -55,7 +55,7 @@ class Plan:
     @property
     def jobs(self) -> int:
         """How many compilations may run at a time: one per CPU, and per 4 GiB of memory (ExecuTorch's lowering takes 2)."""
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (4 * 2**30)
+        memory = psutil.virtual_memory().total // (4 * 2**30)
         return max(1, min(usable_cpus(), memory))
 
 

@@ -11,7 +11,7 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
-from edgekit.pipeline.building import build, format_failure
+from edgekit.pipeline.building import build
 from edgekit.pipeline.measuring import Timing, measure
 from edgekit.pipeline.plan import Plan, Progress, Sweep
 from edgekit.pipeline.remaining import Remaining
@@ -78,7 +78,7 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     _look_for(sweep.profiles, run.progress)
     for name, failure in sweep.unreadable.items():
         run.ledger.record_failure(run.id, failure, recipe=name, variant="")
-        run.progress(format_failure(name, failure))
+        run.progress(failure.line(name))
     plans = [_open_part(plan, sweep, settled) for plan in sweep.plans]
     compilations = Remaining(sum(len(plan.targets) for plan in plans))
     ready = [built for plan in plans for built in build(run, plan, compilations)]
@@ -110,7 +110,7 @@ def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:
                 pass
         except Exception as error:  # noqa: BLE001  (if one device fails, the others are still measured)
             progress(
-                f"warning: {format_failure(profile.name, failure_of(error, 'reach'))} edgekit tries again after all compilations."
+                f"warning: {failure_of(error, 'reach').line(profile.name)} edgekit tries again after all compilations."
             )
 
 
@@ -131,7 +131,7 @@ def _time(
             recipe, manifest = cell.ready.plan.recipe, cell.ready.artifact.manifest
             if (recipe.name, recipe.model.variant, cell.target, profile.name) not in done:
                 run.fail(failure, cell.ready.plan, cell.target, profile.name, manifest.sha256)
-        run.progress(format_failure(profile.name, failure))
+        run.progress(failure.line(profile.name))
 
 
 def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:
