@@ -90,6 +90,10 @@ LABELS = {
 }
 
 
+USAGE_STAGE = "usage"
+"""The stage of every :class:`UsageError`."""
+
+
 class ExitCode(IntEnum):
     """The exit codes of the command line. :meth:`worst` says which of several wins."""
 
@@ -98,6 +102,12 @@ class ExitCode(IntEnum):
     usage = 2
     untrustworthy = 3
     interrupted = 130
+
+    @staticmethod
+    def of(failure: Failure) -> ExitCode:
+        """Return the code of a command that ends with a failure: ``usage`` if the user's input is wrong, else ``failure``."""
+        wrong_input = failure.kind is FailureKind.usage or failure.stage == USAGE_STAGE
+        return ExitCode.usage if wrong_input else ExitCode.failure
 
     @staticmethod
     def worst(codes: set[ExitCode]) -> ExitCode:
@@ -115,6 +125,15 @@ class Failure:
     message: str
     hint: str = ""
     retriable: bool = False
+
+    @property
+    def explanation(self) -> str:
+        """The message and what to do, in one line of text."""
+        return f"{self.message} {self.hint}".strip()
+
+    def line(self, subject: str) -> str:
+        """Return one line for people: what failed, how, and what to do."""
+        return f"{subject}: {self.kind.label}: {self.explanation}"
 
 
 class EdgekitError(Exception):
@@ -151,9 +170,24 @@ def missing_converters(error: ImportError) -> EdgekitError:
 
 
 FREE_SPACE = "Free some space on that disk, or name another cache with EDGEKIT_CACHE, and try again."
+NO_SPACE = "No space left"
+"""How programs of every kind say that a disk is full."""
+_SQLITE_FULL = 13  # sqlite3.SQLITE_FULL; an import of sqlite3 costs the command line 10 ms
+
+
+def disk_is_full(problem: BaseException | str) -> bool:
+    """Say whether an error, or what a program printed, says that a disk is full, or a quota is used up.
+
+    Libraries that are written in other languages say so in words only.
+    """
+    if isinstance(problem, str):
+        return NO_SPACE in problem
+    # The low byte of an extended SQLite code is the class of the error.
+    full = getattr(problem, "sqlite_errorcode", 0) & 0xFF == _SQLITE_FULL
+    return full or getattr(problem, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or NO_SPACE in str(problem)
+
+
 _REFUSED = {
-    errno.ENOSPC: FailureKind.disk_full,
-    errno.EDQUOT: FailureKind.disk_full,
     errno.EACCES: FailureKind.no_permission,
     errno.EPERM: FailureKind.no_permission,
     errno.EROFS: FailureKind.no_permission,
@@ -162,8 +196,8 @@ _REFUSED = {
 
 def refused(error: OSError, stage: str) -> EdgekitError:
     """Report what the system refused: ``disk_full``, ``no_permission``, or else ``internal``."""
-    kind = _REFUSED.get(error.errno or 0, FailureKind.internal)
-    full = kind is FailureKind.disk_full
+    full = disk_is_full(error)
+    kind = FailureKind.disk_full if full else _REFUSED.get(error.errno or 0, FailureKind.internal)
     hint = FREE_SPACE if full else "Check the disk, the permissions, and EDGEKIT_CACHE and EDGEKIT_LEDGER."
     place = f" {error.filename}" if error.filename else ""
     return EdgekitError(kind, stage, f"The system refused{place}: {error.strerror or error}.", hint, retriable=True)
@@ -186,7 +220,7 @@ class UsageError(EdgekitError):
     """The request is invalid: a bad recipe, name or option. Exit code 2."""
 
     def __init__(self, message: str, hint: str = "", kind: FailureKind = FailureKind.usage) -> None:
-        super().__init__(kind, "usage", message, hint)
+        super().__init__(kind, USAGE_STAGE, message, hint)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

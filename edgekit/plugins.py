@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 
-from edgekit.errors import EdgekitError, FailureKind
+from edgekit.errors import EdgekitError, FailureKind, UsageError
+
+
+def provided(group: str) -> dict[str, list[EntryPoint]]:
+    """Return name -> entry points of a group. Several packages may provide a name; nothing is imported."""
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group=group):
+        found.setdefault(entry.name, []).append(entry)
+    return found
+
+
+def only(entries: Sequence[EntryPoint]) -> EntryPoint:
+    """Return the one entry point of a name; UsageError that names the packages if several provide it."""
+    entry, *others = sorted(entries, key=package_of)
+    if others:
+        packages = [package_of(each) for each in (entry, *others)]
+        message = f"The packages {' and '.join(packages)} both provide {entry.name} ({entry.group})."
+        foreign = [package for package in packages if package != "edgekit"]
+        raise UsageError(message, f"Uninstall one of them: pip uninstall {foreign[0]}")
+    return entry
+
+
+def package_of(entry: EntryPoint) -> str:
+    """Return the name of the package that an entry point comes from."""
+    return entry.dist.name if entry.dist else entry.value
 
 
 @contextmanager
@@ -16,7 +40,7 @@ def using(entry: EntryPoint) -> Iterator[None]:
     An EdgekitError passes unchanged: it already says what is wrong.
     The same applies to edgekit's own entry points, which are not plug-ins.
     """
-    package = entry.dist.name if entry.dist else entry.module
+    package = package_of(entry)
     try:
         yield
     except EdgekitError:

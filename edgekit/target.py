@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 KNOWN_TARGETS = (
@@ -13,6 +14,31 @@ KNOWN_TARGETS = (
     "coreml/-/fp16",
 )
 """The targets of the built-in backends, and the default targets of a recipe."""
+
+
+def fits_target(target: str, name: str) -> bool:
+    """Say whether a name is a whole target or parts of it: ``tflite``, ``int8``, ``tflite/xnnpack``."""
+    return set(name.split("/")) <= set(target.split("/"))
+
+
+def named_targets(names: Iterable[str], own: Sequence[str], others: Sequence[str] = KNOWN_TARGETS) -> list[str]:
+    """Return the targets that `names` stand for, each once: whole targets, or parts such as ``int8``.
+
+    A part stands for all of a recipe's `own` targets that have it, or else for all `others`. A whole target stands for
+    itself, whether it is known or not. ValueError for a part that no target has.
+    """
+    found: list[str] = []
+    for name in names:
+        if name.count("/") == 2:
+            found.append(name)
+            continue
+        fitting = [one for one in own if fits_target(one, name)] or [one for one in others if fits_target(one, name)]
+        if not fitting:
+            nearest = difflib.get_close_matches(name, {part for one in (*own, *others) for part in one.split("/")}, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(dict.fromkeys((*own, *others)))}"
+            raise ValueError(f"no target has {name!r}; {hint}")
+        found += fitting
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, order=True)

@@ -34,6 +34,10 @@ def test_every_command_of_the_page_runs(stranger, edgekit_process):
         arguments = shlex.split(command.replace("recipes/v3_small.yaml", tiny.RECIPE))[1:]
         done = edgekit_process(*arguments, *more, cwd=folder, env=environment)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    wrong = edgekit_process(*arguments, "--device-set", "enter=[no-such-shell]", cwd=folder, env=environment)
+    assert "There is no no-such-shell." in wrong.stderr
+    wrong = edgekit_process(*arguments, "--device-set", "entr=[sh]", cwd=folder, env=environment)
+    assert "unknown key entr. Did you mean enter?" in wrong.stderr
     (measurement,) = json.loads(done.stdout)["measurements"]
     assert (measurement["device"], measurement["target"]) == ("box", "tflite/xnnpack/fp32")
     assert (folder / "home/.cache/edgekit-box/files").is_dir()

@@ -26,7 +26,12 @@ def environment(tmp_path_factory):
     subprocess.run(command, check=True)
     profiles = folder / "profiles"
     profiles.mkdir()
-    (profiles / "next-door.yaml").write_text("name: next-door\nkind: neighbour\nruns: [tflite]\nprotocol: emulated\n")
+    (profiles / "next-door.yaml").write_text(
+        "name: next-door\nkind: neighbour\nruns: [tflite]\nprotocol: emulated\nhouse: 7\n"
+    )
+    (profiles / "both.yaml").write_text(
+        "name: both\nkind: neighbour\nruns: [tflite, torchscript]\nprotocol: emulated\n"
+    )
     return {"PYTHONPATH": str(folder), "EDGEKIT_PROFILES": str(profiles), "PATH": os.environ["PATH"]}
 
 
@@ -47,6 +52,21 @@ def test_a_plugged_device_is_listed_and_measured_on(edgekit_process, environment
     (measurement,) = json.loads(done.stdout)["measurements"]
     assert (measurement["device"], measurement["target"]) == ("next-door", "tflite/xnnpack/fp32")
     assert "torchscript/-/fp32: compiled only; next-door runs tflite" in done.stderr
+
+
+def test_a_plugged_device_has_options_of_its_own(edgekit_process, environment):
+    done = edgekit_process("devices", "check", "next-door", "--device-set", "hous=8", env=environment)
+    assert done.returncode == 2
+    assert "unknown key hous. Did you mean house? Of its own this kind of device has house." in done.stderr
+
+
+def test_a_delegate_that_the_runner_does_not_time_is_only_compiled(edgekit_process, environment):
+    targets = "torchscript/gpu/fp32"
+    done = edgekit_process("deploy", *tiny.OPTIONS, "--targets", targets, "--device", "both", "--json", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["measurements"] == []
+    said = "torchscript/gpu/fp32: compiled only; the runner of both for torchscript times -, not gpu"
+    assert said in " ".join(done.stderr.split())
 
 
 @pytest.fixture
@@ -95,6 +115,7 @@ def test_a_plug_in_that_does_not_work_is_named_with_its_package(edgekit_process,
 
 
 def test_a_plug_in_that_does_not_work_hides_nothing_else(edgekit_process, broken):
+    assert edgekit_process("--help", env=broken).returncode == 0
     listed = edgekit_process("recipes", env=broken)
     assert listed.returncode == 0, listed.stderr
     assert "mobilenet_v2" in edgekit_process("recipes", "--json", env=broken).stdout
@@ -103,6 +124,52 @@ def test_a_plug_in_that_does_not_work_hides_nothing_else(edgekit_process, broken
     assert "reachable" in devices
     assert "KeyError: 'who'" in devices
     done = edgekit_process("compile", *tiny.OPTIONS, "--targets", "tflite/xnnpack/fp32", env=broken)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def rival(tmp_path):
+    """The environment in which a package provides names of edgekit's own in each group, with an attribute that is missing."""
+    information = tmp_path / "rival-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: rival\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(
+        "[edgekit.backends]\ncoreml = no such module\n[edgekit.devices]\niphone = no such module\n"
+        "[edgekit.architectures]\nmobilenet_v2 = no such module\nodd_net = no such module\n"
+    )
+    return {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("compile", "v1", "--targets", "coreml/-/fp16"), "edgekit and rival both provide coreml (edgekit.backends)"),
+        (("devices", "check", "iphone"), "edgekit and rival both provide iphone (edgekit.devices)"),
+        (
+            ("inspect", "v2"),
+            "The package rival provides an architecture named mobilenet_v2, and so does edgekit itself.",
+        ),
+    ],
+)
+def test_a_name_that_two_packages_provide_is_an_error_only_if_it_is_used(edgekit_process, rival, command, said):
+    done = edgekit_process(*command, env=rival)
+    assert done.returncode == 2, done.stdout
+    assert said in " ".join(done.stderr.split())
+    assert "pip uninstall rival" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("--help",),
+        ("recipes",),
+        ("inspect", "v1"),
+        ("devices",),
+        ("compile", *tiny.OPTIONS, "--targets", "tflite/xnnpack/fp32"),
+    ],
+)
+def test_a_package_with_names_of_edgekits_breaks_nothing_that_does_not_use_them(edgekit_process, rival, command):
+    done = edgekit_process(*command, env=rival)
     assert done.returncode == 0, done.stderr
 
 

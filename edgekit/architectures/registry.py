@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from edgekit.architectures.options import OPTIONS, Types
 from edgekit.errors import UsageError
-from edgekit.plugins import using
+from edgekit.plugins import package_of, provided, using
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,6 +48,7 @@ class Architecture:
     `fixed` are the arguments that the name implies. `options` are further arguments that a recipe may set, beyond
     :data:`EVERY`; None takes them from the signature. `smallest` is the smallest side of an input, in pixels.
     `resolution` is the published one if it is not the usual one of the task. `entry` is that of a plug-in.
+    `rivals` are entry points of other packages that provide the same name: it can then not be built.
     """
 
     module: str
@@ -57,6 +59,7 @@ class Architecture:
     resolution: int | None = None
     task: Task = "classification"
     entry: EntryPoint | None = None
+    rivals: tuple[EntryPoint, ...] = ()
 
     def problem(self, size: Size) -> str:
         """Return why an input of `size` is not accepted; empty if it is."""
@@ -71,6 +74,7 @@ class Architecture:
     @property
     def option_types(self) -> Types:
         """Option -> type. A plug-in's are read from its function's signature, which imports its module, and torch."""
+        self._check_sole()
         if self.options is not None:
             return {name: OPTIONS[name] for name in self.options}
         function = self.load(self.function)
@@ -82,9 +86,19 @@ class Architecture:
 
         EdgekitError names the package of a plug-in that does not work.
         """
+        self._check_sole()
         with using(self.entry) if self.entry else nullcontext():
             function: Callable[..., nn.Module] = getattr(import_module(self.module), self.function or name)
         return function
+
+    def _check_sole(self) -> None:
+        """UsageError that names the package, if another one provides an architecture of this name."""
+        if self.rivals:
+            rival, owner = self.rivals[0], f"the package {package_of(self.entry)}" if self.entry else "edgekit itself"
+            message = (
+                f"The package {package_of(rival)} provides an architecture named {rival.name}, and so does {owner}."
+            )
+            raise UsageError(message, f"Uninstall that package, or have it renamed: pip uninstall {package_of(rival)}")
 
 
 def _detector(backbone: str, *options: str, resolution: int | None = None, **fixed: object) -> Architecture:
@@ -103,7 +117,38 @@ def _segmenter(module: str, backbone: str, *options: str, **fixed: object) -> Ar
 SCALED = ("width", "depth")
 """What compound scaling sets (EfficientNet, arXiv:1905.11946); the resolution every recipe sets."""
 
-ARCHITECTURES = {
+
+class Registry(Mapping[str, Architecture]):
+    """Name -> architecture: edgekit's `own`, and plug-ins' (entry points ``edgekit.architectures``).
+
+    The entry points are read when a name is first looked up. None is imported before its architecture is built.
+    """
+
+    def __init__(self, own: Mapping[str, Architecture]) -> None:
+        self._own = own
+
+    @cached_property
+    def _all(self) -> dict[str, Architecture]:
+        found = dict(self._own)
+        for name, entries in provided("edgekit.architectures").items():
+            if name in found:
+                found[name] = replace(found[name], rivals=tuple(entries))
+            else:
+                module, _, attribute = entries[0].value.partition(":")
+                found[name] = Architecture(module, attribute, options=None, entry=entries[0], rivals=tuple(entries[1:]))
+        return found
+
+    def __getitem__(self, name: str) -> Architecture:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+OWN = {
     "mobilenet_v1": Architecture("edgekit.architectures.mobilenet_v1", options=SCALED),
     "mobilenet_v2": Architecture("edgekit.architectures.mobilenet_v2", options=SCALED),
     "mobilenet_v3_large": Architecture("edgekit.architectures.mobilenet_v3"),
@@ -152,15 +197,10 @@ ARCHITECTURES = {
     "lraspp_mobilenet_v3_large": _segmenter("lraspp", "mobilenet_v3_large"),
     "lraspp_mobilenet_v3_small": _segmenter("lraspp", "mobilenet_v3_small"),
 }
-"""Name -> architecture, including those of other packages by entry points."""
+"""Name -> architecture, of edgekit itself."""
 
-for _entry in entry_points(group="edgekit.architectures"):
-    if _entry.name in ARCHITECTURES:
-        raise UsageError(
-            f"The package of {_entry.value} provides an architecture named {_entry.name}, which edgekit has itself.",
-            "Uninstall that package, or have it renamed.",
-        )
-    ARCHITECTURES[_entry.name] = Architecture(_entry.module, _entry.attr, options=None, entry=_entry)
+ARCHITECTURES = Registry(OWN)
+"""Name -> architecture, including those of other packages by entry points."""
 
 
 def build(architecture: str, **arguments: object) -> nn.Module:

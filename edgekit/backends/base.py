@@ -18,7 +18,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -28,7 +28,7 @@ from pydantic import BaseModel
 
 from edgekit.architectures.inputs import Array, Inputs, nhwc
 from edgekit.errors import EdgekitError, FailureKind, UsageError
-from edgekit.plugins import using
+from edgekit.plugins import only, provided, using
 from edgekit.target import Target
 
 if TYPE_CHECKING:
@@ -229,13 +229,14 @@ def in_layout(inputs: Inputs, specs: Sequence[TensorSpec]) -> list[Array]:
 def backends() -> dict[str, Backend]:
     """Return the installed backends that work, by name (entry points ``edgekit.backends``). Loads no converter."""
     found = {}
-    for entry in entry_points(group="edgekit.backends"):
-        with suppress(EdgekitError):  # reported by :func:`backend_of` on use
-            found[entry.name] = _backend(entry)
+    for name, entries in provided("edgekit.backends").items():
+        with suppress(EdgekitError):  # :func:`backend_of` raises it, if the backend is used
+            found[name] = _backend(entries)
     return found
 
 
-def _backend(entry: EntryPoint) -> Backend:
+def _backend(entries: Sequence[EntryPoint]) -> Backend:
+    entry = only(entries)
     with using(entry):
         backend: Backend = entry.load()()
     return backend
@@ -247,9 +248,8 @@ def backend_of(target: Target) -> Backend:
     EdgekitError names the package of a broken plug-in.
     """
     known = backends()
-    if target.backend not in known:
-        for entry in entry_points(group="edgekit.backends", name=target.backend):
-            _backend(entry)
+    if target.backend not in known and (entries := provided("edgekit.backends").get(target.backend)):
+        _backend(entries)  # which says why it does not work
     backend = known.get(target.backend)
     if backend is None or target not in backend.targets:
         targets = [str(target) for backend in known.values() for target in backend.targets]

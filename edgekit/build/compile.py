@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from edgekit.architectures.inputs import Inputs
-from edgekit.backends.base import Artifact, Manifest, TensorSpec, backend_of, by_name
+from edgekit.backends.base import Artifact, Manifest, backend_of, by_name
 from edgekit.build.conversion_errors import explained
+from edgekit.build.jobs import CompareLayersJob, CompileJob, PredictJob
 from edgekit.build.layer_parity import LayerParity, compare_layers, first_departure
 from edgekit.build.parity import MAX_FLOAT, compare, exceeded, explain
 from edgekit.build.prepare import Prepared, load_prepared, source_hash
@@ -68,20 +69,14 @@ def build_target(
     try:
         tools = tool_versions(target)
         key = build_key(recipe, prepared, target, tools)
-        job = {
-            "stage": "compile",
-            "failure_kind": FailureKind.compilation.value,
-            "recipe": recipe.model_dump(mode="json"),
-            "target": str(target),
-            "prepared": str(prepared.folder),
-            "trained": resolved.trained,
-        }
 
         def make(folder: Path) -> None:
             log = logs / f"{str(target).replace('/', '-')}.log"
             modules = (*backend_of(target).modules, "edgekit.build.compile")
-            compile_job = {**job, "folder": str(folder)}
-            facts = workers.call("edgekit.build.compile:compile_target", compile_job, log, modules=modules)
+            job = CompileJob(
+                recipe=recipe, prepared=prepared.folder, target=str(target), trained=resolved.trained, folder=folder
+            )
+            facts = workers.call(job, log, modules=modules)
             (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
         folder, cached = cached_folder(cache_folder() / "artifacts", key, make)
@@ -141,10 +136,9 @@ def _judge(built: Built) -> Built:
     return replace(built, failure=Failure(FailureKind.parity, "parity", message, hint))
 
 
-def compile_target(job: dict[str, Any]) -> dict[str, Any]:
-    """Compile and execute one target of a prepared model into ``job["folder"]``; returns the manifest's build facts."""
-    recipe, target = Recipe.model_validate(job["recipe"]), Target.parse(job["target"])
-    prepared, folder = Path(job["prepared"]), Path(job["folder"])
+def compile_target(job: CompileJob) -> dict[str, Any]:
+    """Compile and execute one target of a prepared model; returns the manifest's build facts."""
+    recipe, target, prepared, folder = job.recipe, Target.parse(job.target), job.prepared, job.folder
     backend = backend_of(target)
     output = folder / f"model.{backend.format}"
     calibration = Inputs.load(prepared / "calibration.npz")
@@ -162,7 +156,7 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     outputs = by_name(compiled.outputs, backend.execute(output, inputs))
     with np.load(prepared / "reference.npz") as saved:
         reference = dict(saved)
-    shows_layers = target.precision == "int8" and job["trained"] and getattr(backend, "layers_of", "") == "artifact"
+    shows_layers = target.precision == "int8" and job.trained and getattr(backend, "layers_of", "") == "artifact"
     layers, problem = _layers(model, target, calibration, output, inputs) if shows_layers else ([], None)
     parity = compare(
         reference,
@@ -170,7 +164,7 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
         target.precision,
         recipe.parity,
         kind=backend.parity_kind,
-        trained=job["trained"],
+        trained=job.trained,
         layer_db=min((layer.alone for layer in layers), default=None),
     )
     parity.layers_unknown = problem
@@ -189,12 +183,11 @@ def compile_target(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def compare_layers_of(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return how far each layer of the artifact ``job["artifact"]`` is from PyTorch, in the order in which they run."""
-    recipe, prepared = Recipe.model_validate(job["recipe"]), Path(job["prepared"])
-    calibration, inputs = (Inputs.load(prepared / f"{name}.npz") for name in ("calibration", "parity"))
-    model, target = load_prepared(recipe, prepared), Target.parse(job["target"])
-    return [vars(layer) for layer in compare_layers(model, target, calibration, Path(job["artifact"]), inputs)]
+def compare_layers_of(job: CompareLayersJob) -> list[dict[str, Any]]:
+    """Return how far each layer of an artifact is from PyTorch, in the order in which they run."""
+    calibration, inputs = (Inputs.load(job.prepared / f"{name}.npz") for name in ("calibration", "parity"))
+    model, target = load_prepared(job.recipe, job.prepared), Target.parse(job.target)
+    return [vars(layer) for layer in compare_layers(model, target, calibration, job.artifact, inputs)]
 
 
 def _layers(
@@ -207,20 +200,15 @@ def _layers(
         return [], error.failure.message
 
 
-def predict(job: dict[str, Any]) -> None:
-    """Run the images of ``job["input"]`` through an artifact, or through PyTorch if none is named.
-
-    The outputs are written to ``job["output"]`` (.npz) by name, in the model's layout.
-    ``job["outputs"]`` are the artifact's specs.
-    """
+def predict(job: PredictJob) -> None:
+    """Run images through an artifact, or PyTorch. The outputs go by name, in the model's layout, into an ``.npz`` file."""
     from edgekit.architectures.outputs import named_outputs
 
-    images = Inputs.of_images(np.load(job["input"]))
+    images = Inputs.of_images(np.load(job.input))
     outputs: dict[str, Any]
-    if job["artifact"]:
-        specs = [TensorSpec.model_validate(spec) for spec in job["outputs"]]
-        outputs = by_name(specs, backend_of(Target.parse(job["target"])).execute(Path(job["artifact"]), images))
+    if artifact := job.artifact:
+        outputs = by_name(artifact.outputs, backend_of(Target.parse(artifact.target)).execute(artifact.path, images))
     else:
-        model = load_prepared(Recipe.model_validate(job["recipe"]), Path(job["prepared"]))
+        model = load_prepared(job.recipe, job.prepared)
         outputs = {name: output.numpy() for name, output in named_outputs(model, *images.tensors()).items()}
-    np.savez(job["output"], **outputs)
+    np.savez(job.output, **outputs)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from edgekit.architectures import own
+from edgekit.build.jobs import DescribeJob
 from edgekit.build.prepare import count_model, own_network
 from edgekit.build.worker import Workers
 from edgekit.config.paths import cache_folder
@@ -64,10 +65,10 @@ def describe(
         place = str(Path(place).expanduser().absolute())
     source = f"{place}:{function}" if function else place
     progress(running_code_of(source))
-    job = {"source": source, "stage": "model", "inputs": _shapes(inputs), "name": name or _name(source)}
+    job = DescribeJob(source=source, inputs=_shapes(inputs), name=name or _name(source))
     with Workers() as workers:
         log = cache_folder() / "logs" / "own" / "describe.log"
-        answer = workers.call("edgekit.build.own_recipe:ask", job, log, modules=("torch",))
+        answer = workers.call(job, log, modules=("torch",))
     content = {**answer["recipe"], "weights": _weights(weights, source)}
     try:
         return Described(Recipe.model_validate(content), tuple(answer["assumed"]))
@@ -113,16 +114,16 @@ def _weights(weights: str | None, source: str) -> dict[str, Any]:
             return {"file": checkpoint.name, "sha256": checkpoint.sha256}
 
 
-def ask(job: dict[str, Any]) -> dict[str, Any]:
-    """Build the network of ``job["source"]``, run it once, and return its recipe without weights, and what was assumed."""
-    source = job["source"]
+def ask(job: DescribeJob) -> dict[str, Any]:
+    """Build the network of a source, run it once, and return its recipe without weights, and what was assumed."""
+    source = job.source
     stated = dict(own.attributes(source))
     if unknown := sorted(stated.keys() - set(ASKED)):
         message = f"{own.short(source)}: its attribute `edgekit` has unknown keys: {', '.join(unknown)}."
         raise EdgekitError(FailureKind.own_model, "model", message, f"Known: {', '.join(ASKED)}.")
     network = own.load_source(source, {})
     timm = _timm(network)
-    inputs = job["inputs"] or stated.get("inputs") or timm.get("inputs") or _exported_inputs(source)
+    inputs = job.inputs or stated.get("inputs") or timm.get("inputs") or _exported_inputs(source)
     if not inputs:
         message = f"{own.short(source)} does not say what its inputs are."
         hint = "State it: --input 3x224x224 (channels, height, width); for several: --input a=3x96x96 --input b=10"
@@ -134,7 +135,7 @@ def ask(job: dict[str, Any]) -> dict[str, Any]:
     }
     own_model = OwnModel.model_validate({**model, "options": {}})
     assumed: list[str] = []
-    content: dict[str, Any] = {"name": job["name"], "model": model}
+    content: dict[str, Any] = {"name": job.name, "model": model}
     content |= {"class_names": stated["class_names"]} if "class_names" in stated else {}
     if own_model.takes_photos:
         preprocessing = stated.get("preprocessing") or timm.get("preprocessing")

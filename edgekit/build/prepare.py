@@ -22,6 +22,7 @@ from edgekit.architectures import own
 from edgekit.architectures.inputs import Inputs
 from edgekit.architectures.registry import ARCHITECTURES
 from edgekit.build.examples import examples_of
+from edgekit.build.jobs import PrepareJob
 from edgekit.build.photos import PhotoSet, default_photos, parity_photos
 from edgekit.build.worker import Workers
 from edgekit.cache.store import cached_folder, file_sha256
@@ -101,20 +102,19 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
     fixed = [default_photos().sha256, parity_photos().sha256]
     parts = [recipe.model_hash, resolved.identity, photos.sha256, str(photos.own), *fixed, *tools, *sources]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    job = {
-        "stage": "model",
-        "recipe": recipe.model_dump(mode="json"),
-        "checkpoint": str(resolved.checkpoint.path) if resolved.checkpoint else None,
-        "seed": resolved.seed,
-        "trained": resolved.trained or resolved.checkpoint is not None,
-        "photos": [str(path) for path in photos.paths],
-        "own_photos": photos.own,
-    }
 
     def make(folder: Path) -> None:
+        job = PrepareJob(
+            recipe=recipe,
+            checkpoint=resolved.checkpoint.path if resolved.checkpoint else None,
+            seed=resolved.seed,
+            trained=resolved.trained or resolved.checkpoint is not None,
+            photos=photos.paths,
+            own_photos=photos.own,
+            folder=folder,
+        )
         with Workers() as workers:
-            prepare_job, modules = {**job, "folder": str(folder)}, ("torch", "edgekit.build.prepare")
-            facts = workers.call("edgekit.build.prepare:prepare", prepare_job, logs / "model.log", modules=modules)
+            facts = workers.call(job, logs / "model.log", modules=("torch", "edgekit.build.prepare"))
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
     folder, _ = cached_folder(cache_folder() / "models", key, make)
@@ -122,7 +122,7 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
     return Prepared(folder=folder, key=key, photos_sha256=photos.sha256, **facts)
 
 
-def prepare(job: dict[str, Any]) -> dict[str, Any]:
+def prepare(job: PrepareJob) -> dict[str, Any]:
     """Build, check and fill the model of `job`, and write its folder; returns parameters, multiply_adds and contract.
 
     EdgekitError: ``contract`` if the counts are not as expected, ``recipe`` if a checkpoint does not fit.
@@ -131,14 +131,14 @@ def prepare(job: dict[str, Any]) -> dict[str, Any]:
 
     from edgekit.architectures.outputs import named_outputs
 
-    recipe = Recipe.model_validate(job["recipe"])
+    recipe = job.recipe
     facts = check_contract(recipe)
-    photos = PhotoSet(tuple(Path(path) for path in job["photos"]), "", job["own_photos"])
-    examples = examples_of(recipe, photos, random=not job["trained"])
+    examples = examples_of(recipe, PhotoSet(job.photos, "", job.own_photos), random=not job.trained)
     parts: list[str] = []
-    model = build_model(recipe, job["checkpoint"], job["seed"], examples.settle, parts.append)
+    checkpoint = str(job.checkpoint) if job.checkpoint else None
+    model = build_model(recipe, checkpoint, job.seed, examples.settle, parts.append)
     reference = [named_outputs(model, *example.tensors()) for example in examples.parity]
-    folder = Path(job["folder"])
+    folder = job.folder
     save_file(
         {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}, folder / "state.safetensors"
     )

@@ -8,7 +8,6 @@ layers is a good guess. The artifacts that are built after the scan measure what
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +17,10 @@ from edgekit.architectures.inputs import Inputs
 from edgekit.backends.quantization.equalization import equalise
 from edgekit.backends.quantization.graph import Layer, arguments, export, fold_batch_norm, layers, quantised_nodes
 from edgekit.backends.quantization.rounding import fake_quantise, mean_shift, patches, round_layer
+from edgekit.build.jobs import ScanJob
 from edgekit.build.parity import NamedOutputs, compare
 from edgekit.build.prepare import load_prepared
-from edgekit.recipe.schema import ParityLimits, Recipe
+from edgekit.recipe.schema import ParityLimits
 
 SCAN_IMAGES = 16
 """So many images round the layers, and so many others measure them. The scan runs the model once for each layer."""
@@ -49,13 +49,13 @@ class QuantisedLayer:
     ends: Tensor
 
 
-def scan(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """Scan the prepared model of ``job["prepared"]``. Returns the layers as dictionaries, the most sensitive first.
+def scan(job: ScanJob) -> list[dict[str, Any]]:
+    """Scan a prepared model. Returns the layers as dictionaries, the most sensitive first.
 
     Runs in a separate process.
     """
-    recipe, folder = Recipe.model_validate(job["recipe"]), Path(job["prepared"])
-    model = load_prepared(recipe, folder)
+    folder = job.prepared
+    model = load_prepared(job.recipe, folder)
     found = layer_sensitivities(model, Inputs.load(folder / "calibration.npz"), Inputs.load(folder / "parity.npz"))
     return [asdict(layer) for layer in found]
 

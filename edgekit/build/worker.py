@@ -8,7 +8,6 @@ for each line that it reads and reports how the process ended.
 from __future__ import annotations
 
 import atexit
-import errno
 import importlib
 import json
 import os
@@ -24,12 +23,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
+
+import psutil
+from pydantic import BaseModel, ConfigDict
 
 from edgekit.cache.store import temporary_folder
-from edgekit.errors import FREE_SPACE, EdgekitError, FailureKind, missing_converters
+from edgekit.errors import FREE_SPACE, EdgekitError, FailureKind, disk_is_full, missing_converters
 
-NO_SPACE = os.strerror(errno.ENOSPC)
 SOME_ROOM = 64 * 1024
 """Bytes: with less free, a log that is empty says that the disk was full."""
 MEMORY_EACH = 2 * 2**30
@@ -38,6 +39,22 @@ STARTED, ENDED = "started", "ended"
 """How a warm process begins its lines: the number of a job's process, and its exit status."""
 READ_WHEN_LOADING = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_")
 """How environment variables begin that only count when libraries are loaded: processes are warm for their values."""
+
+
+class Job(BaseModel):
+    """What a process of its own does and gets. A subclass adds the fields that its function reads.
+
+    The class has to be importable by name in that process, which validates the fields as they arrive.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    function: ClassVar[str]
+    """``module:function``: takes the job and returns what JSON can hold."""
+    stage: ClassVar[str]
+    """The stage of its failures."""
+    failure_kind: ClassVar[FailureKind] = FailureKind.internal
+    """The kind of an error that is no EdgekitError."""
 
 
 def usable_cpus() -> int:
@@ -67,16 +84,13 @@ class Workers:
         for process in list(self._running):
             process.kill()
 
-    def call(
-        self, function: str, job: dict[str, Any], log: Path, timeout: float = 1800, modules: tuple[str, ...] = ()
-    ) -> Any:
-        """Call ``module:function`` with `job` in a fresh process and return its result (JSON in, JSON out).
+    def call(self, job: Job, log: Path, timeout: float = 1800, modules: tuple[str, ...] = ()) -> Any:
+        """Do a job in a fresh process and return the result of its function, from JSON.
 
         Its output replaces `log`. An EdgekitError in the job is raised here again. A crash is EdgekitError (``crashed``,
         ``out_of_memory``), more than `timeout` seconds are ``timed_out``. `modules` are loaded in the warm process,
         which stays for the next job that names them.
         """
-        stage = str(job.get("stage", "work"))
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         environment = {
@@ -87,19 +101,23 @@ class Workers:
         }
         with temporary_folder() as folder, _warm(modules, environment) as process:
             question, answer = Path(folder) / "job.json", Path(folder) / "result.json"
-            question.write_text(json.dumps(job), encoding="utf-8")
+            question.write_text(job.model_dump_json(), encoding="utf-8")
             self._running.add(process)
             try:
                 # What converters leave in the folder of temporary files goes with this one.
                 own = {**environment, "TMPDIR": folder}
-                status = process.run([function, str(question), str(answer), str(log)], own, timeout)
+                status = process.run(
+                    [f"{type(job).__module__}:{type(job).__qualname__}", str(question), str(answer), str(log)],
+                    own,
+                    timeout,
+                )
             finally:
                 self._running.discard(process)
             if status is None:
                 message = f"It took more than {timeout:.0f} s and was stopped."
-                raise EdgekitError(FailureKind.timed_out, stage, message, f"Log: {log}", retriable=True)
+                raise EdgekitError(FailureKind.timed_out, job.stage, message, f"Log: {log}", retriable=True)
             if not answer.is_file():
-                raise _crash(status, stage, log)
+                raise _crash(status, job.stage, log)
             result = json.loads(answer.read_text(encoding="utf-8"))
         if "failure" in result:
             raise EdgekitError(**{**result["failure"], "kind": FailureKind(result["failure"]["kind"])})
@@ -208,7 +226,7 @@ def _warm(modules: tuple[str, ...], environment: dict[str, str]) -> Iterator[_Wa
     finally:
         with _taking:
             _idle.append(process)
-            room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY_EACH
+            room = psutil.virtual_memory().total // MEMORY_EACH
             surplus = [worker for worker in _idle if not worker.alive] or _idle[: max(0, len(_idle) - room)]
             for worker in surplus:
                 _idle.remove(worker)
@@ -240,7 +258,7 @@ def _crash(status: int, stage: str, log: Path) -> EdgekitError:
     kind = FailureKind.out_of_memory if status == -signal.SIGKILL else FailureKind.crashed
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
     # A full disk crashes some converters, and there may be no room for their messages.
-    if any(NO_SPACE in line for line in last) or (not last and shutil.disk_usage(log.parent).free < SOME_ROOM):
+    if disk_is_full("\n".join(last)) or (not last and shutil.disk_usage(log.parent).free < SOME_ROOM):
         kind, how = FailureKind.disk_full, f"{how} because the disk that holds {log.parent} is full"
     hint = FREE_SPACE if kind is FailureKind.disk_full else f"Log: {log}"
     said = f": {' | '.join(last)}" if last else "."
@@ -290,13 +308,13 @@ def _be_a_job(request: dict[str, Any], answers: int) -> NoReturn:
         os.environ.update(request["environment"])
         tempfile.tempdir = None  # which may have been found before
         os.chdir(request["folder"])
-        function, question, answer, log = request["arguments"]
+        kind, question, answer, log = request["arguments"]
         edgekit, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
         output = os.open(log, os.O_WRONLY | os.O_APPEND)
         for source, to in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source, to)
         threading.Thread(target=_end_with_edgekit, args=(edgekit,), daemon=True).start()
-        _run(function, question, answer)
+        _run(kind, question, answer)
         status = 0
     except BaseException:  # noqa: BLE001  (nothing may leave a forked process the way of the one that it was forked from)
         traceback.print_exc()
@@ -306,12 +324,14 @@ def _be_a_job(request: dict[str, Any], answers: int) -> NoReturn:
         os._exit(status)
 
 
-def _run(function: str, question: str, answer: str) -> None:
-    """Call the function, and write its result or its failure."""
-    job = json.loads(Path(question).read_text(encoding="utf-8"))
-    module, _, name = function.partition(":")
+def _run(kind: str, question: str, answer: str) -> None:
+    """Do the job of a class, and write its result or its failure."""
+    stage, failure_kind = "work", FailureKind.internal
     try:
-        result: dict[str, Any] = {"value": getattr(importlib.import_module(module), name)(job)}
+        job_class: type[Job] = _named(kind)
+        stage, failure_kind = job_class.stage, job_class.failure_kind
+        job = job_class.model_validate_json(Path(question).read_text(encoding="utf-8"))
+        result: dict[str, Any] = {"value": _named(job.function)(job)}
     except EdgekitError as error:
         result = {"failure": asdict(error.failure)}
     except ImportError as error:
@@ -319,13 +339,18 @@ def _run(function: str, question: str, answer: str) -> None:
         result = {"failure": asdict(missing_converters(error).failure)}
     except Exception as error:  # noqa: BLE001  (whatever a converter raises is a result here; the traceback is in the log)
         traceback.print_exc()
-        # Native libraries report a full disk only in their messages.
-        full = getattr(error, "errno", None) == errno.ENOSPC or NO_SPACE in str(error)
-        kind = FailureKind.disk_full if full else FailureKind(job.get("failure_kind", "internal"))
+        full = disk_is_full(error)
+        failure_kind = FailureKind.disk_full if full else failure_kind
         message = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
-        stage, hint = job.get("stage", "work"), FREE_SPACE if full else ""
-        result = {"failure": asdict(EdgekitError(kind, stage, message, hint, retriable=full).failure)}
+        hint = FREE_SPACE if full else ""
+        result = {"failure": asdict(EdgekitError(failure_kind, stage, message, hint, retriable=full).failure)}
     Path(answer).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _named(place: str) -> Any:
+    """Return what ``module:name`` names."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock, ReadWriteLock, Timeout
 
 from edgekit.config.paths import cache_folder
+from edgekit.errors import disk_is_full
 
 SEAL = "content.sha256"
 """The file of a :func:`cached_folder` with the hash of the other files."""
@@ -74,8 +75,7 @@ def usable(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-        code = errno.ENOSPC if full else errno.EIO
+        code = errno.ENOSPC if disk_is_full(error) else errno.EIO
         raise OSError(code, f"a lock there cannot be taken: {error}", str(folder)) from error
 
 

@@ -26,10 +26,9 @@ COMMANDS = (
     "quantize",
     "inspect",
     "operators",
-    "recipes",
     "recipe",
     "scale",
-    "devices",
+    "device",
     "capsule",
     "weights",
     "cache",
@@ -42,6 +41,10 @@ COMMANDS = (
 )
 
 
+ALIASES = {"recipes": ("recipe", "list"), "devices": ("device",)}
+"""Earlier names of commands, which work for one more release and are not listed."""
+
+
 class Commands(click.Group):
     """Loads a command's module when it is asked for."""
 
@@ -51,9 +54,13 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import ``edgekit.cli.NAME`` and return its ``command``."""
-        if cmd_name not in COMMANDS:
+        name, *inner = ALIASES.get(cmd_name, (cmd_name,))
+        if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"edgekit.cli.{cmd_name}").command
+        command: click.Command = import_module(f"edgekit.cli.{name}").command
+        for name in inner:
+            assert isinstance(command, click.Group)
+            command = command.commands[name]
         return command
 
 

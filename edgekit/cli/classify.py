@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import open_recipe, photos_option, recipe_argument, set_option, tell
+from edgekit.cli.options import one_target, open_recipe, photos_option, recipe_argument, set_option, tell
 
 
 @click.command()
@@ -24,6 +24,8 @@ def command(recipe: str, photo: Path, target: str | None, overrides: tuple[str, 
     from edgekit.evaluation.classify import classify
     from edgekit.pipeline import Plan
 
-    plan = Plan.of(open_recipe(recipe, overrides), [] if target is None else [target], photo_set(photos))
+    loaded = open_recipe(recipe, overrides)
+    targets = [] if target is None else [one_target(loaded, target)]
+    plan = Plan.of(loaded, targets, photo_set(photos))
     for rank in classify(plan, photo, tell):
         click.echo(f"{rank.probability:6.1%}  {rank.index:4d}  {rank.name}")

@@ -14,7 +14,7 @@ from edgekit.cli.options import (
     ledger_option,
     note_own_code,
     open_recipe,
-    parts,
+    parts_of_all,
     photos_option,
     resume_option,
     set_option,
@@ -54,7 +54,7 @@ def command(
     inputs: tuple[str, ...],
     weights: str | None,
     overrides: tuple[str, ...],
-    targets: str | None,
+    targets: tuple[str, ...],
     photos: Path | None,
     output: Path | None,
     ledger: str | None,
@@ -84,7 +84,7 @@ def command(
                 if every
                 else ([open_recipe(name, overrides, inputs, weights) for name in recipes], {})
             )
-            sweep = Sweep.of(loaded, parts(targets), (), None, photo_set(photos), photos, unreadable)
+            sweep = Sweep.of(loaded, parts_of_all(targets), (), None, photo_set(photos), photos, unreadable)
             run = start_run("compile", sweep, opened, tell)
             title = loaded[0].name if len(loaded) == 1 else f"{len(loaded)} recipes"
         for line in lines(export_run(opened, run, output)) if output else ():

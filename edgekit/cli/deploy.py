@@ -6,27 +6,39 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, build_options, device_set_option, plan_of, seed_option, strict_option, tell
+from edgekit.cli.options import (
+    Once,
+    build_options,
+    device_set_option,
+    plan_of,
+    protocol_option,
+    resume_option,
+    seed_option,
+    strict_option,
+    tell,
+)
 from edgekit.cli.printing import print_run
 
 
 @click.command()
 @build_options
-@click.option("--device", cls=Once, required=True, metavar="NAME", help="Device profile, e.g. host.")
+@click.option("--device", cls=Once, metavar="NAME", help="Device profile, e.g. host; default: that of your settings.")
+@resume_option
 @device_set_option
-@click.option("--protocol", cls=Once, metavar="NAME", help="1t-big, quick or emulated; default: the device profile's.")
+@protocol_option
 @seed_option
 @strict_option
 def command(
-    recipe: str,
+    recipe: str | None,
     inputs: tuple[str, ...],
     weights: str | None,
     overrides: tuple[str, ...],
-    targets: str | None,
+    targets: tuple[str, ...],
     photos: Path | None,
     ledger: str | None,
     as_json: bool,
-    device: str,
+    device: str | None,
+    resume: str | None,
     device_overrides: tuple[str, ...],
     protocol: str | None,
     seed: int | None,
@@ -38,11 +50,38 @@ def command(
 
     Example: edgekit deploy recipes/v3_large.yaml --device host --protocol quick
     """
+    from edgekit.config.settings import settings
     from edgekit.devices.profile import load_profile
+    from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
-    from edgekit.pipeline import Sweep, start_run
+    from edgekit.pipeline import Sweep, resume_run, start_run
     from edgekit.protocol import protocol_named
 
+    if resume is not None:
+        choices = (
+            recipe,
+            device,
+            overrides,
+            device_overrides,
+            targets,
+            inputs,
+            weights,
+            photos,
+            protocol,
+            seed is not None,
+        )
+        if any(choices):
+            raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
+        with Ledger.open(ledger, must_exist=True) as opened:
+            run = resume_run("deploy", opened, tell, resume or None)
+            return print_run(opened, run, f"run {run}", as_json, strict)
+    if recipe is None:
+        raise UsageError("Name a recipe, or say --resume.", "For example: edgekit deploy recipes/v2.yaml --device host")
+    device = device or settings().device
+    if device is None:
+        raise UsageError(
+            "Name a device.", 'For example: --device host. A default goes to your settings: device = "host"'
+        )
     plan, profile = plan_of(recipe, overrides, targets, photos, inputs, weights), load_profile(device, device_overrides)
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:

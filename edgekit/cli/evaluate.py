@@ -13,10 +13,12 @@ from edgekit.cli.options import (
     device_set_option,
     json_option,
     ledger_option,
+    one_target,
     open_recipe,
     photos_option,
     recipe_argument,
     set_option,
+    target_option,
     tell,
 )
 
@@ -28,9 +30,7 @@ FORMATS = ("folders", "csv", "imagenet", "coco", "masks")
 
 @click.command()
 @recipe_argument
-@click.option(
-    "--target", cls=Once, required=True, metavar="T", help="The artifact to evaluate, e.g. tflite/xnnpack/int8."
-)
+@target_option
 @click.option(
     "--data",
     cls=Once,
@@ -91,7 +91,7 @@ def command(
     from edgekit.build.worker import usable_cpus
     from edgekit.devices.profile import load_profile
     from edgekit.errors import ExitCode
-    from edgekit.evaluation.evaluate import Request, evaluate
+    from edgekit.evaluation.evaluate import NOTHING, PYTORCH, Request, evaluate
     from edgekit.evaluation.formats import load_dataset
     from edgekit.ledger import Ledger
     from edgekit.report.evaluation import evaluation_report
@@ -101,13 +101,13 @@ def command(
     tell(f"{data}: {found.description}")
     request = Request(
         recipe=loaded,
-        target=target,
+        target=one_target(loaded, target),
         dataset=found.sample(limit, seed),
         available=len(found.examples),
         seed=seed,
         jobs=jobs or usable_cpus(),
         photos=photo_set(photos),
-        against=against,
+        against=against if against in {PYTORCH, NOTHING} else one_target(loaded, against),
         device=load_profile(device, device_overrides) if device else None,
     )
     with Ledger.open(ledger) as opened:

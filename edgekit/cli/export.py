@@ -6,12 +6,22 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, json_option, open_recipe, photos_option, recipe_argument, set_option, tell
+from edgekit.cli.options import (
+    Once,
+    json_option,
+    one_target,
+    open_recipe,
+    photos_option,
+    recipe_argument,
+    set_option,
+    target_option,
+    tell,
+)
 
 
 @click.command()
 @recipe_argument
-@click.option("--target", cls=Once, metavar="T", required=True, help="Which artifact, e.g. tflite/xnnpack/int8.")
+@target_option
 @click.option(
     "-o",
     "--output",
@@ -36,6 +46,7 @@ def command(
     from edgekit.exporting import export, lines
     from edgekit.pipeline import Plan
 
-    plan = Plan.of(open_recipe(recipe, overrides), [target], photo_set(photos))
+    loaded = open_recipe(recipe, overrides)
+    plan = Plan.of(loaded, [one_target(loaded, target)], photo_set(photos))
     exported = export(plan, output, tell)
     click.echo(exported.document.model_dump_json(by_alias=True, indent=2) if as_json else lines([exported])[0])

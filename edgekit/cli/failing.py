@@ -7,7 +7,7 @@ import traceback
 
 import click
 
-from edgekit.errors import EdgekitError, ExitCode, UsageError, missing_converters, refused
+from edgekit.errors import EdgekitError, ExitCode, FailureKind, failure_of
 from edgekit.redaction import redacted
 
 
@@ -32,18 +32,11 @@ def guarded(command: click.Command) -> int:
     except Exception as error:  # noqa: BLE001  (the last line of defence: a sentence, not a traceback)
         if "--debug" in sys.argv:
             click.echo(redacted(traceback.format_exc()), err=True)
-        message, hint = _sentence(error)
-        click.echo(f"error: {message}" + (f"\n       {hint}" if hint else ""), err=True)
-        return ExitCode.usage if isinstance(error, UsageError) else ExitCode.failure
+        failure = failure_of(error, "edgekit")
+        bug = "this is a bug in edgekit: " if failure.kind is FailureKind.internal and _is_a_bug(error) else ""
+        click.echo(f"error: {bug}{failure.message}" + (f"\n       {failure.hint}" if failure.hint else ""), err=True)
+        return ExitCode.of(failure)
 
 
-def _sentence(error: Exception) -> tuple[str, str]:
-    """Return what happened and what to do."""
-    if isinstance(error, ImportError):
-        error = missing_converters(error)
-    if isinstance(error, OSError):
-        error = refused(error, "edgekit")
-    if isinstance(error, EdgekitError):
-        return error.failure.message, error.failure.hint
-    message = redacted(f"this is a bug in edgekit: {type(error).__name__}: {error}")
-    return message, "Run again with `edgekit --debug ...` and report the traceback."
+def _is_a_bug(error: Exception) -> bool:
+    return not isinstance(error, EdgekitError | OSError | ImportError)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Once, console, device_set_option, json_option, open_recipe, set_option, tell
+from edgekit.cli.options import Once, console, device_set_option, json_option, one_target, open_recipe, set_option, tell
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,7 +96,8 @@ def _profile(
     from edgekit.pipeline import Plan
     from edgekit.pipeline.profiling import dump_operators
 
-    plan = Plan.of(open_recipe(recipe, overrides), [target], photo_set())
+    loaded = open_recipe(recipe, overrides)
+    plan = Plan.of(loaded, [one_target(loaded, target)], photo_set())
     dump_operators(plan, load_profile(device, device_overrides), tell, output)
 
 

@@ -66,7 +66,15 @@ set_option = click.option(
     help="Override a key of the recipe, e.g. model.width=0.75.",
 )
 targets_option = click.option(
-    "--targets", cls=Once, metavar="T,T", help="Only these targets, e.g. tflite/xnnpack/int8."
+    "--target",
+    "--targets",
+    "targets",
+    multiple=True,
+    metavar="T",
+    help="Only these targets, whole or in part, e.g. int8. Repeat it, or separate them with commas.",
+)
+target_option = click.option(
+    "--target", cls=Once, required=True, metavar="T", help="The artifact's target, whole or in part, e.g. tflite/int8."
 )
 photos_option = click.option(
     "--photos",
@@ -81,7 +89,27 @@ ledger_option = click.option(
     metavar="URL",
     help="Database; default: EDGEKIT_LEDGER, else a SQLite file in your data folder.",
 )
+recipes_option = click.option(
+    "--recipe",
+    "--recipes",
+    "recipes",
+    multiple=True,
+    metavar="R",
+    help="Only these recipes. Repeat it, or separate them with commas.",
+)
+devices_option = click.option(
+    "--device",
+    "--devices",
+    "devices",
+    multiple=True,
+    metavar="D",
+    help="Only these devices, as --recipe. One that is unreachable is then a failure.",
+)
+protocol_option = click.option(
+    "--protocol", cls=Once, metavar="NAME", help="1t-big, quick or emulated; default: that of the device's profile."
+)
 device_set_option = click.option(
+    "--device-option",
     "--device-set",
     "device_overrides",
     multiple=True,
@@ -109,6 +137,12 @@ report_format_option = click.option(
     "format_",
     type=click.Choice(("terminal", "markdown", "csv", "latex", "json")),
     help="Default: terminal in a terminal, what the name of the --output file ends with, else markdown.",
+)
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("terminal", "markdown", "csv", "latex", "json")),
+    help="How to print it; default: terminal. --json is short for --format json.",
 )
 output_option = click.option(
     "--output",
@@ -138,7 +172,7 @@ def build_options(command: Decorated) -> Decorated:
     """Add the options of what builds one recipe."""
     for option in (
         *(json_option, ledger_option, photos_option, targets_option, set_option),
-        *(weights_option, input_option, recipe_argument),
+        *(weights_option, input_option, click.argument("recipe", required=False)),
     ):
         command = option(command)
     return command
@@ -183,7 +217,7 @@ def note_own_code(recipes: Sequence[Recipe]) -> None:
 def plan_of(
     recipe: str,
     overrides: tuple[str, ...],
-    targets: str | None,
+    targets: Sequence[str],
     photos: Path | None,
     inputs: tuple[str, ...] = (),
     weights: str | None = None,
@@ -193,7 +227,21 @@ def plan_of(
     from edgekit.pipeline import Plan
 
     loaded = open_recipe(recipe, overrides, inputs, weights)
-    return Plan.of(loaded, parts(targets) or loaded.targets, photo_set(photos))
+    return Plan.of(loaded, parts_of_all(targets) or loaded.targets, photo_set(photos))
+
+
+def one_target(recipe: Recipe, name: str) -> str:
+    """Return the target that a name, whole or in part, stands for; UsageError if there is not exactly one."""
+    from edgekit.errors import UsageError
+    from edgekit.target import named_targets
+
+    try:
+        found = named_targets([name], recipe.targets)
+    except ValueError as error:
+        raise UsageError(f"--target {name}: {error}.") from error
+    if len(found) > 1:
+        raise UsageError(f"--target {name} names {len(found)} targets: {', '.join(found)}.", "Name one of them.")
+    return found[0]
 
 
 def parts(text: str | None) -> list[str]:

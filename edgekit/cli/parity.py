@@ -6,14 +6,21 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, console, open_recipe, photos_option, recipe_argument, set_option, tell
+from edgekit.cli.options import (
+    console,
+    one_target,
+    open_recipe,
+    photos_option,
+    recipe_argument,
+    set_option,
+    target_option,
+    tell,
+)
 
 
 @click.command()
 @recipe_argument
-@click.option(
-    "--target", cls=Once, metavar="T", required=True, help="Whose artifact to compare, e.g. tflite/xnnpack/int8."
-)
+@target_option
 @click.option("--layers", "by_layer", is_flag=True, help="Compare each convolution and fully connected layer.")
 @set_option
 @photos_option
@@ -28,7 +35,8 @@ def command(recipe: str, target: str, by_layer: bool, overrides: tuple[str, ...]
     from edgekit.pipeline.comparing import compare_artifact
     from edgekit.report.parity import layer_table, result_lines
 
-    plan = Plan.of(open_recipe(recipe, overrides), [target], photo_set(photos))
+    loaded = open_recipe(recipe, overrides)
+    plan = Plan.of(loaded, [one_target(loaded, target)], photo_set(photos))
     compared = compare_artifact(plan, by_layer, tell)
     if by_layer:
         console().print(layer_table(compared))

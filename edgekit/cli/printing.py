@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -12,8 +13,11 @@ from edgekit.errors import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgekit.config.json_document import JsonDocument
     from edgekit.ledger import Ledger
     from edgekit.report.sheet import Report
+
+DocumentT = TypeVar("DocumentT", bound="JsonDocument")
 
 
 def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool) -> int:
@@ -33,6 +37,25 @@ def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool)
     if strict and verdicts != {"stable"}:
         codes.add(ExitCode.untrustworthy)
     return ExitCode.worst(codes)
+
+
+def print_list(
+    document: DocumentT, report_of: Callable[[DocumentT], Report], everything: str, format_: str | None, as_json: bool
+) -> None:
+    """Print a list, in a terminal as a table that fits it. `everything` is the command that shows what had no room.
+
+    `--json` and ``--format json`` print the whole document.
+    """
+    from edgekit.report.output import FORMATS, rendered
+    from edgekit.report.terminal import terminal
+
+    if as_json or format_ == "json":
+        click.echo(document.model_dump_json(by_alias=True, indent=2))
+    elif format_ in {None, "terminal"}:
+        screen = console()
+        screen.print(terminal(report_of(document), screen.width, everything), crop=False)
+    else:
+        click.echo(rendered(report_of(document), FORMATS[format_]), nl=False)
 
 
 def publish(report: Report, format_: str | None, output: Path | None) -> None:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli.options import (
-    Once,
+    device_set_option,
+    devices_option,
     json_option,
     ledger_option,
     note_own_code,
     open_recipe,
-    parts,
+    parts_of_all,
     photos_option,
+    protocol_option,
+    recipes_option,
     resume_option,
     seed_option,
+    set_option,
     strict_option,
     targets_option,
     tell,
@@ -24,25 +28,25 @@ from edgekit.cli.options import (
 from edgekit.cli.printing import print_run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from edgekit.devices.profile import DeviceProfile
-    from edgekit.pipeline import Sweep
+    from edgekit.errors import Failure
+    from edgekit.protocol import Protocol as MeasuringProtocol
+    from edgekit.recipe.schema import Recipe
 
 
 @click.command()
 @click.option("--all", "every", is_flag=True, help="Every recipe x target x reachable device.")
-@click.option("--recipes", cls=Once, metavar="R,R", help="Only these recipes.")
+@recipes_option
+@set_option
 @targets_option
-@click.option(
-    "--devices",
-    "--device",
-    cls=Once,
-    metavar="D,D",
-    help="Only these devices; one that is unreachable is then a failure.",
-)
+@devices_option
+@device_set_option
 @click.option(
     "--sweep", "swept", is_flag=True, help="Every variant of the `sweep` that a recipe has, not only its own."
 )
-@click.option("--protocol", cls=Once, metavar="NAME", help="1t-big, quick or emulated; default: 1t-big.")
+@protocol_option
 @seed_option
 @resume_option
 @strict_option
@@ -51,9 +55,11 @@ if TYPE_CHECKING:
 @json_option
 def command(
     every: bool,
-    recipes: str | None,
-    targets: str | None,
-    devices: str | None,
+    recipes: tuple[str, ...],
+    overrides: tuple[str, ...],
+    targets: tuple[str, ...],
+    devices: tuple[str, ...],
+    device_overrides: tuple[str, ...],
     swept: bool,
     protocol: str | None,
     seed: int | None,
@@ -67,44 +73,59 @@ def command(
 
     Example: edgekit profile --all --protocol quick
     """
+    from edgekit.build.photos import photo_set
     from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
-    from edgekit.pipeline import resume_run, start_run
+    from edgekit.pipeline import Sweep, resume_run, start_run
+    from edgekit.protocol import protocol_named
 
     if resume is None and not (every or recipes or devices or targets):
         raise UsageError(
-            "Say what to profile.", "Everything: --all; a part: --recipes, --targets, --devices; or --resume."
+            "Say what to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
         )
-    choices = (every, recipes, targets, devices, swept, protocol, photos, seed is not None)
+    choices = (every, recipes, overrides, targets, devices, device_overrides, swept, protocol, photos, seed is not None)
     if resume is not None and any(choices):
         raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
             run = resume_run("profile", opened, tell, resume or None)
         else:
-            sweep = _sweep(recipes, swept, targets, devices, protocol or "1t-big", photos)
+            loaded, unreadable = _recipes(parts_of_all(recipes), overrides)
+            built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
+            profiles = _profiles(parts_of_all(devices), device_overrides)
+            chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
+            names = parts_of_all(targets)
+            sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
             run = start_run("profile", sweep, opened, tell, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)
 
 
-def _sweep(
-    recipes: str | None, swept: bool, targets: str | None, devices: str | None, protocol: str, photos: Path | None
-) -> Sweep:
-    from edgekit.build.photos import photo_set
-    from edgekit.pipeline import Sweep
-    from edgekit.protocol import protocol_named
+def _recipes(named: list[str], overrides: tuple[str, ...]) -> tuple[list[Recipe], Mapping[str, Failure]]:
+    """Return the recipes named, or all known ones and the failures of those that cannot be loaded."""
     from edgekit.recipe.loading import load_known
 
-    chosen = protocol_named(protocol)
-    named = parts(recipes)
-    loaded, unreadable = ([open_recipe(name) for name in named], {}) if named else load_known()
-    if not named:
-        note_own_code(loaded)
-    built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
-    return Sweep.of(built, parts(targets), _profiles(parts(devices)), chosen, photo_set(photos), photos, unreadable)
+    if named:
+        return [open_recipe(name, overrides) for name in named], {}
+    loaded, unreadable = load_known(overrides)
+    note_own_code(loaded)
+    return loaded, unreadable
 
 
-def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
+def _protocol_of(profiles: Sequence[DeviceProfile]) -> MeasuringProtocol:
+    """Return the protocol of the devices' profiles, as `deploy` does; UsageError if they differ."""
+    from edgekit.errors import UsageError
+    from edgekit.protocol import protocol_named
+
+    names = {profile.name: profile.protocol for profile in profiles}
+    if len(set(names.values())) > 1:
+        differing = ", ".join(f"{name}: {protocol}" for name, protocol in names.items())
+        raise UsageError(
+            f"The devices' profiles name different protocols ({differing}).", "Choose one: --protocol NAME"
+        )
+    return protocol_named(next(iter(names.values())))
+
+
+def _profiles(named: list[str], overrides: tuple[str, ...]) -> tuple[DeviceProfile, ...]:
     """Return the profiles named, or of all known ones those that can be reached now, one a device; the others are told of.
 
     A phone that two profiles reach is measured under that which asks for its model.
@@ -114,24 +135,25 @@ def _profiles(named: list[str]) -> tuple[DeviceProfile, ...]:
     from edgekit.errors import EdgekitError, UsageError, failure_of
 
     if named:
-        return tuple(load_profile(name) for name in named)
+        return tuple(load_profile(name, overrides) for name in named)
+    if overrides:
+        raise UsageError("--device-option changes one device's profile.", "Name it: --device NAME")
     profiles: list[DeviceProfile] = []
     reachable: dict[str, DeviceProfile] = {}
     for name, file in sorted(known_profiles().items()):
         try:
             profiles.append(load_profile(str(file)))
         except EdgekitError as error:
-            tell(f"{name}: skipped: {error.failure.kind.label}: {error.failure.message}")
+            tell(error.failure.line(f"{name}: skipped"))
     for profile in sorted(profiles, key=lambda one: one.model is None):
         try:
             with opened(profile) as device:
                 kept = reachable.setdefault(device.identify().hash, profile)
         except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
-            failure = failure_of(error, "reach")
-            tell(f"{profile.name}: skipped: {failure.kind.label}: {failure.message}")
+            tell(failure_of(error, "reach").line(f"{profile.name}: skipped"))
         else:
             if kept is not profile:
                 tell(f"{profile.name}: skipped: it is the device of {kept.name}")
     if not reachable:
-        raise UsageError("No device can be reached.", "See: edgekit devices")
+        raise UsageError("No device can be reached.", "See: edgekit device list")
     return tuple(reachable.values())

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli.evaluate import FORMATS
-from edgekit.cli.options import Finite, Once, console, json_option, ledger_option, photos_option, recipe_argument, tell
+from edgekit.cli.options import (
+    Finite,
+    Once,
+    console,
+    json_option,
+    ledger_option,
+    one_target,
+    photos_option,
+    recipe_argument,
+    tell,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -84,7 +94,7 @@ def command(
     found = load_dataset(data, format) if data else None
     request = Request(
         recipe=loaded,
-        target=target,
+        target=one_target(loaded, target),
         max_drop=max_drop,
         photos=photo_set(photos),
         jobs=usable_cpus(),

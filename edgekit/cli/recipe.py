@@ -6,15 +6,30 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, input_option, tell, weights_option
+from edgekit.cli.options import Once, format_option, input_option, json_option, tell, weights_option
+from edgekit.cli.printing import print_list
 
 
 @click.group()
 def command() -> None:
-    """Write a recipe of your own.
+    """List recipes, and write one of your own.
 
     Example: edgekit recipe new mine --architecture mobilenet_v2
     """
+
+
+@command.command("list")
+@format_option
+@json_option
+def list_(format_: str | None, as_json: bool) -> None:
+    """List the recipes that are found by name, with what they cost and their published accuracy.
+
+    Example: edgekit recipe list
+    """
+    from edgekit.recipe.files import list_recipes
+    from edgekit.report.recipes import recipes_report
+
+    print_list(list_recipes(), recipes_report, "edgekit recipe list --json", format_, as_json)
 
 
 @command.command()

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import platformdirs
 
+from edgekit.config.settings import settings
 from edgekit.errors import UsageError, did_you_mean, printable
 
 
 def cache_folder() -> Path:
-    """Return the cache (``EDGEKIT_CACHE``, else the user's): weights, models, artifacts. Safe to delete.
+    """Return the cache (``EDGEKIT_CACHE``, else that of the settings, else the user's): weights, models, artifacts.
 
     UsageError if it is not a folder, or its path is not UTF-8: converters and runtimes refuse such a path.
     """
-    folder = Path(os.environ.get("EDGEKIT_CACHE") or platformdirs.user_cache_dir("edgekit"))
+    chosen = os.environ.get("EDGEKIT_CACHE") or settings().cache
+    folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("edgekit"))
     if printable(str(folder)) != str(folder):
         raise UsageError(f"The cache's path {folder} is not UTF-8.", "Name another with EDGEKIT_CACHE.")
     if folder.exists() and not folder.is_dir():

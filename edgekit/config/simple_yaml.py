@@ -20,8 +20,10 @@ FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 def simple_values(text: str) -> dict[Any, Any] | None:
     """Return the mapping in `text`, equal to ruamel.yaml's; None if only ruamel.yaml can judge it.
 
-    That is text with an error, an alias, a tag, a directive, a duplicate key, or a value that YAML 1.1 and 1.2 may
-    read differently. libyaml parses the text. ruamel.yaml's rules decide the type of a value.
+    That is text with an error, an alias, a tag, a directive, a key that stands twice, or a value that
+    YAML 1.1 and 1.2 may read differently. libyaml finds the parts of the text; ruamel.yaml's rules say
+    which type a value has. RecursionError for more than :data:`DEEPEST` levels, which take ruamel.yaml
+    minutes.
     """
     if not yaml.__with_libyaml__:
         return None
@@ -42,7 +44,9 @@ class UnusualError(Exception):
 
 
 def _value(event: Any, events: Iterator[Any], levels: int) -> Any:
-    if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag or levels == 0:
+    if levels == 0:
+        raise RecursionError("it is nested too deeply")
+    if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag:
         raise UnusualError
     if isinstance(event, yaml.ScalarEvent):
         return _scalar(event.value) if event.implicit[0] else event.value

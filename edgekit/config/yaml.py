@@ -27,6 +27,11 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def about_keys(cls) -> str:
+        """Return a sentence about the valid keys, which follows the nearest one if a key is unknown; empty for none."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -113,32 +118,50 @@ IN_YAML = {
 
 
 def load_document(schema: type[DocumentT], path: Path, overrides: Sequence[Override] = ()) -> DocumentT:
-    """Read `path` as `schema`, after the `overrides`.
+    """Read `path` as `schema`, after the `overrides`; errors as of :meth:`YamlFile.fit`."""
+    return YamlFile(path).fit(schema, overrides)
 
-    Types are strict: ``true`` and ``"1"`` are not numbers. UsageError (kind ``recipe``) for a file that cannot
-    be read, is not YAML or does not fit the schema; it names the file and the line, or the override, and the key.
-    """
-    text = _text(path)
-    content = simple_values(text)
-    if content is None:
-        content = _parse(path, text)
-    for override in overrides:
-        _override(content, override)
-    try:
-        return schema.model_validate_json(json.dumps(_plain(content), default=str), strict=True)
-    except ValidationError as error:
-        content = _parse(path, text)  # which knows the lines
+
+class YamlFile:
+    """The text of a YAML file that a person wrote; UsageError (kind ``recipe``) for a file that cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.text = path, _text(path)
+
+    def values(self, overrides: Sequence[Override] = ()) -> dict[str, Any]:
+        """Return the file's values after the `overrides`; UsageError (kind ``recipe``) if it is not YAML."""
+        try:
+            content = simple_values(self.text)
+        except RecursionError as error:
+            raise UsageError(f"{self.path} is nested too deeply.", kind=FailureKind.recipe) from error
+        if content is None:
+            content = _parse(self.path, self.text)
         for override in overrides:
             _override(content, override)
-        # If all items of a list are wrong, pydantic also reports an empty list.
-        places = [problem["loc"] for problem in error.errors()]
-        problems = [
-            _explain(schema, content, path, overrides, problem)
-            for problem in error.errors()
-            if problem["type"] != "too_short"
-            or sum(location[: len(problem["loc"])] == problem["loc"] for location in places) == 1
-        ]
-        raise UsageError("\n".join(problems), kind=FailureKind.recipe) from error
+        values: dict[str, Any] = _plain(content)
+        return values
+
+    def fit(self, schema: type[DocumentT], overrides: Sequence[Override] = ()) -> DocumentT:
+        """Return the file as `schema`, after the `overrides`. No value is converted: ``true`` and ``"1"`` are no numbers.
+
+        UsageError (kind ``recipe``) if it is not YAML or does not fit. It names the file and the line, or the override, and the
+        key.
+        """
+        try:
+            return schema.model_validate_json(json.dumps(self.values(overrides), default=str), strict=True)
+        except ValidationError as error:
+            content = _parse(self.path, self.text)  # which knows the lines
+            for override in overrides:
+                _override(content, override)
+            # If all items of a list are wrong, pydantic says as well that the list is empty.
+            places = [problem["loc"] for problem in error.errors()]
+            problems = [
+                _explain(schema, content, self.path, overrides, problem)
+                for problem in error.errors()
+                if problem["type"] != "too_short"
+                or sum(place[: len(problem["loc"])] == problem["loc"] for place in places) == 1
+            ]
+            raise UsageError("\n".join(problems), kind=FailureKind.recipe) from error
 
 
 LARGEST = 200_000
@@ -194,6 +217,7 @@ def _override(content: dict[Any, Any], override: Override) -> None:
         if not isinstance(place, dict):
             raise UsageError(f"{override.said}: {parent} is a value and has no keys of its own.")
     try:
+        simple_values(f"value: {override.value}")  # refuses at once what is nested too deeply
         if alias := _alias(override.value):
             raise _no_aliases(override.said, alias)
         place[last] = YAML(typ="safe").load(override.value)
@@ -215,7 +239,7 @@ def _plain(value: Any) -> Any:
 
 
 def _explain(
-    schema: type[BaseModel], content: CommentedMap, path: Path, overrides: Sequence[Override], problem: Any
+    schema: type[Strict], content: CommentedMap, path: Path, overrides: Sequence[Override], problem: Any
 ) -> str:
     """Format a pydantic error: file, line (or override), key, problem, nearest valid name."""
     unfitting = problem.get("ctx", {}).get("error")
@@ -228,7 +252,9 @@ def _explain(
     where = f"{path} with {override.said}" if override else f"{path}, line {[1, *lines][-1]}"
     key = ".".join(map(str, location)) or "(top)"
     if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key {key}. {did_you_mean(str(location[-1]), _keys(schema, location[:-1]))}"
+        nearest = did_you_mean(str(location[-1]), _keys(schema, location[:-1]))
+        about = schema.about_keys() if len(location) == 1 else ""
+        return f"{where}: unknown key {key}. {nearest} {about}".rstrip()
     said = IN_YAML.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "missing" and (misspelt := _misspelt(schema, content, location)):
         said = f"{said}. Is {misspelt} a misspelling of it?"

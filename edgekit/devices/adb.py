@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeGuard
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, TypeGuard
 
 from edgekit.devices import link
 from edgekit.devices.base import Completed
-from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.profile import FROM_ENVIRONMENT
+from edgekit.devices.remote import Port, RemoteProfile
 from edgekit.errors import EdgekitError, FailureKind
 
 if TYPE_CHECKING:
@@ -52,10 +53,24 @@ class _InTime(BytesIO):
             raise TimeoutError(f"it was not done after {self.timeout:.0f} s")
 
 
+class AdbProfile(RemoteProfile):
+    """A device that is reached by adb: over TCP if there is a `host`, else over USB.
+
+    `connection` says that a profile without a host is for TCP. `serial` chooses among phones on USB, and must be what the
+    phone over TCP calls itself. `port` is 5555 if it is not given. `key` is the file of adb's private key.
+    """
+
+    connection: Literal["usb", "tcp"] = "usb"
+    serial: Annotated[str | None, FROM_ENVIRONMENT] = None
+    host: Annotated[str | None, FROM_ENVIRONMENT] = None
+    port: Annotated[Port | None, FROM_ENVIRONMENT] = None
+    key: Annotated[str | None, FROM_ENVIRONMENT] = None
+
+
 class AdbLink:
     """adb to one phone, with the profile's `key`, else Android's own (``~/.android/adbkey``), made where there is none."""
 
-    def __init__(self, profile: DeviceProfile) -> None:
+    def __init__(self, profile: AdbProfile) -> None:
         self.profile = profile
         self.port = profile.port or 5555
         self.where = f"TCP ({profile.host}:{self.port})" if profile.host else f"USB ({profile.serial or 'any phone'})"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.devices.adb import AdbLink
+from edgekit.devices.adb import AdbLink, AdbProfile
 from edgekit.devices.base import Identity
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
+from edgekit.devices.kinds import configured_by
 from edgekit.devices.link import closed_on_failure
-from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.preparation import Step
 from edgekit.devices.remote import FOLDER, RemoteDevice
 from edgekit.devices.thermal import Sensor, android_sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind
@@ -28,7 +30,8 @@ STAY_ON = "global stay_on_while_plugged_in"
 FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
 
-def connect(profile: DeviceProfile) -> Android:
+@configured_by(AdbProfile)
+def connect(profile: AdbProfile) -> Android:
     """Reach the phone on USB, where `serial` chooses among several, or over TCP where there is a `host`.
 
     Where the profile names neither, ANDROID_SERIAL does: a serial, or HOST:PORT as adb calls phones over TCP.
@@ -45,7 +48,7 @@ def connect(profile: DeviceProfile) -> Android:
 class Android(RemoteDevice):
     """A phone, in the shell's user id: no root, no app."""
 
-    def __init__(self, profile: DeviceProfile, link: AdbLink) -> None:
+    def __init__(self, profile: AdbProfile, link: AdbLink) -> None:
         super().__init__(profile, link, ROOT)
         self.fixed = False  # whether the phone has taken up its fixed-performance mode
         self.properties = {found["name"]: found["value"] for found in PROPERTY.finditer(self.check("getprop"))}
@@ -93,20 +96,22 @@ class Android(RemoteDevice):
             state["clock_rung"] = "fixed-performance"
         return state
 
-    def preparation(self) -> list[tuple[str, str]]:
-        """Return how to keep the phone awake, and how to hold its clocks: its fixed-performance mode, where it offers one."""
-        pairs = []
+    def preparation_steps(self) -> Sequence[Step]:
+        """Return how to keep the phone awake, and how to hold its clocks: its fixed-performance mode, if it offers one."""
+        steps = []
         awake = self.check(f"settings get {STAY_ON} 2> /dev/null; true").strip()
         if awake.isdigit():
-            pairs.append((f"settings put {STAY_ON} 7", f"settings put {STAY_ON} {awake}"))
-        elif awake == "null":  # nobody has set it yet
-            pairs.append((f"settings put {STAY_ON} 7", f"settings delete {STAY_ON}"))
+            steps.append(Step(f"settings put {STAY_ON} 7", f"settings put {STAY_ON} {awake}"))
+        elif awake == "null":  # it was never set
+            steps.append(Step(f"settings put {STAY_ON} 7", f"settings delete {STAY_ON}"))
         if re.search("mWakefulness=(Asleep|Dozing)", self.check("dumpsys power 2> /dev/null; true")):
-            pairs.append(("input keyevent KEYCODE_WAKEUP", "input keyevent KEYCODE_SLEEP"))
+            steps.append(Step("input keyevent KEYCODE_WAKEUP", "input keyevent KEYCODE_SLEEP"))
         self.fixed = self._hold_clocks("false")
         if self.fixed:
-            pairs.append(("true", f"{FIXED_PERFORMANCE} false"))  # `prepare` switches it on: it has to see the answer
-        return pairs
+            steps.append(
+                Step("true", f"{FIXED_PERFORMANCE} false")
+            )  # `prepare` switches it on: it has to see the answer
+        return steps
 
     def prepare(self) -> None:
         """Prepare, and find out whether the phone takes up its fixed-performance mode."""
@@ -116,7 +121,7 @@ class Android(RemoteDevice):
     def _hold_clocks(self, held: str) -> bool:
         """Switch the fixed-performance mode; say whether the phone did."""
         # A phone without the mode answers with an error status, one that has it but not for this build with a sentence.
-        answer = self.link.shell(f"{FIXED_PERFORMANCE} {held}", 15)
+        answer = self.shell.attempt(f"{FIXED_PERFORMANCE} {held}")
         return answer.exit_status == 0 and not answer.stdout.strip()
 
 

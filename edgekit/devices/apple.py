@@ -1,6 +1,6 @@
 """Macs, and iPhones that are attached to one. Core ML predicts on Apple's systems only, so all of it happens on a Mac.
 
-The Mac is this computer or one that is reached over SSH. It needs a Python environment with coremltools (`edgekit devices setup
+The Mac is this computer or one that is reached over SSH. It needs a Python environment with coremltools (`edgekit device setup
 mac`), and for an iPhone Xcode and a development team that may sign coremltools' app.
 """
 
@@ -10,15 +10,17 @@ import json
 import platform
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
+from edgekit.devices.kinds import configured_by
 from edgekit.devices.link import Link, closed_on_failure
 from edgekit.devices.local import LocalLink
-from edgekit.devices.own_python import DeviceWithPython
-from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import COMMAND_SECONDS, FOLDER, reason
-from edgekit.devices.ssh import SshLink
+from edgekit.devices.own_python import OwnPython
+from edgekit.devices.profile import FROM_ENVIRONMENT
+from edgekit.devices.remote import FOLDER, RemoteDevice
+from edgekit.devices.shell import MACOS, reason
+from edgekit.devices.ssh import SshLink, SshProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import COREML_RUNNER
 
@@ -34,7 +36,27 @@ status=$?; rm -f "$list"; exit $status"""
 Kind = TypeVar("Kind", bound="Mac")
 
 
-def connect_mac(profile: DeviceProfile) -> Mac:
+class MacProfile(SshProfile):
+    """A Mac: this computer, or the one at `host`.
+
+    `serial` is what the Mac must call itself. `compute_units` are what Core ML may use.
+    """
+
+    serial: Annotated[str | None, FROM_ENVIRONMENT] = None
+    compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"
+
+
+class IPhoneProfile(MacProfile):
+    """An iPhone that is attached to a Mac. `serial` chooses among several.
+
+    `development_team` is the id of the Apple team that signs coremltools' app for the iPhone.
+    """
+
+    development_team: Annotated[str | None, FROM_ENVIRONMENT] = None
+
+
+@configured_by(MacProfile)
+def connect_mac(profile: MacProfile) -> Mac:
     """Reach the Mac: over SSH where the profile has a host, else this computer.
 
     EdgekitError: ``needs_mac`` where this computer is none, ``unsupported_device`` where the host is none, or another Mac.
@@ -42,7 +64,8 @@ def connect_mac(profile: DeviceProfile) -> Mac:
     return _connected(Mac, profile, "model", "serial")
 
 
-def connect_iphone(profile: DeviceProfile) -> IPhone:
+@configured_by(IPhoneProfile)
+def connect_iphone(profile: IPhoneProfile) -> IPhone:
     """Reach the iPhone by the Mac that it is attached to.
 
     EdgekitError: ``offline`` or ``several_devices`` name what is there, ``usage`` a tool, which no iPhone can run.
@@ -56,7 +79,7 @@ def connect_iphone(profile: DeviceProfile) -> IPhone:
     return _connected(IPhone, profile, "model")  # its serial has chosen it
 
 
-def _connected(kind: type[Kind], profile: DeviceProfile, *keys: str) -> Kind:
+def _connected(kind: type[Kind], profile: MacProfile, *keys: str) -> Kind:
     """Reach the Mac, and compare the profile's `keys` with what the device calls itself."""
     link = _link(profile)
     link.connect()
@@ -71,7 +94,7 @@ def _connected(kind: type[Kind], profile: DeviceProfile, *keys: str) -> Kind:
         return device
 
 
-def _link(profile: DeviceProfile) -> Link:
+def _link(profile: MacProfile) -> Link:
     if profile.host:
         return SshLink(profile)
     if platform.system() == "Darwin":
@@ -84,13 +107,15 @@ def _link(profile: DeviceProfile) -> Link:
     raise EdgekitError(FailureKind.needs_mac, "reach", message, hint)
 
 
-class Mac(DeviceWithPython):
+class Mac(RemoteDevice):
     """A Mac as its user sees it."""
 
-    # Every Mac has perl, and none has setsid; before macOS 15 none has sha256sum either.
-    detach = "perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' "
-    sha256 = "shasum -a 256"
-    boot_id = "sysctl -n kern.bootsessionuuid"
+    system = MACOS
+    profile: MacProfile
+
+    def __init__(self, profile: MacProfile, link: Link, root: str) -> None:
+        super().__init__(profile, link, root)
+        self.python = OwnPython(self.shell)
 
     def identify(self) -> Identity:
         """Return serial number, model, macOS; processor and memory."""
@@ -119,27 +144,33 @@ class Mac(DeviceWithPython):
         }
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the command of the runner in the environment that `edgekit devices setup` has made."""
+        """Return the command of the runner in the environment that `edgekit device setup` has made."""
         if backend != "coreml":
             message = f"edgekit has no runner for {backend} on a Mac, only for coreml."
             raise EdgekitError(FailureKind.unsupported_target, "push", message)
         return (self.own_python(), self.push(COREML_RUNNER), "--units", self.profile.compute_units)
 
+    def own_python(self) -> str:
+        """Return the interpreter that :meth:`setup` installed; EdgekitError (``missing_extra``) if it did not run yet."""
+        return self.python.interpreter()
+
     def setup(self) -> str:
         """Make the Mac's own virtual environment with coremltools; return what is in it."""
-        return self.make_environment(COREMLTOOLS, "coremltools|numpy")
+        return self.python.install(COREMLTOOLS, "coremltools|numpy")
 
 
 class IPhone(Mac):
     """An iPhone that is attached to a Mac: coremltools' app runs there, everything else on the Mac."""
 
-    def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
+    profile: IPhoneProfile
+
+    def __init__(self, profile: IPhoneProfile, link: Link, root: str) -> None:
         super().__init__(profile, link, root)
         self.phone = _chosen(profile, self._phones())
 
     def _phones(self) -> list[dict[str, Any]]:
         """Return the iPhones that are connected; EdgekitError (``missing_extra``) where Xcode's devicectl does not tell them."""
-        done = self.link.shell(PHONES, COMMAND_SECONDS)
+        done = self.shell.attempt(PHONES)
         try:
             if done.exit_status == 0:
                 return parse_phones(done.stdout)
@@ -216,7 +247,7 @@ def parse_pmset(text: str) -> dict[str, Any]:
     }
 
 
-def _chosen(profile: DeviceProfile, phones: list[dict[str, Any]]) -> dict[str, Any]:
+def _chosen(profile: MacProfile, phones: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the phone of the profile's `serial`, or the only one."""
     wanted = [
         one for one in phones if profile.serial in {None, one["hardwareProperties"]["udid"], one.get("identifier")}

@@ -1,7 +1,8 @@
 """What a device is. A stranger adds one by writing a class with the shape of :class:`Device` and an entry point.
 
 The entry point is in the group ``edgekit.devices``, named as profiles' `kind`; it takes a profile and returns the device, or
-raises EdgekitError (``offline``, ...) with what to do. What can be reached by a shell and takes files needs less: a
+raises EdgekitError (``offline``, ...) with what to do. Options of its own are in the class that its attribute `config` names, a
+subclass of :class:`edgekit.devices.profile.DeviceProfile`. What can be reached by a shell and takes files needs less: a
 :class:`edgekit.devices.link.Link`, from which :class:`edgekit.devices.remote.RemoteDevice` makes the rest, as
 docs/adding-a-device.md shows.
 """
@@ -13,12 +14,12 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from edgekit.devices.kinds import load_kind, provider
 from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.errors import EdgekitError, FailureKind
 from edgekit.plugins import using
 
 
@@ -66,7 +67,10 @@ class Device(Protocol):
     Every method may raise EdgekitError: ``link_lost`` where the connection broke, ``rebooted`` where the device did.
     """
 
-    profile: DeviceProfile
+    @property
+    def profile(self) -> DeviceProfile:
+        """How the device is reached and measured."""
+        ...
 
     def identify(self) -> Identity:
         """Return who the device is."""
@@ -119,9 +123,9 @@ def open_device(profile: DeviceProfile) -> Device:
 
     EdgekitError (``offline``, ``unsupported_device``, ...) says what to do; UsageError for a kind that nothing provides.
     """
-    entry = provider(profile)
-    with using(entry):
-        device: Device = entry.load()(profile)
+    connect = load_kind(profile.kind)
+    with using(provider(profile.kind)):
+        device: Device = connect(profile)
     return device
 
 
@@ -130,7 +134,7 @@ def check_identity(device: Device, where: str, *keys: str) -> None:
 
     EdgekitError (``unsupported_device``) where what `where` leads to is another.
     """
-    wanted = {key: value for key in keys if (value := getattr(device.profile, key))}
+    wanted = {key: value for key in keys if (value := getattr(device.profile, key, None))}
     identity = device.identify() if wanted else None
     for key, value in wanted.items():
         if (told := getattr(identity, key)) != value:
@@ -148,6 +152,15 @@ class HasPython(Protocol):
         ...
 
 
+@runtime_checkable
+class CanSetUp(Protocol):
+    """A device on which edgekit can install a Python environment of its own."""
+
+    def setup(self) -> str:
+        """Install what this device's runner needs; return what was installed, for people."""
+        ...
+
+
 @contextmanager
 def opened(profile: DeviceProfile) -> Iterator[Device]:
     """Reach the device of a profile, as :func:`open_device` does, and release it at the end."""
@@ -156,13 +169,3 @@ def opened(profile: DeviceProfile) -> Iterator[Device]:
         yield device
     finally:
         device.release()
-
-
-def provider(profile: DeviceProfile) -> EntryPoint:
-    """Return what provides the profile's kind of device; UsageError names the known kinds where nothing does."""
-    kinds = {entry.name: entry for entry in entry_points(group="edgekit.devices")}
-    if profile.kind not in kinds:
-        raise UsageError(
-            f"Device profile {profile.name}: nothing provides the kind {profile.kind}.", f"Known: {', '.join(kinds)}."
-        )
-    return kinds[profile.kind]

@@ -26,9 +26,9 @@ from edgekit.devices.cpus import (
     large_core,
     parse_speeds,
 )
-from edgekit.devices.profile import ADDRESS, DeviceProfile
+from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.thermal import linux_sensor, thermal_state
-from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
 from edgekit.runners.bundle import built_capsule, command
 
@@ -41,9 +41,6 @@ class Host:
     """The local machine: files stay where they are, programs are processes of their own process group."""
 
     def __init__(self, profile: DeviceProfile) -> None:
-        if given := [key for key in ADDRESS if getattr(profile, key)]:
-            message = f"{profile.name} is this machine itself, and has no `{given[0]}`."
-            raise UsageError(message, "Choose a device of another kind, or leave that out.")
         self.profile = profile
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 

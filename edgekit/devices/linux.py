@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
-from edgekit.devices.link import closed_on_failure
-from edgekit.devices.own_python import DeviceWithPython
-from edgekit.devices.profile import DeviceProfile
-from edgekit.devices.remote import FOLDER
-from edgekit.devices.ssh import SshLink
+from edgekit.devices.kinds import configured_by
+from edgekit.devices.link import Link, closed_on_failure
+from edgekit.devices.own_python import OwnPython
+from edgekit.devices.profile import FROM_ENVIRONMENT
+from edgekit.devices.remote import FOLDER, RemoteDevice
+from edgekit.devices.ssh import SshLink, SshProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
 
@@ -36,7 +37,18 @@ OLDEST_LITERT, LITERT_GLIBC = (3, 10), (2, 34)
 """The wheel says manylinux_2_27, and its library asks for GLIBC_2.34."""
 
 
-def connect(profile: DeviceProfile) -> LinuxBoard:
+class LinuxProfile(SshProfile):
+    """A Linux board. `serial` is what the board must call itself.
+
+    `runner` is what times artifacts: edgekit's own ``capsule``, or the board's ``python``, which `edgekit device setup` makes.
+    """
+
+    serial: Annotated[str | None, FROM_ENVIRONMENT] = None
+    runner: Literal["capsule", "python"] = "capsule"
+
+
+@configured_by(LinuxProfile)
+def connect(profile: LinuxProfile) -> LinuxBoard:
     """Reach the board over SSH; EdgekitError (``unsupported_device``) where it is not of the profile's model or serial."""
     link = SshLink(profile)
     link.connect()
@@ -47,8 +59,14 @@ def connect(profile: DeviceProfile) -> LinuxBoard:
         return board
 
 
-class LinuxBoard(DeviceWithPython):
+class LinuxBoard(RemoteDevice):
     """A board as its user sees it: no root."""
+
+    profile: LinuxProfile
+
+    def __init__(self, profile: LinuxProfile, link: Link, root: str) -> None:
+        super().__init__(profile, link, root)
+        self.python = OwnPython(self.shell)
 
     def identify(self) -> Identity:
         """Return serial number, model, distribution and kernel; SoC, CPUs, memory, and a Jetson's power mode."""
@@ -80,6 +98,10 @@ class LinuxBoard(DeviceWithPython):
             raise EdgekitError(FailureKind.unsupported_device, "push", message, "Set `runner: capsule` in the profile.")
         return (self.own_python(), self.push(PYTHON_RUNNER))
 
+    def own_python(self) -> str:
+        """Return the interpreter that :meth:`setup` installed; EdgekitError (``missing_extra``) if it did not run yet."""
+        return self.python.interpreter()
+
     def setup(self) -> str:
         """Make the board's own virtual environment with the runtime that it can take; return what is in it.
 
@@ -96,7 +118,7 @@ class LinuxBoard(DeviceWithPython):
                 message,
                 "Leave `runner: capsule` in the profile: it brings its own libraries.",
             )
-        return self.make_environment(requirement, "litert|tflite|numpy")
+        return self.python.install(requirement, "litert|tflite|numpy")
 
     def _python_and_glibc(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         said = self.check(PYTHON_AND_GLIBC).split()

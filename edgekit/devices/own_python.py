@@ -1,51 +1,42 @@
-"""Devices that `edgekit devices setup` gives a Python environment of their own: boards and Macs."""
+"""The Python environment that `edgekit device setup` makes on a device: boards and Macs have one."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
-from edgekit.devices.remote import COMMAND_SECONDS, RemoteDevice
+from edgekit.devices.shell import Shell
 from edgekit.errors import EdgekitError, FailureKind
 
 
-class DeviceWithPython(RemoteDevice):
-    """A remote device that `edgekit devices setup` can give a Python environment of its own."""
+class OwnPython:
+    """The virtual environment in edgekit's folder on one device."""
 
-    @abstractmethod
-    def setup(self) -> str:
-        """Make the environment with what this device's runner needs; return what is in it."""
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+        self.python = f"{shell.root}/venv/bin/python"
+        # A file that exists once pip is done. Before, the environment is incomplete.
+        self._installed = f"{shell.root}/venv/edgekit-installed"
 
-    @property
-    def python(self) -> str:
-        """The interpreter of the device's own virtual environment, where :meth:`make_environment` has made one."""
-        return f"{self.root}/venv/bin/python"
-
-    @property
-    def _installed(self) -> str:
-        """A file that is in the environment once pip has done its work: before, it is none to use."""
-        return f"{self.root}/venv/edgekit-installed"
-
-    def own_python(self) -> str:
-        """Return :attr:`python`; EdgekitError (``missing_extra``) where the device has no such environment yet."""
-        if self.link.shell(f"test -x {self.python} && test -f {self._installed}", COMMAND_SECONDS).exit_status:
-            message = f"{self.profile.name} has no Python environment of its own."
-            hint = f"Run: edgekit devices setup {self.profile.name}"
+    def interpreter(self) -> str:
+        """Return the path of the interpreter; EdgekitError (``missing_extra``) if there is no environment yet."""
+        if self.shell.attempt(f"test -x {self.python} && test -f {self._installed}").exit_status:
+            message = f"{self.shell.name} has no Python environment of its own."
+            hint = f"Run: edgekit device setup {self.shell.name}"
             raise EdgekitError(FailureKind.missing_extra, "push", message, hint, retriable=True)
         return self.python
 
-    def make_environment(self, requirement: str, shown: str) -> str:
-        """Make the device's own virtual environment with a shell-quoted requirement; return packages that match `shown`."""
-        self.check(f"mkdir -p {self.root} && rm -f {self._installed} && python3 -m venv {self.root}/venv", 120)
+    def install(self, requirement: str, shown: str) -> str:
+        """Make the environment with a shell-quoted requirement; return the packages that match the expression `shown`."""
+        make = f"mkdir -p {self.shell.root} && rm -f {self._installed} && python3 -m venv {self.shell.root}/venv"
+        self.shell.check(make, 120)
         install = f"{self.python} -m pip install --quiet --disable-pip-version-check {requirement}"
         try:
-            self.check(f"{install} && touch {self._installed}", 900)
+            self.shell.check(f"{install} && touch {self._installed}", 900)
         except EdgekitError as error:
             said = error.failure
             if said.kind is not FailureKind.crashed:
                 raise
             hint = (
-                f"pip needs internet on {self.profile.name}, or an index that it reaches (`index-url` in ~/.config/pip/pip.conf "
-                "there). A board does without all this where its profile says `runner: capsule`."
+                f"pip needs internet on {self.shell.name}, or an index that it reaches (`index-url` in "
+                "~/.config/pip/pip.conf there). With `runner: capsule` in its profile a board needs no pip."
             )
             raise EdgekitError(said.kind, "setup", said.message, hint, said.retriable) from error
-        return self.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")
+        return self.shell.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")

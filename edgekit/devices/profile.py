@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from edgekit.config.paths import find_document, known_documents
-from edgekit.config.yaml import Name, Override, Strict, Written, load_document
+from edgekit.config.yaml import Name, Override, Strict, Written, YamlFile
+from edgekit.devices.kinds import load_kind, provider
 from edgekit.devices.thermal import SensorType
 from edgekit.errors import FailureKind, UsageError, did_you_mean
+from edgekit.plugins import provided
 from edgekit.protocol import PROTOCOLS
+from edgekit.runners import DELEGATES
 from edgekit.target import Target
 
-ADDRESS = ("serial", "host", "port", "user", "key", "known_hosts", "development_team")
-"""What differs from desk to desk: keys that the environment may give as well."""
-OWN_DELEGATES = ("xnnpack", "-")
-"""What edgekit's own runners time."""
+
+@dataclass(frozen=True)
+class FromEnvironment:
+    """Marks a key that differs from desk to desk: a variable may give it, ``EDGEKIT_PIXEL_HOST`` for `host` of `pixel`."""
+
+
+FROM_ENVIRONMENT = FromEnvironment()
 
 
 def _known_backend(name: str) -> str:
-    known = entry_points(group="edgekit.backends").names
+    known = provided("edgekit.backends")
     if name not in known:
         raise ValueError(f"unknown backend {name}. {did_you_mean(name, known)}")
     return name
 
 
+def _known_runtime(text: str) -> str:
+    _known_backend(text.partition("/")[0])
+    if text.count("/") > 1 or text.endswith("/"):
+        raise ValueError("write backend or backend/delegate, such as tflite or tflite/xnnpack")
+    return text
+
+
 BackendName = Annotated[str, AfterValidator(_known_backend)]
+Runtime = Annotated[str, AfterValidator(_known_runtime)]
+"""``tflite`` or ``tflite/xnnpack``."""
 TOOLS = {"benchmark_model": "tflite", "benchmark_litert_model": "tflite", "executor_runner": "executorch"}
 """Whose artifacts a kind of tool can load."""
 TemperatureLimit = float | Annotated[dict[SensorType, float], Field(min_length=1)]
@@ -63,39 +80,28 @@ class Tool(Strict):
 
 
 class DeviceProfile(Strict):
-    """One device, or a family of them. `runs` are the backends whose artifacts it can time; others are compiled only.
+    """One device, or a family of them: the keys that all kinds of devices share. A kind's own keys are in its subclass.
 
-    `model` and `serial` are what the device must call itself, `published` is the device of published latencies that it is
-    compared with.
-    `folder` is where edgekit makes its own folder on the device.
-    `port` is 5555 for adb and 22 for SSH where it is not given. `emulated` says that it is no real hardware: a condition.
+    `runs` names the artifacts that the device's runner can time: a backend (with the delegates that the runner times), or
+    ``backend/delegate``. Other artifacts are only compiled.
+    `model` is what the device must call itself. `published` is the device of published latencies to compare with.
+    `emulated` says that it is no real hardware: a condition.
     `max_temperature_c` delays each session until the device is cool. A number limits every sensor. ``{skin: 37, cpu: 60}``
     limits the hottest sensor of each named type, and other types do not count. Android throttles by ``skin``. A phone's
     thermal status must be below 2 (moderate) as well. A sensor that is unknown does not delay.
-    `runner` is what times artifacts: edgekit's own ``capsule`` or the board's ``python``, which `edgekit devices setup` makes
-    ready. `compute_units` are what Core ML may use, `development_team` signs coremltools' app for an iPhone.
-    `tools` time artifacts in addition, each
-    under the name of a delegate: ``gpu`` makes rows of ``tflite/gpu/fp32``.
+    `tools` time artifacts in addition, each under the name of a delegate: ``gpu`` makes rows of ``tflite/gpu/fp32``.
     """
+
+    delegates: ClassVar[Mapping[str, tuple[str, ...]]] = DELEGATES
+    """Backend -> delegates that the runner of this kind of device times. Of other backends it times what `runs` names."""
 
     name: Name
     description: str = ""
     kind: str
-    runs: tuple[BackendName, ...]
+    runs: tuple[Runtime, ...]
     protocol: str = "1t-big"
     model: str | None = None
     published: str | None = None
-    connection: Literal["usb", "tcp"] = "usb"
-    serial: str | None = None
-    host: str | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    user: str | None = None
-    key: str | None = None
-    known_hosts: str | None = None
-    folder: Annotated[str, Written(r"^/[\w./-]+$", "an absolute path, of letters, digits and . _ - /")] | None = None
-    runner: Literal["capsule", "python"] = "capsule"
-    compute_units: Literal["all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"] = "all"
-    development_team: str | None = None
     emulated: bool = False
     max_temperature_c: TemperatureLimit | None = None
     tools: dict[Name, Tool] = Field(default_factory=dict)
@@ -107,17 +113,47 @@ class DeviceProfile(Strict):
             raise ValueError(f"unknown protocol {name}. {did_you_mean(name, PROTOCOLS)}")
         return name
 
+    @field_validator("runs")
+    @classmethod
+    def _timed_by_the_runner(cls, runs: tuple[str, ...]) -> tuple[str, ...]:
+        for backend, _, delegate in (text.partition("/") for text in runs):
+            timed = cls.delegates.get(backend)
+            if delegate and timed is not None and delegate not in timed:
+                message = f"the runner for {backend} times {', '.join(timed)}, not {delegate}"
+                raise ValueError(f"{message}; a tool times other delegates")
+        return runs
+
     @field_validator("tools")
     @classmethod
     def _not_our_own(cls, tools: dict[str, Tool]) -> dict[str, Tool]:
+        own = {delegate for delegates in DELEGATES.values() for delegate in delegates}
         for name in tools:
-            if name in OWN_DELEGATES:
+            if name in own:
                 raise ValueError(f"{name} is what edgekit's own runner times; name the tool otherwise")
         return tools
 
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The backends that the runner has to have, in the order of `runs`."""
+        return tuple(dict.fromkeys(text.partition("/")[0] for text in self.runs))
+
+    def times(self, target: Target) -> bool:
+        """Say whether the device's own runner times artifacts for `target`."""
+        if f"{target.backend}/{target.delegate}" in self.runs:
+            return True
+        timed = self.delegates.get(target.backend)
+        return target.backend in self.runs and (timed is None or target.delegate in timed)
+
+    def why_not(self, target: Target) -> str:
+        """Return why :meth:`times` says no, for people."""
+        timed = self.delegates.get(target.backend)
+        if target.backend in self.runs and timed:
+            return f"the runner of {self.name} for {target.backend} times {', '.join(timed)}, not {target.delegate}"
+        return f"{self.name} runs {', '.join(self.runs) or 'nothing'}"
+
     def timings(self, target: Target) -> dict[str, Tool | None]:
         """Return what an artifact for `target` is timed as on this device, and with which tool (None: edgekit's own runner)."""
-        own: dict[str, Tool | None] = {str(target): None} if target.backend in self.runs else {}
+        own: dict[str, Tool | None] = {str(target): None} if self.times(target) else {}
         return own | {
             f"{target.backend}/{name}/{target.precision}": tool
             for name, tool in self.tools.items()
@@ -127,29 +163,100 @@ class DeviceProfile(Strict):
     @property
     def environment(self) -> str:
         """How variables that give this profile's address begin: ``EDGEKIT_PIXEL_``."""
-        return f"EDGEKIT_{re.sub('[^A-Z0-9]', '_', self.name.upper())}_"
+        return _environment(self.name)
+
+    @classmethod
+    def about_keys(cls) -> str:
+        """Return the keys that only this kind of device has."""
+        own = [key for key in cls.model_fields if key not in DeviceProfile.model_fields]
+        return f"Of its own this kind of device has {', '.join(own) or 'no keys'}."
+
+    @classmethod
+    def address(cls) -> Iterable[str]:
+        """Return the keys that the environment may give."""
+        return [key for key, field in cls.model_fields.items() if FROM_ENVIRONMENT in field.metadata]
+
+
+class _UnknownKind(DeviceProfile):
+    """A profile whose kind is missing, is no text, or is not installed: of all that may be wrong this is said first."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @field_validator("kind")
+    @classmethod
+    def _installed(cls, kind: str) -> str:
+        try:
+            provider(kind)
+        except UsageError as error:
+            raise PydanticCustomError("kind", "{why}", {"why": error.failure.explanation}) from error
+        return kind
+
+
+def config_of(kind: str) -> type[DeviceProfile]:
+    """Return the class of the profiles of a kind: what its entry point calls `config`, else the common keys alone.
+
+    UsageError for a kind that no package provides; EdgekitError names the package of a plug-in that does not work.
+    """
+    config = getattr(load_kind(kind), "config", DeviceProfile)
+    if not (isinstance(config, type) and issubclass(config, DeviceProfile)):
+        raise UsageError(f"The kind {kind}: `config` is {config!r}, not a subclass of DeviceProfile.")
+    return config
+
+
+def stored_profile(values: Mapping[str, Any]) -> DeviceProfile:
+    """Return a profile that a ledger has, or that code gives.
+
+    Up to edgekit 0.1 every profile had the options of every kind. If one of another kind has its default, it is dropped.
+    ValidationError if something does not fit, UsageError for a kind that no package provides.
+    """
+    config = config_of(values["kind"])
+    kept = {key: value for key, value in values.items() if key in config.model_fields or not _unused(key, value)}
+    return config.model_validate(kept)
+
+
+def _unused(key: str, value: object) -> bool:
+    defaults = {"connection": "usb", "runner": "capsule", "compute_units": "all"}
+    nothing = ("serial", "host", "port", "user", "key", "known_hosts", "folder", "development_team")
+    return (key in nothing and value is None) or (key in defaults and value == defaults[key])
 
 
 def load_profile(name: str, overrides: tuple[str, ...] = ()) -> DeviceProfile:
-    """Load the device profile at a path or of a known name; UsageError where it is missing or wrong.
+    """Load the device profile at a path or of a known name; UsageError if it is missing or wrong.
 
-    `overrides` (``host=10.0.0.7``) win over the environment (``EDGEKIT_PIXEL_HOST``), and that over the file. One that is found
-    by name has to have its file's name: its variables and all texts are of its own.
+    `overrides` (``host=10.0.0.7``) win over the environment (``EDGEKIT_PIXEL_HOST``), and that over the file. A profile that is
+    found by name must have its file's name: its variables and all texts use the name.
     """
     path = find_document("device profile", "device_profiles", "EDGEKIT_PROFILES", name)
-    written = load_document(DeviceProfile, path)
-    if written.name != path.stem and path in known_profiles().values():
-        message = f"The profile {path} is found as {path.stem}, and its `name` is {written.name}."
-        raise UsageError(message, f"Call the file {written.name}.yaml, or write the file's name.", FailureKind.recipe)
-    variables = [(key, written.environment + key.upper()) for key in ADDRESS]
-    given = [
-        Override(_as_text(f"{key}={value}"), f"{variable}={value}")
-        for key, variable in variables
+    file = YamlFile(path)
+    values = file.values()
+    written = values.get("name")
+    if written != path.stem and isinstance(written, str) and path in known_profiles().values():
+        message = f"The profile {path} is found as {path.stem}, and its `name` is {written}."
+        raise UsageError(message, f"Call the file {written}.yaml, or write the file's name.", FailureKind.recipe)
+    given = [Override(one, f"--device-set {one}") for one in overrides]
+    config = _config_of_file(file.values(given).get("kind"))
+    given = [Override(_as_text(config, one), f"--device-set {one}") for one in overrides]
+    return file.fit(config, [*_from_environment(config, str(written)), *given])
+
+
+def _config_of_file(kind: object) -> type[DeviceProfile]:
+    """Return the class that a profile is read as; one that says what is wrong with the kind, if it is not installed."""
+    if not isinstance(kind, str) or kind not in provided("edgekit.devices"):
+        return _UnknownKind
+    return config_of(kind)
+
+
+def _from_environment(config: type[DeviceProfile], name: str) -> Sequence[Override]:
+    variables = {key: _environment(name) + key.upper() for key in config.address()}
+    return [
+        Override(_as_text(config, f"{key}={value}"), f"{variable}={value}")
+        for key, variable in variables.items()
         if (value := os.environ.get(variable))
     ]
-    return load_document(
-        DeviceProfile, path, given + [Override(_as_text(one), f"--device-set {one}") for one in overrides]
-    )
+
+
+def _environment(name: str) -> str:
+    return f"EDGEKIT_{re.sub('[^A-Z0-9]', '_', name.upper())}_"
 
 
 def known_profiles() -> dict[str, Path]:
@@ -157,10 +264,14 @@ def known_profiles() -> dict[str, Path]:
     return known_documents("device_profiles", "EDGEKIT_PROFILES")
 
 
-def _as_text(override: str) -> str:
-    """Return ``key=value`` with the value of an address, but for the port, as YAML writes text: a serial may be all digits."""
+def _as_text(config: type[DeviceProfile], override: str) -> str:
+    """Return ``key=value`` with an address as YAML writes text, unless it is a number by its type: a serial may be all digits."""
     key, _, value = override.partition("=")
-    if key not in ADDRESS or key == "port" or value in {"", "null"} or value[0] in "'\"":
+    if key not in config.address() or _is_number(config, key) or value in {"", "null"} or value[0] in "'\"":
         return override
     escaped = value.replace("'", "''")
     return f"{key}='{escaped}'"
+
+
+def _is_number(config: type[DeviceProfile], key: str) -> bool:
+    return "int" in str(config.model_fields[key].annotation)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgekit.devices.cpus import SPEED_FILES
+from edgekit.errors import NO_SPACE
 
-FULL = "No space left on the device"
+FULL = f"{NO_SPACE} on the device"
 # A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
 # of this shell waits for the program's shell to be there. Only who makes the folder starts the program: what is sent again after
 # the link broke finds it. Without what tells the program from others nothing is started: it could not be ended.
@@ -14,7 +15,8 @@ if mkdir {name} 2> /dev/null; then cd {name} || exit 1
 echo room > room; [ -s room ] || {{ echo '{full}' >&2; exit 1; }}
 trap '' HUP && {{ {detach}sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
 else cd {name} || {{ echo '{full}' >&2; exit 1; }}; fi
-tries=0; while [ ! -f pid ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done; [ -f pid ] && {boot_id}"""
+tries=0; while [ ! -f pid ] && [ -d {root}/work/{name} ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+if [ -f pid ]; then {boot_id}; else [ ! -d {root}/work/{name} ] && echo taken; fi"""
 INNER = """{boot_id} > boot; {born} > born 2> /dev/null; echo $$ > pid.part
 [ -s boot ] && [ -s pid.part ] && mv pid.part pid || exit 1
 {program} > out 2> err; echo $? > status.part; mv status.part status"""

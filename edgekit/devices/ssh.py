@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from edgekit.devices import link
 from edgekit.devices.base import Completed
-from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.profile import FROM_ENVIRONMENT
+from edgekit.devices.remote import Port, RemoteProfile
 from edgekit.errors import EdgekitError, FailureKind
 
 if TYPE_CHECKING:
@@ -30,10 +31,24 @@ DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
+class SshProfile(RemoteProfile):
+    """A device that is reached over SSH.
+
+    `port` is 22 if it is not given. `key` is the file of a private key, `known_hosts` a file of host keys that are trusted
+    in addition to ``~/.ssh/known_hosts``.
+    """
+
+    host: Annotated[str | None, FROM_ENVIRONMENT] = None
+    port: Annotated[Port | None, FROM_ENVIRONMENT] = None
+    user: Annotated[str | None, FROM_ENVIRONMENT] = None
+    key: Annotated[str | None, FROM_ENVIRONMENT] = None
+    known_hosts: Annotated[str | None, FROM_ENVIRONMENT] = None
+
+
 class SshLink:
     """SSH to one board. Whoever is not in ``~/.ssh/known_hosts`` or the profile's `known_hosts` is refused."""
 
-    def __init__(self, profile: DeviceProfile) -> None:
+    def __init__(self, profile: SshProfile) -> None:
         self.profile = profile
         self.port = profile.port or 22
         self.login = f"{profile.user}@{profile.host}" if profile.user else f"{profile.host}"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from edgekit.backends.base import Artifact
+from edgekit.build.jobs import CompiledArtifact, PredictJob
 from edgekit.build.photos import open_photo, preprocess
 from edgekit.build.prepare import Prepared
 from edgekit.build.worker import Workers
@@ -62,17 +63,12 @@ def _predict(
     with temporary_folder() as folder, Workers() as workers:
         question, answer = Path(folder) / "input.npy", Path(folder) / "output.npz"
         np.save(question, image)
-        job = {
-            "stage": "classify",
-            "recipe": recipe.model_dump(mode="json"),
-            "prepared": str(prepared.folder),
-            "artifact": str(artifact.path) if artifact else None,
-            "target": artifact.manifest.target if artifact else None,
-            "outputs": [spec.model_dump() for spec in artifact.manifest.outputs] if artifact else None,
-            "input": str(question),
-            "output": str(answer),
-        }
-        workers.call("edgekit.build.compile:predict", job, logs / "predict.log", modules=("torch",))
+        compiled = None
+        if artifact:
+            manifest = artifact.manifest
+            compiled = CompiledArtifact(path=artifact.path, target=manifest.target, outputs=manifest.outputs)
+        job = PredictJob(recipe=recipe, prepared=prepared.folder, artifact=compiled, input=question, output=answer)
+        workers.call(job, logs / "predict.log", modules=("torch",))
         with np.load(answer) as outputs:
             logits: NDArray[np.float32] = outputs["logits"]
     return logits

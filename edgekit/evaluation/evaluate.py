@@ -128,8 +128,9 @@ def fitting_scorer(request: Request) -> Scorer:
     recipe, dataset = request.recipe, request.dataset
     if request.against == request.target and request.device is None:
         raise UsageError(f"{request.target} is compared with itself.", "Name another target: --against T, or pytorch.")
-    if request.device and request.plan.targets[0].backend not in request.device.runs:
-        message = f"{request.device.name} does not run {request.target}; it runs {', '.join(request.device.runs)}."
+    if request.device and not request.device.times(request.plan.targets[0]):
+        why = request.device.why_not(request.plan.targets[0])
+        message = f"{request.device.name} does not run {request.target}; {why}."
         raise UsageError(message, "Name another device or target.")
     task = recipe.task
     if task is None:

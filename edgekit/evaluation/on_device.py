@@ -19,6 +19,7 @@ from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.evaluation.datasets import Example
+from edgekit.evaluation.jobs import InputsJob
 from edgekit.evaluation.running import MODULES, PhotoProgress, Shard, Task, kept, read_shard, split, write_shard
 from edgekit.evaluation.shards import answer_or_failure
 from edgekit.measure.session import broken
@@ -116,15 +117,14 @@ def prepared_inputs(
 
         def make(index: int) -> Inputs:
             file = Path(folder) / f"{index:05}.bin"
-            job = {
-                "stage": "evaluate",
-                "recipe": task.written_recipe(),
-                "layout": artifact.manifest.inputs[0].layout,
-                "photos": [str(example.photo) for example in shards[index]],
-                "file": str(file),
-            }
-            function, log = "edgekit.evaluation.shards:write_inputs", logs / f"inputs-{index:05}.log"
-            done = workers.call(function, job, log, modules=MODULES["tflite"][1:])
+            job = InputsJob(
+                recipe=task.job_recipe(),
+                layout=artifact.manifest.inputs[0].layout,
+                photos=tuple(example.photo for example in shards[index]),
+                file=file,
+            )
+            log = logs / f"inputs-{index:05}.log"
+            done = workers.call(job, log, modules=MODULES["tflite"][1:])
             return Inputs(file, done["indices"], done["failed"])
 
         under_way: dict[int, Future[Inputs]] = {}

@@ -22,6 +22,7 @@ from edgekit.build.prepare import Prepared, source_hash
 from edgekit.build.worker import Workers
 from edgekit.config.paths import cache_folder
 from edgekit.evaluation.datasets import Dataset, Example
+from edgekit.evaluation.jobs import ArtifactOnHost, PreparedModel, ShardJob
 from edgekit.pipeline import Progress
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.turns import compiling
@@ -57,7 +58,7 @@ class Subject:
     key: str
     kind: str
     modules: tuple[str, ...]
-    job: dict[str, Any]
+    job: ArtifactOnHost | PreparedModel
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class Task:
         size = shard_size(len(self.dataset.examples), MOST[self.dataset.task])
         return split(self.dataset.examples, size)
 
-    def written_recipe(self) -> dict[str, Any]:
+    def job_recipe(self) -> Recipe:
         """Return the recipe for a process; published figures, which take it long to read, are left out."""
-        return self.recipe.model_dump(mode="json", exclude={"published"})
+        return self.recipe.model_copy(update={"published": None})
 
     def key(self, subject_key: str, size: int) -> str:
         """Return what identifies the answers of a subject, in shards of `size`."""
@@ -95,19 +96,16 @@ def artifact_subject(artifact: Artifact) -> Subject:
     """Return an artifact as it runs in its runtime on this machine."""
     manifest, backend = artifact.manifest, backend_of(artifact.target)
     versions = json.dumps(tool_versions(artifact.target), sort_keys=True)
-    job = {
-        "artifact": str(artifact.path),
-        "target": manifest.target,
-        "layout": manifest.inputs[0].layout,
-        "outputs": [spec.model_dump() for spec in manifest.outputs],
-    }
+    job = ArtifactOnHost(
+        path=artifact.path, target=manifest.target, outputs=manifest.outputs, layout=manifest.inputs[0].layout
+    )
     modules = MODULES.get(artifact.target.backend, ("edgekit.evaluation.shards",))
     return Subject(manifest.target, manifest.sha256, f"{manifest.sha256} {versions}", backend.parity_kind, modules, job)
 
 
 def pytorch_subject(prepared: Prepared) -> Subject:
     """Return the model that all artifacts of a recipe are made from, in PyTorch."""
-    job = {"prepared": str(prepared.folder)}
+    job = PreparedModel(folder=prepared.folder)
     return Subject("pytorch", prepared.key, f"pytorch {prepared.key}", "measured", MODULES["pytorch"], job)
 
 
@@ -122,16 +120,14 @@ def run_on_host(task: Task, subject: Subject, progress: Progress, logs: Path) ->
         counter = PhotoProgress(f"{task.recipe.name} {subject.target}", shards, missing, progress)
 
         def run(index: int) -> int:
-            job = {
-                "stage": "evaluate",
-                "recipe": task.written_recipe(),
-                "subject": subject.job,
-                "photos": [str(example.photo) for example in shards[index]],
-                "labels": [example.label for example in shards[index]],
-            }
+            job = ShardJob(
+                recipe=task.job_recipe(),
+                subject=subject.job,
+                photos=tuple(example.photo for example in shards[index]),
+                labels=tuple(example.label for example in shards[index]),
+            )
             log = logs / f"{subject.target.replace('/', '-')}-{index:05}.log"
-            function = "edgekit.evaluation.shards:run_shard"
-            done = workers.call(function, job, log, timeout=24 * 3600, modules=subject.modules)
+            done = workers.call(job, log, timeout=24 * 3600, modules=subject.modules)
             write_shard(folder, index, Shard.model_validate(done))
             return len(shards[index])
 

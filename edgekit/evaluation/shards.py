@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from edgekit.backends.base import TensorSpec, backend_of, by_name
 from edgekit.build.photos import open_photo, preprocess
 from edgekit.errors import UsageError
 from edgekit.evaluation.answers import answer
+from edgekit.evaluation.jobs import ArtifactOnHost, InputsJob, PreparedModel, ShardJob
 from edgekit.recipe.schema import Recipe
 from edgekit.target import Target
 
@@ -25,44 +26,41 @@ AT_ONCE = 16
 """Photos that a backend without a runner here is given at a time: it may load the artifact for each call."""
 
 
-def run_shard(job: dict[str, Any]) -> dict[str, Any]:
-    """Run a shard's photos through a model; returns `answers`, None for a failed photo, and `failed`: index -> message.
-
-    The job has `recipe`, `subject` (see :func:`predictor`), and `photos` with their `labels`.
-    """
-    recipe = Recipe.model_validate(job["recipe"])
-    predict, at_once = predictor(recipe, job["subject"])
-    answers: list[Any] = [None] * len(job["photos"])
+def run_shard(job: ShardJob) -> dict[str, Any]:
+    """Run a shard's photos through a model; returns `answers`, None for a failed photo, and `failed`: index -> message."""
+    recipe = job.recipe
+    predict, at_once = predictor(recipe, job.subject)
+    answers: list[Any] = [None] * len(job.photos)
     failed: dict[str, str] = {}
-    for batch in _batches(preprocessed(recipe, job["photos"], failed), at_once):
+    for batch in _batches(preprocessed(recipe, job.photos, failed), at_once):
         outputs = predict(np.stack([image for _, image in batch]))
         for place, (index, _) in enumerate(batch):
             own = {name: values[place] for name, values in outputs.items()}
-            answers[index] = answer_or_failure(recipe, own, job["labels"][index], index, failed)
+            answers[index] = answer_or_failure(recipe, own, job.labels[index], index, failed)
     return {"answers": answers, "failed": failed}
 
 
-def write_inputs(job: dict[str, Any]) -> dict[str, Any]:
-    """Write a shard's preprocessed photos to ``job["file"]`` as a runner takes them, in the `layout` of the artifact.
+def write_inputs(job: InputsJob) -> dict[str, Any]:
+    """Write a shard's preprocessed photos to a file.
 
     Returns `indices`, those of the photos that were read, and `failed`: index -> message.
     """
-    recipe, failed, indices = Recipe.model_validate(job["recipe"]), dict[str, str](), list[int]()
-    with Path(job["file"]).open("wb") as file:
-        for index, image in preprocessed(recipe, job["photos"], failed):
-            laid_out = image.transpose(1, 2, 0) if job["layout"] == "NHWC" else image
+    failed, indices = dict[str, str](), list[int]()
+    with job.file.open("wb") as file:
+        for index, image in preprocessed(job.recipe, job.photos, failed):
+            laid_out = image.transpose(1, 2, 0) if job.layout == "NHWC" else image
             file.write(np.ascontiguousarray(laid_out).tobytes())
             indices.append(index)
     return {"indices": indices, "failed": failed}
 
 
 def preprocessed(
-    recipe: Recipe, photos: list[str], failed: dict[str, str]
+    recipe: Recipe, photos: Sequence[Path], failed: dict[str, str]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield index and input (3, H, W) of each photo; of one that cannot be read the message goes into `failed`."""
     for index, photo in enumerate(photos):
         try:
-            yield index, preprocess(open_photo(Path(photo)), *recipe.photos)
+            yield index, preprocess(open_photo(photo), *recipe.photos)
         except UsageError as error:
             failed[str(index)] = error.failure.message
 
@@ -78,17 +76,13 @@ def answer_or_failure(
         return None
 
 
-def predictor(recipe: Recipe, subject: dict[str, Any]) -> tuple[Predict, int]:
-    """Return what computes a subject's outputs, and for how many photos at a time.
-
-    A subject is an `artifact` with its `target` and the specs of its `outputs`, or the `prepared` folder of PyTorch's model.
-    """
-    if "prepared" in subject:
-        return _pytorch(recipe, Path(subject["prepared"])), 1
-    target, path = Target.parse(subject["target"]), Path(subject["artifact"])
-    specs = [TensorSpec.model_validate(spec) for spec in subject["outputs"]]
+def predictor(recipe: Recipe, subject: ArtifactOnHost | PreparedModel) -> tuple[Predict, int]:
+    """Return what computes a subject's outputs, and for how many photos at a time."""
+    if isinstance(subject, PreparedModel):
+        return _pytorch(recipe, subject.folder), 1
+    target, path, specs = Target.parse(subject.target), subject.path, subject.outputs
     if target.backend in OWN_RUNTIMES:
-        return _own_runtime(OWN_RUNTIMES[target.backend], path, specs, subject["layout"]), 1
+        return _own_runtime(OWN_RUNTIMES[target.backend], path, specs, subject.layout), 1
     backend = backend_of(target)
     return lambda images: by_name(specs, backend.execute(path, Inputs.of_images(images))), AT_ONCE
 
@@ -107,7 +101,7 @@ def _pytorch(recipe: Recipe, folder: Path) -> Predict:
     return predict
 
 
-def _own_runtime(name: str, path: Path, specs: list[TensorSpec], layout: str) -> Predict:
+def _own_runtime(name: str, path: Path, specs: Sequence[TensorSpec], layout: str) -> Predict:
     """Return what runs one image in the class of the runner that also times the artifact, with one thread."""
     from edgekit.runners import python_runner
 

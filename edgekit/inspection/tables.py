@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +25,8 @@ NUMERIC = {
     "bytes",
     "ms (estimated)",
 }
+SHAPES = {"input", "output"}
+"""Columns that are never broken, as numbers are not."""
 NOT_SEPARABLE = (
     "No comparison with full convolutions: one can replace only a depthwise convolution that its pointwise one follows  "
     "directly, without squeeze-and-excitation between."
@@ -85,10 +89,17 @@ def terminal(page: Page) -> RenderableType:
     """Set a page for a terminal."""
     tables = []
     for section in page.sections:
-        table = Table(title=section.title or None, title_justify="left")
+        table = Table(
+            title=section.title or None,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+        )
         for column in section.columns:
-            number = column in NUMERIC
-            table.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
+            whole = column in NUMERIC or column in SHAPES
+            justify: Literal["left", "right"] = "right" if column in NUMERIC else "left"
+            table.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
         for row in section.rows:
             table.add_row(*row)
         table.add_section()

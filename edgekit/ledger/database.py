@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 from contextlib import nullcontext
@@ -15,7 +14,8 @@ from sqlalchemy import URL, Connection, Engine, column, create_engine, event, in
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.config.settings import settings
+from edgekit.errors import EdgekitError, FailureKind, UsageError, disk_is_full
 from edgekit.ledger.schema import REVISION
 from edgekit.redaction import redacted
 
@@ -83,7 +83,7 @@ def open_database(url: str | None, must_exist: bool = False) -> Engine:
         message = f"Another process has been setting up the ledger {place(address)} for {LOCK_TIMEOUT_S} s."
         raise EdgekitError(FailureKind.ledger, "ledger", message, "End it, then try again.", True) from error
     except OSError as error:
-        full = error.errno == errno.ENOSPC
+        full = disk_is_full(error)
         kind = FailureKind.disk_full if full else FailureKind.ledger
         hint = "Check that its folder may be written, or name another ledger with --ledger or EDGEKIT_LEDGER."
         message = f"The ledger {place(address)} cannot be opened: {error.strerror}: {error.filename}."
@@ -118,7 +118,7 @@ def address_of(url: str | None) -> URL:
 
     An invalid URL may contain a password, so it is not shown.
     """
-    text = url or os.environ.get("EDGEKIT_LEDGER")
+    text = url or os.environ.get("EDGEKIT_LEDGER") or settings().ledger
     if not text:
         return URL.create("sqlite", database=str(Path(user_data_dir("edgekit")) / "ledger.sqlite"))
     try:

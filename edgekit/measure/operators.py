@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from edgekit.build.worker import Workers
+from edgekit.build.worker import Job, Workers
 from edgekit.config.json_document import JsonDocument
 from edgekit.config.paths import cache_folder
 from edgekit.errors import UsageError
@@ -95,20 +95,27 @@ def _rows(text: str, inside: bool) -> Iterator[OperatorTime]:
 
 def _of_etdump(path: Path) -> OperatorsDocument | None:
     """Return the operators of the method. If it ran more than once, the first run is the warm-up."""
-    job = {"stage": "operators", "path": str(path.absolute())}
+    job = ReadJob(path=path.absolute())
     with Workers() as workers:
-        document = workers.call(
-            "edgekit.measure.operators:etdump_times", job, cache_folder() / "logs" / "operators.log"
-        )
+        document = workers.call(job, cache_folder() / "logs" / "operators.log")
     return OperatorsDocument.model_validate(document) if document else None
 
 
-def etdump_times(job: dict[str, Any]) -> dict[str, Any] | None:
+class ReadJob(Job):
+    """Read the ETDump at `path`."""
+
+    function = "edgekit.measure.operators:etdump_times"
+    stage = "operators"
+
+    path: Path
+
+
+def etdump_times(job: ReadJob) -> dict[str, Any] | None:
     """Return the document of an ETDump, read in a separate process. None if the file is incomplete."""
     from executorch.devtools import Inspector
 
     try:
-        blocks = Inspector(etdump_path=job["path"]).event_blocks
+        blocks = Inspector(etdump_path=str(job.path)).event_blocks
     except (TypeError, ValueError, subprocess.CalledProcessError):
         return None
     for block in blocks:

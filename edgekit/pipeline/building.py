@@ -10,7 +10,7 @@ from edgekit.backends.base import Artifact
 from edgekit.build.compile import Built, build_targets
 from edgekit.build.parity import explain
 from edgekit.build.prepare import Prepared, prepare_cached
-from edgekit.errors import EdgekitError, Failure, failure_of
+from edgekit.errors import EdgekitError, failure_of
 from edgekit.pipeline.plan import Plan, Progress
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
@@ -70,7 +70,7 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
         failure = failure_of(error, "model")
         remaining.give_up(len(plan.targets))
         run.fail(failure, plan)
-        run.progress(format_failure(plan.recipe.name, failure))
+        run.progress(failure.line(plan.recipe.name))
         return []
     for built in _build(plan, resolved, prepared, run.progress, run.logs, remaining):
         manifest = built.artifact.manifest if built.artifact else None
@@ -82,12 +82,6 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
     return sorted(ready, key=lambda built: plan.targets.index(built.artifact.target))
 
 
-def format_failure(subject: str, failure: Failure) -> str:
-    """Return a failure as one line of progress."""
-    hint = f" {failure.hint}" if failure.hint else ""
-    return f"{subject}: {failure.kind.label}: {failure.message}{hint}"
-
-
 def _build(
     plan: Plan, resolved: Resolved, prepared: Prepared, progress: Progress, logs: Path, remaining: Remaining
 ) -> Iterator[Built]:
@@ -95,9 +89,7 @@ def _build(
         remaining.begin()
         for built in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
             name, state = f"{plan.recipe.name} {built.target}", remaining.step(costs=not built.cached)
-            progress(
-                format_failure(name, built.failure) if built.failure else f"{name}: {_describe_artifact(built)} {state}"
-            )
+            progress(built.failure.line(name) if built.failure else f"{name}: {_describe_artifact(built)} {state}")
             yield built
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgekit.backends.base import ParityResult, backend_of
+from edgekit.build.jobs import CompareLayersJob
 from edgekit.build.layer_parity import LayerParity
 from edgekit.build.worker import Workers
 from edgekit.config.paths import cache_folder
@@ -33,14 +34,10 @@ def compare_artifact(plan: Plan, by_layer: bool, progress: Progress) -> Compared
     parity = built.artifact.manifest.parity
     if not by_layer:
         return Compared(built.target, parity)
-    job = {
-        "stage": "parity",
-        "recipe": plan.recipe.model_dump(mode="json"),
-        "target": str(built.target),
-        "prepared": str(prepared.folder),
-        "artifact": str(built.artifact.path),
-    }
+    job = CompareLayersJob(
+        recipe=plan.recipe, prepared=prepared.folder, target=str(built.target), artifact=built.artifact.path
+    )
     with Workers() as workers:
         modules = (*backend_of(built.target).modules, "edgekit.build.compile")
-        found = workers.call("edgekit.build.compile:compare_layers_of", job, logs / "layers.log", modules=modules)
+        found = workers.call(job, logs / "layers.log", modules=modules)
     return Compared(built.target, parity, tuple(LayerParity(**layer) for layer in found))

@@ -52,7 +52,7 @@ def check_device(profile: DeviceProfile, progress: Progress) -> Generator[Step]:
         yield Step("files", lambda: _files(device))
         yield Step("programs", lambda: _program(device))
         runtimes = Runtimes()
-        for backend in profile.runs:
+        for backend in profile.backends:
             yield Step(f"{backend} runner", partial(runtimes.find, device, backend), CANNOT)
     yield Step("measure a tiny model", lambda: _measure(profile, runtimes, progress))
 
@@ -100,7 +100,8 @@ def _program(device: Device) -> str:
 
 
 def _measure(profile: DeviceProfile, runtimes: Runtimes, progress: Progress) -> str:
-    profile = profile.model_copy(update={"runs": tuple(runtimes.there)})
+    runs = tuple(text for text in profile.runs if text.partition("/")[0] in runtimes.there)
+    profile = profile.model_copy(update={"runs": runs})
     targets = _targets(profile)
     if not targets:
         raise _nothing_runs(profile, runtimes)

@@ -25,7 +25,7 @@ from edgekit.measure.session import Program, Session, Subject, run_interleaved
 from edgekit.measure.statistics import Summary, summarise, summarise_reported
 from edgekit.measure.tools import tool_program
 from edgekit.measure.verdict import judge
-from edgekit.pipeline.building import Ready, format_failure
+from edgekit.pipeline.building import Ready
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
 from edgekit.protocol import Protocol
@@ -86,7 +86,7 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
         remaining.give_up(protocol.sessions - len(sessions[index]))
         ready, target = timings[index].ready, timings[index].target
         run.fail(failure, ready.plan, target, device.profile.name, ready.artifact.manifest.sha256)
-        run.progress(format_failure(timings[index].name, failure))
+        run.progress(failure.line(timings[index].name))
 
     parities: dict[int, dict[str, float] | None] = {}
     with temporary_folder() as folder:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pydantic import ValidationError
 
-from edgekit.backends.base import backend_of
+from edgekit.backends.base import backend_of, backends
 from edgekit.build.photos import PhotoSet, photo_set
 from edgekit.build.worker import usable_cpus
-from edgekit.devices.base import provider
-from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.kinds import provider
+from edgekit.devices.profile import DeviceProfile, stored_profile
 from edgekit.errors import Failure, UsageError
 from edgekit.protocol import Protocol
 from edgekit.recipe.schema import Recipe
-from edgekit.target import Target
+from edgekit.target import Target, named_targets
 
 Progress = Callable[[str], None]
 """Shows one line of progress to the user."""
@@ -35,11 +35,17 @@ class Plan:
 
     @staticmethod
     def of(recipe: Recipe, targets: Sequence[str], photos: PhotoSet) -> Plan:
-        """Check the targets; UsageError for one that nothing compiles. No target: the model alone.
+        """Check the targets, whole or in part (``int8``); UsageError for one that nothing compiles. No target: the model alone.
 
         `photos` that are the user's replace those that the recipe names.
         """
-        parsed = tuple(dict.fromkeys(_parse_target(target) for target in targets))
+        try:
+            names = named_targets(
+                targets, recipe.targets, [str(target) for one in backends().values() for target in one.targets]
+            )
+        except ValueError as error:
+            raise UsageError(f"{error}.") from error
+        parsed = tuple(_parse_target(name) for name in names)
         for target in parsed:
             backend_of(target)
         if recipe.calibration.photos and not photos.own:
@@ -49,7 +55,7 @@ class Plan:
     @property
     def jobs(self) -> int:
         """How many compilations may run at a time: one per CPU, and per 4 GiB of memory (ExecuTorch's lowering takes 2)."""
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (4 * 2**30)
+        memory = psutil.virtual_memory().total // (4 * 2**30)
         return max(1, min(usable_cpus(), memory))
 
 
@@ -70,7 +76,7 @@ class Sweep:
     def __post_init__(self) -> None:
         self._check_names()
         for profile in self.profiles:
-            provider(profile)  # report an unknown kind of device before hours of compilations
+            provider(profile.kind)  # an unknown kind is an error before hours of compilations
 
     def _check_names(self) -> None:
         """UsageError if the ledger could not distinguish the results of two recipes."""
@@ -142,7 +148,7 @@ class Sweep:
             raise UsageError("The calibration photos have changed since that run.", "Start a new run.")
         return Sweep(
             plans,
-            tuple(DeviceProfile.model_validate(profile) for profile in written["devices"]),
+            tuple(stored_profile(profile) for profile in written["devices"]),
             Protocol.model_validate(written["protocol"]) if written["protocol"] else None,
             folder,
         )

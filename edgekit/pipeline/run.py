@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from edgekit.cache.store import in_use
 from edgekit.config.paths import cache_folder
@@ -17,8 +18,6 @@ from edgekit.errors import Failure, UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import RunRecord
 from edgekit.pipeline.plan import Plan, Progress
-
-PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ def under_way(run: RunRecord) -> UsageError:
     process = run.plan.get("process") or {"pid": "unknown", "host": "unknown"}
     message = f"Run {run.id} is under way in process {process['pid']} of {process['host']}."
     if is_elsewhere(run):
-        hint = "Wait for it, or stop it. If that machine no longer exists, take it over: "
-        hint += f"`edgekit {run.command} --resume {run.id}`"
+        command = f"edgekit {run.command} --resume {run.id}"
+        hint = f"Wait for it, or stop it. If that machine no longer exists, take it over: `{command}`"
         return UsageError(message, hint)
     return UsageError(message, "Wait for it, or stop it.")
 
@@ -127,13 +126,12 @@ def ending(run: Run, command: str) -> Iterator[None]:
 
 
 def _started(pid: int) -> str | None:
-    """Return the start time of a process: the kernel's, or without /proc (macOS) that of `ps`. None if there is no process."""
-    if not PROC.is_dir():
-        command = ["ps", "-o", "lstart=", "-p", str(pid)]
-        alike = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-        done = subprocess.run(command, capture_output=True, text=True, env=alike, check=False)
-        return done.stdout.strip() or None
+    """Return when a process started, in the kernel's ticks since the boot; None if there is no such process.
+
+    Both times follow changes of the system's clock, and their difference does not.
+    """
     try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
+        seconds = psutil.Process(pid).create_time() - psutil.boot_time()
+    except psutil.NoSuchProcess:
         return None
+    return str(round(seconds * os.sysconf("SC_CLK_TCK")))

@@ -11,7 +11,7 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
-from edgekit.pipeline.building import build, format_failure
+from edgekit.pipeline.building import build
 from edgekit.pipeline.measuring import Timing, measure
 from edgekit.pipeline.plan import Plan, Progress, Sweep
 from edgekit.pipeline.remaining import Remaining
@@ -38,7 +38,7 @@ def start_run(command: str, sweep: Sweep, ledger: Ledger, progress: Progress, se
 
 
 def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None) -> str:
-    """Resume a run of `command`, ``profile`` or ``compile``: the run `id`, or the newest if it is None.
+    """Resume a run of `command`: ``deploy``, ``profile`` or ``compile``; the newest if `id` is None.
 
     Only missing cells and retriable failures are done. With its `id`, an unfinished run of another machine is taken over.
     UsageError for a run that does not exist, is of another command, or still runs elsewhere.
@@ -46,9 +46,7 @@ def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None)
     mark_dead_runs(ledger, progress)
     known = {run.id: run for run in ledger.runs() if run.command == command}
     if not known:
-        raise UsageError(
-            f"The ledger holds no run of `{command}` to go on with.", f"Start one: edgekit {command} --all"
-        )
+        raise UsageError(f"The ledger holds no run of `{command}` to go on with.", f"Start one: edgekit {command} ...")
     if id is not None and id not in known:
         message = f"The ledger holds no run {id} of `{command}` to go on with."
         raise UsageError(message, f"Newest: {', '.join(list(known)[:5])}.")
@@ -57,6 +55,9 @@ def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None)
     if found.status == "running" and gone is None:
         raise under_way(found)
     sweep = Sweep.read(found.plan)
+    progress(
+        f"resuming run {found.id} of {found.started_at:%Y-%m-%d %H:%M} UTC, which is {found.status}: {_described(sweep)}"
+    )
     if not ledger.restart_run(found.id, {**found.plan, "process": this_process()}, gone):
         raise under_way(next(run for run in ledger.runs() if run.id == found.id))
     run = Run(found.id, ledger, progress, found.seed)
@@ -65,12 +66,19 @@ def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None)
     return run.id
 
 
+def _described(sweep: Sweep) -> str:
+    """Return what a run was asked to do, in a few words."""
+    recipes, devices = [plan.recipe.name for plan in sweep.plans], [profile.name for profile in sweep.profiles]
+    what = recipes[0] if len(recipes) == 1 else f"{len(recipes)} recipes"
+    return f"{what} on {', '.join(devices)}" if devices else f"{what}, compiled only"
+
+
 def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     """Build the artifacts of all open cells, then time them, recipe by recipe on each device."""
     _look_for(sweep.profiles, run.progress)
     for name, failure in sweep.unreadable.items():
         run.ledger.record_failure(run.id, failure, recipe=name, variant="")
-        run.progress(format_failure(name, failure))
+        run.progress(failure.line(name))
     plans = [_open_part(plan, sweep, settled) for plan in sweep.plans]
     compilations = Remaining(sum(len(plan.targets) for plan in plans))
     ready = [built for plan in plans for built in build(run, plan, compilations)]
@@ -84,7 +92,7 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
                 timings = profile.timings(built.artifact.target)
                 if not timings:
                     name = f"{plan.recipe.name} {built.artifact.target}"
-                    run.progress(f"{name}: compiled only; {profile.name} runs {', '.join(profile.runs)}")
+                    run.progress(f"{name}: compiled only; {profile.why_not(built.artifact.target)}")
                 own += [Timing(built, target, tool) for target, tool in timings.items()]
             recipe = (plan.recipe.name, plan.recipe.model.variant)
             groups.append((profile, [cell for cell in own if (*recipe, cell.target, profile.name) not in settled]))
@@ -102,7 +110,7 @@ def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:
                 pass
         except Exception as error:  # noqa: BLE001  (if one device fails, the others are still measured)
             progress(
-                f"warning: {format_failure(profile.name, failure_of(error, 'reach'))} edgekit tries again after all compilations."
+                f"warning: {failure_of(error, 'reach').line(profile.name)} edgekit tries again after all compilations."
             )
 
 
@@ -123,7 +131,7 @@ def _time(
             recipe, manifest = cell.ready.plan.recipe, cell.ready.artifact.manifest
             if (recipe.name, recipe.model.variant, cell.target, profile.name) not in done:
                 run.fail(failure, cell.ready.plan, cell.target, profile.name, manifest.sha256)
-        run.progress(format_failure(profile.name, failure))
+        run.progress(failure.line(profile.name))
 
 
 def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:
@@ -151,11 +159,11 @@ def _settled(sweep: Sweep, ledger: Ledger, run_id: str) -> set[Cell]:
             continue
         for target in plan.targets:
             own = sweep.cells(target) | {(str(target), None)}
-            cells |= {(recipe, variant, *cell) for cell in own if _befalls(failure, str(target), *cell)}
+            cells |= {(recipe, variant, *cell) for cell in own if _concerns(failure, str(target), *cell)}
     return cells
 
 
-def _befalls(failure: FailureRecord, compiled_for: str, timed_as: str, device: str | None) -> bool:
+def _concerns(failure: FailureRecord, compiled_for: str, timed_as: str, device: str | None) -> bool:
     """Say whether a failure leaves nothing to do for an artifact as it is timed on a device (None: not yet on one)."""
     if failure.device is None:
         return failure.target in {None, compiled_for}

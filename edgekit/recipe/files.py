@@ -38,7 +38,7 @@ FITS: dict[Task, tuple[str, float]] = {
 TEMPLATE = """\
 # `edgekit inspect` shows what this recipe's model costs, `edgekit deploy` builds and times it.
 name: {name}
-description: {architecture} {variant} # one line for `edgekit recipes`
+description: {architecture} {variant} # one line for `edgekit recipe list`
 architecture: {architecture} # known: {architectures}
 model:
 {width}  resolution: {resolution} # side of the square input, in pixels; its height if input_width is given
@@ -109,7 +109,7 @@ class RecipeLine(BaseModel):
 
 
 class RecipesDocument(JsonDocument):
-    """What ``edgekit recipes --json`` prints."""
+    """What ``edgekit recipe list --json`` prints."""
 
     recipes: list[RecipeLine]
 

@@ -630,7 +630,7 @@ def _ask_backends(target: Target) -> None:
     try:
         backend_of(target)
     except EdgekitError as error:
-        raise ValueError(f"{error.failure.message} {error.failure.hint}") from error
+        raise ValueError(error.failure.explanation) from error
 
 
 def _no_such_option(architecture: str, option: str) -> str:

@@ -13,6 +13,7 @@ from edgekit.ledger.queries import ID_DIGITS
 from edgekit.report.column import Value, named
 from edgekit.report.columns import COLUMNS
 from edgekit.report.rows import Row
+from edgekit.target import fits_target
 
 AGO = re.compile(r"(?P<count>\d{1,5})(?P<unit>[dhw])")
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -120,11 +121,6 @@ def _hint(name: str, there: Sequence[str]) -> str:
 def _is_device(row: Row, name: str) -> bool:
     id = row.device_id or ""
     return name in {row.device, row.device_label} or (len(name) >= ID_DIGITS and id.startswith(name))
-
-
-def fits_target(target: str, name: str) -> bool:
-    """Say whether a name is a whole target or parts of it: ``tflite``, ``int8``, ``tflite/xnnpack``."""
-    return set(name.split("/")) <= set(target.split("/"))
 
 
 def _since(rows: Sequence[Row], since: datetime) -> list[Row]:

@@ -197,7 +197,7 @@ def _failures(rows: Sequence[Row]) -> list[str]:
 def _reason(row: Row) -> str:
     """Return a failure's message and hint."""
     failure = row.failure.failure if row.failure else None
-    return " ".join(part for part in (failure.message, failure.hint) if part) if failure else ""
+    return failure.explanation if failure else ""
 
 
 def _names(names: Iterable[str]) -> str:

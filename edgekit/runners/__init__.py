@@ -19,6 +19,8 @@ from edgekit.errors import EdgekitError, FailureKind
 
 PYTHON_RUNNER = Path(__file__).with_name("python_runner.py")
 COREML_RUNNER = Path(__file__).with_name("coreml_runner.py")
+DELEGATES = {"tflite": ("xnnpack",), "executorch": ("xnnpack",), "coreml": ("-",)}
+"""Backend -> the delegates that edgekit's runners, Python's and native ones, really time."""
 NATIVE_SOURCES = Path(__file__).with_name("native")
 NAMES_ERROR = re.compile(r"\bERROR\b|\b\w*Error: |^E\d")
 """A line in which a runtime names an error: libraries log other things after it."""

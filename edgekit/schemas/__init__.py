@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from edgekit.cache.contents import CacheDocument
 from edgekit.comparison.document import DiffDocument
-from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.json_schema import profile_schema
+from edgekit.devices.listing import DevicesDocument
 from edgekit.evaluation.document import EvaluateDocument
 from edgekit.exporting import ExportDocument
 from edgekit.inspection import InspectDocument
@@ -28,9 +29,9 @@ from edgekit.search.compound_scaling import ScaleDocument
 from edgekit.search.float_layers import QuantizeDocument
 from edgekit.selection.document import SelectDocument
 
-WRITTEN: dict[str, type[BaseModel]] = {"recipe": Recipe, "device_profile": DeviceProfile}
 PRINTED: dict[str, type[BaseModel]] = {
     "recipes": RecipesDocument,
+    "devices": DevicesDocument,
     "inspect": InspectDocument,
     "run": RunDocument,
     "report": ReportDocument,
@@ -49,7 +50,7 @@ PRINTED: dict[str, type[BaseModel]] = {
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Return name -> JSON Schema, as the code has them."""
-    written = {name: model.model_json_schema(by_alias=True) for name, model in WRITTEN.items()}
+    written = {"recipe": Recipe.model_json_schema(by_alias=True), "device_profile": profile_schema()}
     return written | {
         name: model.model_json_schema(by_alias=True, mode="serialization") for name, model in PRINTED.items()
     }

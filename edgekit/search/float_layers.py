@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgekit.backends.base import Artifact, ParityResult
 from edgekit.build.compile import Built
+from edgekit.build.jobs import ScanJob
 from edgekit.build.photos import PhotoSet
 from edgekit.build.prepare import Prepared
 from edgekit.build.worker import Workers
@@ -194,16 +195,11 @@ def _judged_by(request: Request) -> str:
 def _scan(request: Request, progress: Progress, logs: Path) -> list[LayerEntry]:
     plan = Plan.of(request.with_layers([]), [request.target], request.photos)
     _, prepared = prepare_model(plan, progress, logs)
-    job = {
-        "stage": "scan",
-        "recipe": plan.recipe.model_dump(mode="json"),
-        "prepared": str(prepared.folder),
-    }
+    job = ScanJob(recipe=plan.recipe, prepared=prepared.folder)
     progress(f"{plan.recipe.name}: scan of the layers")
     with compiling(progress), Workers() as workers:
         modules = ("torch", "edgekit.build.sensitivity")
-        function = "edgekit.build.sensitivity:scan"
-        found = workers.call(function, job, logs / "scan.log", SCAN_SECONDS, modules)
+        found = workers.call(job, logs / "scan.log", SCAN_SECONDS, modules)
     return [LayerEntry.model_validate(layer) for layer in found]
 
 
@@ -297,7 +293,7 @@ def _time(steps: list[_Step], progress: Progress) -> None:
 
     def on_failure(index: int, failure: Failure) -> None:
         failed.add(index)
-        progress(f"{steps[index].entry.float_layers} layers in float: {failure.kind.label}: {failure.message}")
+        progress(failure.line(f"{steps[index].entry.float_layers} layers in float"))
 
     progress(f"timing {len(steps)} artifacts on this machine, protocol {PROTOCOL.name}")
     with opened(load_profile("host")) as device, timing(device, progress), temporary_folder() as folder:

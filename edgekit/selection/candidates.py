@@ -15,8 +15,8 @@ from edgekit.errors import UsageError, did_you_mean
 from edgekit.ledger import Ledger
 from edgekit.ledger.queries import ID_DIGITS
 from edgekit.ledger.records import ArtifactRecord, DeviceRecord, FailureRecord, MeasurementRecord
-from edgekit.report.filters import fits_target
 from edgekit.selection.question import Question
+from edgekit.target import fits_target
 
 MIN_SESSIONS = 3
 """With fewer, the spread between sessions is next to unknown."""

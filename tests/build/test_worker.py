@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from edgekit.build.worker import Workers, usable_cpus
+from edgekit.build.worker import Job, Workers, usable_cpus
 from edgekit.errors import EdgekitError, FailureKind
 
 
@@ -16,9 +16,64 @@ def call(*arguments, **options):
         return workers.call(*arguments, **options)
 
 
+class OfTests(Job):
+    """What the jobs of this file have in common; `function` is a function below."""
+
+    stage = "work"
+
+
+class Double(OfTests):
+    function = "test_worker:double"
+    value: int
+
+
+class Stumble(OfTests):
+    function = "test_worker:stumble"
+    stage = "compile"
+    failure_kind = FailureKind.compilation
+
+
+class Die(OfTests):
+    function = "test_worker:die"
+    signal: str
+
+
+class Lack(OfTests):
+    function = "test_worker:lack"
+    name: str
+
+
+class Look(OfTests):
+    function = "test_worker:look"
+
+
+class Sleep(OfTests):
+    function = "test_worker:sleep"
+
+
+class Litter(OfTests):
+    function = "test_worker:litter"
+
+
+class Refuse(OfTests):
+    function = "test_worker:refuse"
+
+
+class FillDisk(OfTests):
+    function = "test_worker:fill_disk"
+
+
+class FillDiskInWords(OfTests):
+    function = "test_worker:fill_disk_in_words"
+
+
+class Misspelt(OfTests):
+    function = "test_worker:no_such_function"
+
+
 def double(job):
     print("noise of a converter")
-    return {"doubled": job["value"] * 2}
+    return {"doubled": job.value * 2}
 
 
 def look(job):
@@ -55,11 +110,11 @@ def fill_disk_in_words(job):
 
 
 def lack(job):
-    raise ModuleNotFoundError(f"No module named {job['name']!r}", name=job["name"])
+    raise ModuleNotFoundError(f"No module named {job.name!r}", name=job.name)
 
 
 def die(job):
-    os.kill(os.getpid(), getattr(signal, job["signal"]))
+    os.kill(os.getpid(), getattr(signal, job.signal))
 
 
 def sleep(job):
@@ -73,33 +128,41 @@ def log(tmp_path, monkeypatch):
 
 
 def test_a_result_comes_back_and_noise_goes_to_the_log(log, capfd):
-    assert call("test_worker:double", {"value": 21}, log) == {"doubled": 42}
+    assert call(Double(value=21), log) == {"doubled": 42}
     assert "noise of a converter" in log.read_text()
     assert capfd.readouterr() == ("", "")
 
 
 def test_jobs_that_name_the_same_modules_are_forked_from_one_process_and_share_nothing_else(log, tmp_path, monkeypatch):
-    first = call("test_worker:look", {}, log, modules=("wave",))
+    first = call(Look(), log, modules=("wave",))
     monkeypatch.setenv("SEEN", "now")
     monkeypatch.chdir(tmp_path)
-    second = call("test_worker:look", {}, log, modules=("wave",))
+    second = call(Look(), log, modules=("wave",))
     assert (first["loaded"], first["seen"]) == (True, None)
     assert (second["loaded"], second["seen"], second["folder"]) == (True, "now", str(tmp_path))
     assert first["forked_from"] == second["forked_from"] != os.getpid()
-    assert call("test_worker:look", {}, log)["forked_from"] != first["forked_from"]
-    assert not call("test_worker:look", {}, log)["loaded"]
+    assert call(Look(), log)["forked_from"] != first["forked_from"]
+    assert not call(Look(), log)["loaded"]
 
 
 def test_a_process_whose_job_was_stopped_takes_no_other(log):
-    first = call("test_worker:look", {}, log, modules=("wave",))["forked_from"]
+    first = call(Look(), log, modules=("wave",))["forked_from"]
     with pytest.raises(EdgekitError, match="more than 1 s"):
-        call("test_worker:sleep", {}, log, timeout=1, modules=("wave",))
-    assert call("test_worker:look", {}, log, modules=("wave",))["forked_from"] != first
+        call(Sleep(), log, timeout=1, modules=("wave",))
+    assert call(Look(), log, modules=("wave",))["forked_from"] != first
+
+
+def test_a_job_is_validated_where_it_arrives(log):
+    with pytest.raises(EdgekitError, match=r"ValidationError: 1 validation error for Double value") as raised:
+        call(Double.model_construct(), log)
+    assert raised.value.failure.kind == FailureKind.internal
+    with pytest.raises(EdgekitError, match="no_such_function"):
+        call(Misspelt(), log)
 
 
 def test_a_failure_arrives_as_it_was_raised(log):
     with pytest.raises(EdgekitError) as raised:
-        call("test_worker:refuse", {}, log)
+        call(Refuse(), log)
     failure = raised.value.failure
     assert (failure.kind, failure.message, failure.hint) == (
         FailureKind.contract,
@@ -110,23 +173,23 @@ def test_a_failure_arrives_as_it_was_raised(log):
 
 def test_an_unexpected_error_becomes_a_failure_of_the_jobs_kind_with_its_traceback_in_the_log(log):
     with pytest.raises(EdgekitError, match="ValueError: the converter's own words") as raised:
-        call("test_worker:stumble", {"stage": "compile", "failure_kind": "compilation"}, log)
+        call(Stumble(), log)
     assert (raised.value.failure.kind, raised.value.failure.stage) == (FailureKind.compilation, "compile")
     assert "Traceback" in log.read_text()
 
 
 @pytest.mark.parametrize(
-    ("function", "job", "kind"),
+    ("job", "kind"),
     [
-        ("fill_disk", {}, FailureKind.disk_full),
-        ("fill_disk_in_words", {}, FailureKind.disk_full),
-        ("die", {"signal": "SIGSEGV"}, FailureKind.crashed),
-        ("die", {"signal": "SIGKILL"}, FailureKind.out_of_memory),
+        (FillDisk(), FailureKind.disk_full),
+        (FillDiskInWords(), FailureKind.disk_full),
+        (Die(signal="SIGSEGV"), FailureKind.crashed),
+        (Die(signal="SIGKILL"), FailureKind.out_of_memory),
     ],
 )
-def test_a_crash_has_its_kind(log, function, job, kind):
+def test_a_crash_has_its_kind(log, job, kind):
     with pytest.raises(EdgekitError) as raised:
-        call(f"test_worker:{function}", job, log)
+        call(job, log)
     assert raised.value.failure.kind == kind
     assert raised.value.failure.retriable
     assert ("Free some space" in raised.value.failure.hint) == (kind == FailureKind.disk_full)
@@ -135,7 +198,7 @@ def test_a_crash_has_its_kind(log, function, job, kind):
 @pytest.mark.parametrize(("name", "ours"), [("torch.nn", True), ("somebodys_runtime", False)])
 def test_a_missing_package_is_named_and_the_extra_only_where_it_has_it(log, name, ours):
     with pytest.raises(EdgekitError, match=f"missing: {name}") as raised:
-        call("test_worker:lack", {"name": name}, log)
+        call(Lack(name=name), log)
     assert raised.value.failure.kind == FailureKind.missing_extra
     assert ("edgekit[convert]" in raised.value.failure.hint) == ours
 
@@ -143,7 +206,7 @@ def test_a_missing_package_is_named_and_the_extra_only_where_it_has_it(log, name
 def test_a_job_that_hangs_is_stopped(log):
     start = time.monotonic()
     with pytest.raises(EdgekitError, match="more than 2 s") as raised:
-        call("test_worker:sleep", {}, log, timeout=2)
+        call(Sleep(), log, timeout=2)
     assert raised.value.failure.kind == FailureKind.timed_out
     assert time.monotonic() - start < 10
 
@@ -153,7 +216,7 @@ def test_jobs_that_are_under_way_end_with_the_context(log):
 
     def work(workers):
         with pytest.raises(EdgekitError) as raised:
-            workers.call("test_worker:sleep", {}, log)
+            workers.call(Sleep(), log)
         ended.append(raised.value.failure.kind)
 
     with Workers() as workers:
@@ -169,7 +232,7 @@ def test_jobs_that_are_under_way_end_with_the_context(log):
 def test_what_lies_in_the_current_folder_is_not_imported(log, tmp_path, monkeypatch):
     (tmp_path / "calendar.py").write_text("raise SystemExit('shadowed')")
     monkeypatch.chdir(tmp_path)
-    assert call("test_worker:double", {"value": 1}, log) == {"doubled": 2}
+    assert call(Double(value=1), log) == {"doubled": 2}
 
 
 @pytest.mark.parametrize(("at_once", "asked", "given"), [(1, None, "4"), (2, None, "2"), (9, None, "1"), (2, "3", "3")])
@@ -179,11 +242,11 @@ def test_jobs_at_once_share_the_cpus_unless_the_user_says_otherwise(monkeypatch,
     if asked:
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
     with Workers(at_once) as workers:
-        assert workers.call("test_worker:look", {}, log)["threads"] == given
+        assert workers.call(Look(), log)["threads"] == given
 
 
 def test_what_a_job_leaves_among_temporary_files_goes_with_it(log):
-    path = call("test_worker:litter", {}, log)
+    path = call(Litter(), log)
     assert not os.path.exists(path)
 
 

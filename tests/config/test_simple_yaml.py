@@ -90,8 +90,12 @@ def test_values_have_the_types_of_yaml_1_2(value):
         "a: [1\n",
         "",
         "# nothing\n",
-        "a: " + "[" * 100_000 + "]" * 100_000,
     ],
 )
 def test_what_is_unusual_is_left_to_ruamel(text):
     assert simple_values(text) is None
+
+
+def test_what_is_nested_too_deeply_is_refused_at_once():
+    with pytest.raises(RecursionError):
+        simple_values("a: " + "[" * 100_000 + "]" * 100_000)

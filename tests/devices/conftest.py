@@ -1,14 +1,14 @@
 import pytest
 
-from edgekit.devices import adb, link, remote, ssh
+from edgekit.devices import adb, link, shell, ssh
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Time limits that a test can wait for."""
     for module, name, seconds in (
-        (remote, "COMMAND_SECONDS", 3.0),
-        (remote, "RECONNECT_SECONDS", 4.0),
+        (shell, "COMMAND_SECONDS", 3.0),
+        (shell, "RECONNECT_SECONDS", 4.0),
         (link, "STALL_SECONDS", 3.0),
         (adb, "CONNECT_SECONDS", 3.0),
         (adb, "AUTHORISE_SECONDS", 3.0),

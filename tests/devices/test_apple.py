@@ -3,6 +3,7 @@
 import pytest
 import tiny
 from lab.mac import phone
+from profiles import of_kind
 
 from edgekit.build.photos import photo_set
 from edgekit.devices.apple import parse_phones, parse_pmset
@@ -31,7 +32,7 @@ def mac_profile(mac, profile_of):
     """The profile of the lab's Mac, or of the phone that is attached to it."""
 
     def make(kind, **more):
-        return profile_of(mac, **more).model_copy(update={"name": f"lab-{kind}", "kind": kind, "runs": ("coreml",)})
+        return of_kind(profile_of(mac), kind, name=f"lab-{kind}", runs=("coreml",), **more)
 
     return make
 
@@ -170,7 +171,7 @@ def test_a_mac_without_coremltools_names_the_command(mac, mac_profile, ledger):
     mac.run(f"rm -r {mac.root}/venv")
     run = deploy(mac_profile("mac"), ledger)
     (failure,) = (failure.failure for failure in ledger.failures(run))
-    assert (failure.kind, failure.hint) == (FailureKind.missing_extra, "Run: edgekit devices setup lab-mac")
+    assert (failure.kind, failure.hint) == (FailureKind.missing_extra, "Run: edgekit device setup lab-mac")
 
 
 @pytest.mark.parametrize("name", ["mac", "iphone"])

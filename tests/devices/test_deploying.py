@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from edgekit.build.photos import photo_set
-from edgekit.devices import adb, remote
+from edgekit.devices import adb, shell
 from edgekit.devices.base import open_device, opened
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure import gate
@@ -104,8 +104,8 @@ def test_a_link_that_breaks_in_the_middle_ends_its_cell_and_the_sweep_goes_on(
     android.link.cut_after((android.link.sent - sent) // 2)  # of the same again: somewhere among the sessions
     restored = threading.Timer(12, android.restore_link)
     with monkeypatch.context() as impatient:
-        impatient.setattr(remote, "COMMAND_SECONDS", 3.0)
-        impatient.setattr(remote, "RECONNECT_SECONDS", 2.0)
+        impatient.setattr(shell, "COMMAND_SECONDS", 3.0)
+        impatient.setattr(shell, "RECONNECT_SECONDS", 2.0)
         restored.start()
         run = deploy(profile_of(android), ledger)
         restored.join()

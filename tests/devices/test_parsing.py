@@ -6,7 +6,7 @@ from edgekit.devices.android import parse_battery, parse_thermal
 from edgekit.devices.cpus import parse_cpu_list
 from edgekit.devices.linux import wheel_for
 from edgekit.devices.profile import load_profile
-from edgekit.devices.remote import reason
+from edgekit.devices.shell import reason
 from edgekit.devices.thermal import thermal_state
 from edgekit.errors import UsageError
 

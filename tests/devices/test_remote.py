@@ -1,4 +1,8 @@
-"""Phones and boards over their real daemons: what both do, and what becomes of every fault. See tests/lab."""
+"""Phones and boards over their real daemons: what both links do, and what becomes of every fault. See tests/lab.
+
+Tests of `there` are about the links. Tests of `android` are about scripts in Android's own shell, and about phones. The rest
+of the logic is tested over this computer's shell: test_shell, test_files, test_programs, test_preparation.
+"""
 
 import socket
 import subprocess
@@ -10,10 +14,9 @@ from contextlib import contextmanager
 import pytest
 from lab.scenario import Scenario
 
-from edgekit.devices import remote
+from edgekit.devices import files, shell
 from edgekit.devices.android import STAY_ON
 from edgekit.devices.base import open_device, opened
-from edgekit.devices.linux import LinuxBoard
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
 
@@ -77,13 +80,13 @@ def test_programs_run_with_their_status_and_both_outputs(there, profile_of):
         assert left(there, device) == []
 
 
-def test_a_program_over_its_time_limit_is_killed_with_its_children(there, profile_of):
-    with opened(profile_of(there)) as device:
+def test_a_program_over_its_time_limit_is_killed_with_its_children(android, profile_of):
+    with opened(profile_of(android)) as device:
         with pytest.raises(EdgekitError, match="more than 1 s") as raised:
             device.run(("sh", "-c", "sleep 97 & sleep 98"), 1)
         assert kind_of(raised) == FailureKind.timed_out
-        assert not any("sleep 9" in process for process in there.left_running())
-        assert left(there, device) == []
+        assert not any("sleep 9" in process for process in android.left_running())
+        assert left(android, device) == []
 
 
 def test_files_are_pushed_once_and_come_back_whole(there, profile_of, tmp_path):
@@ -112,14 +115,14 @@ def test_files_are_pushed_once_and_come_back_whole(there, profile_of, tmp_path):
 
 
 def test_a_link_that_breaks_while_a_program_runs_loses_nothing(there, profile_of, impatient, monkeypatch):
-    monkeypatch.setattr(remote, "RECONNECT_SECONDS", 30.0)
+    monkeypatch.setattr(shell, "RECONNECT_SECONDS", 30.0)
     with opened(profile_of(there)) as device, meanwhile(there, there.cut_link, there.restore_link):
         assert device.run(SLEEP, 60).stdout == "slept\n"
         assert left(there, device) == []
 
 
 def test_a_daemon_that_dies_and_comes_back_loses_nothing(there, profile_of, impatient, monkeypatch):
-    monkeypatch.setattr(remote, "RECONNECT_SECONDS", 30.0)
+    monkeypatch.setattr(shell, "RECONNECT_SECONDS", 30.0)
     with opened(profile_of(there)) as device, meanwhile(there, there.kill_daemon, there.restart):
         assert device.run(SLEEP, 60).stdout == "slept\n"
 
@@ -161,32 +164,6 @@ def test_a_link_that_breaks_during_a_push_or_a_pull_is_lost_and_no_half_file_is_
         assert left(there, device) == []
 
 
-def test_a_program_that_was_lost_with_the_link_is_ended_before_the_next_one(there, profile_of, impatient):
-    with opened(profile_of(there)) as device:
-        with pytest.raises(EdgekitError) as raised, meanwhile(there, there.cut_link):
-            device.run(("sleep", "93"), 60)
-        assert kind_of(raised) == FailureKind.link_lost
-        assert any("sleep 93" in process for process in there.processes())
-        there.restore_link()
-        assert device.run(("echo", "next"), 30).stdout == "next\n"
-        assert there.left_running() == []
-
-
-def test_a_full_disk_is_told_before_anything_is_sent(there, profile_of, tmp_path):
-    (tmp_path / "big.bin").write_bytes(bytes(10_000_000))
-    with opened(profile_of(there)) as device:
-        device.check(f"mkdir -p {device.root}")
-        there.fill_disk(leave=4_000_000)
-        sent = there.link.sent
-        with pytest.raises(EdgekitError, match="MB free") as raised:
-            device.push(tmp_path / "big.bin")
-        assert kind_of(raised) == FailureKind.disk_full
-        assert "edgekit devices clean lab" in raised.value.failure.hint
-        assert there.link.sent - sent < 20_000
-        there.free_disk()
-        device.push(tmp_path / "big.bin")
-
-
 def test_a_disk_that_fills_during_a_push_is_told_and_no_half_file_stays(there, profile_of, tmp_path, impatient):
     (tmp_path / "big.bin").write_bytes(bytes(20_000_000))
     with opened(profile_of(there)) as device:
@@ -195,7 +172,7 @@ def test_a_disk_that_fills_during_a_push_is_told_and_no_half_file_stays(there, p
         with pytest.raises(EdgekitError, match=r"became full, and [\d.]+ MB of big.bin had no room") as raised:
             device.push(tmp_path / "big.bin")
         assert kind_of(raised) == FailureKind.disk_full
-        assert "edgekit devices clean lab" in raised.value.failure.hint
+        assert "edgekit device clean lab" in raised.value.failure.hint
         assert left(there, device) == []
         there.free_disk()
         there.link.restore()
@@ -208,7 +185,7 @@ def test_a_slow_link_is_slow_and_one_that_crawls_is_lost(there, profile_of, tmp_
     with opened(profile_of(there)) as device:
         there.link.throttle(2_000_000)
         device.push(tmp_path / "file.bin")
-        monkeypatch.setattr(remote, "SLOWEST_LINK", 1_000_000)
+        monkeypatch.setattr(files, "SLOWEST_LINK", 1_000_000)
         there.link.throttle(60_000)  # something always moves, and it would take 100 s
         start = time.monotonic()
         with pytest.raises(EdgekitError) as raised:
@@ -218,87 +195,59 @@ def test_a_slow_link_is_slow_and_one_that_crawls_is_lost(there, profile_of, tmp_
         there.link.restore()
 
 
-def test_a_clock_that_jumps_changes_nothing(there, profile_of):
-    with opened(profile_of(there)) as device, meanwhile(there, lambda: there.jump_clock(86_400)):
+def test_a_clock_that_jumps_changes_nothing(android, profile_of):
+    with opened(profile_of(android)) as device, meanwhile(android, lambda: android.jump_clock(86_400)):
         assert device.run(SLEEP, 30).stdout == "slept\n"
 
 
-def test_a_process_that_the_system_kills_for_memory_has_that_status(there, profile_of):
-    with opened(profile_of(there)) as device:
-        with meanwhile(there, lambda: there.kill_low_memory("^sleep 96")):
+def test_a_process_that_the_system_kills_for_memory_has_that_status(android, profile_of):
+    with opened(profile_of(android)) as device:
+        with meanwhile(android, lambda: android.kill_low_memory("^sleep 96")):
             assert device.run(("sleep", "96"), 30).exit_status == 137
-        with pytest.raises(EdgekitError) as raised, meanwhile(there, lambda: there.kill_low_memory("sleep 96")):
+        with pytest.raises(EdgekitError) as raised, meanwhile(android, lambda: android.kill_low_memory("sleep 96")):
             device.run(("sleep", "96"), 30)  # and the shell that waits for it
         assert kind_of(raised) == FailureKind.out_of_memory
 
 
-def test_a_reboot_during_a_run_is_told_and_the_device_is_prepared_again(there, profile_of, impatient, monkeypatch):
-    monkeypatch.setattr(remote, "RECONNECT_SECONDS", 30.0)
-    with opened(profile_of(there)) as device:
+def test_a_reboot_during_a_run_is_told_and_the_device_is_prepared_again(android, profile_of, impatient, monkeypatch):
+    monkeypatch.setattr(shell, "RECONNECT_SECONDS", 30.0)
+    with opened(profile_of(android)) as device:
         device.prepare()
-        with pytest.raises(EdgekitError) as raised, meanwhile(there, there.reboot):
+        with pytest.raises(EdgekitError) as raised, meanwhile(android, android.reboot):
             device.run(("sleep", "95"), 60)
         assert kind_of(raised) == FailureKind.rebooted
-        assert device.prepared
+        assert device.preparation.prepared
         assert device.run(("echo", "again"), 30).stdout == "again\n"
 
 
-def test_a_reboot_between_two_programs_is_told_by_the_next_one(there, profile_of, monkeypatch):
-    with opened(profile_of(there)) as device:
-        device.prepare()
-        there.reboot()
-        with pytest.raises(EdgekitError) as raised:
-            device.run(("true",), 60)
-        assert kind_of(raised) == FailureKind.rebooted
-        assert device.prepared
-        assert device.run(("echo", "again"), 30).stdout == "again\n"
-        assert left(there, device) == []
-
-
-def test_what_another_computers_edgekit_prepared_is_left_to_it(there, profile_of):
-    with opened(profile_of(there)) as first, opened(profile_of(there)) as second:
-        first.prepare()
-        with (
-            pytest.raises(EdgekitError, match="Another edgekit has taken lab over") as raised,
-            meanwhile(there, second.prepare),
-        ):
-            first.run(("sleep", "98"), 30)
-        assert kind_of(raised) == FailureKind.device_busy
-        with pytest.raises(EdgekitError, match="Another edgekit"):
-            first.run(("true",), 30)
-        first.release()
-        assert second.run(("echo", "mine"), 30).stdout == "mine\n"
-        assert left(there, second) == []
-
-
-def test_a_disk_that_fills_while_a_program_runs_is_told_and_ends_nothing_else(there, profile_of):
-    with opened(profile_of(there)) as device:
+def test_a_disk_that_fills_while_a_program_runs_is_told_and_ends_nothing_else(android, profile_of):
+    with opened(profile_of(android)) as device:
         with (
             pytest.raises(EdgekitError, match="no status of sh on lab could be written") as raised,
-            meanwhile(there, there.fill_disk),
+            meanwhile(android, android.fill_disk),
         ):
             device.run(SLEEP, 30)
         assert kind_of(raised) == FailureKind.disk_full
-        there.free_disk()
-        there.fill_disk()  # again: the first program's folder has left room
+        android.free_disk()
+        android.fill_disk()  # again: the first program's folder has left room
         with pytest.raises(EdgekitError) as raised:
             device.run(("sleep", "97"), 30)
         assert kind_of(raised) == FailureKind.disk_full
-        assert not any("sleep 97" in process for process in there.processes())
-        there.free_disk()
+        assert not any("sleep 97" in process for process in android.processes())
+        android.free_disk()
         assert device.run(SLEEP, 30).stdout == "slept\n"
-        assert left(there, device) == []
+        assert left(android, device) == []
 
 
-def test_a_full_disk_is_told_of_a_preparation_too(there, profile_of):
-    with opened(profile_of(there)) as device:
+def test_a_full_disk_is_told_of_a_preparation_too(android, profile_of):
+    with opened(profile_of(android)) as device:
         device.clean()
         device.check(f"mkdir -p {device.root}")
-        there.fill_disk()
+        android.fill_disk()
         with pytest.raises(EdgekitError) as raised:
             device.prepare()
         assert kind_of(raised) == FailureKind.disk_full
-        there.free_disk()
+        android.free_disk()
         device.prepare()
         assert device.run(("echo", "ready"), 30).stdout == "ready\n"
 
@@ -327,9 +276,9 @@ def test_revoked_keys_are_told(there, profile_of, impatient):
     assert raised.value.failure.hint
 
 
-def test_what_a_killed_edgekit_left_is_undone_by_another_process(there, profile_of, edgekit, tmp_path):
-    profile = profile_of(there)
-    before = there.state() if hasattr(there, "state") else None
+def test_what_a_killed_edgekit_left_is_undone_by_another_process(android, profile_of, edgekit, tmp_path):
+    profile = profile_of(android)
+    before = android.state()
     (tmp_path / "lab.yaml").write_text(profile.model_dump_json(exclude_none=True))
     program = f"""
 import os
@@ -342,13 +291,12 @@ threading.Timer(1.0, os._exit, (9,)).start()
 device.run(("sleep", "94"), 60)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
-    assert any("sleep 94" in process for process in there.processes())
+    assert any("sleep 94" in process for process in android.processes())
     done = edgekit("devices", "restore", tmp_path / "lab.yaml")
     assert done.returncode == 0, done.stderr
-    assert not any("sleep 94" in process for process in there.left_running())
+    assert not any("sleep 94" in process for process in android.left_running())
     assert "is restored" in done.stdout
-    if before is not None:
-        assert there.state() == before
+    assert android.state() == before
     assert "nothing to restore" in edgekit("devices", "restore", tmp_path / "lab.yaml").stdout
     assert "is gone" in edgekit("devices", "clean", tmp_path / "lab.yaml").stdout
 
@@ -396,36 +344,21 @@ def test_a_phone_without_a_fixed_performance_mode_is_measured_and_restored(make_
     assert phone.state() == before
 
 
-def test_only_processes_of_ours_are_ended(there, profile_of):
+def test_only_processes_of_ours_are_ended(android, profile_of):
     """A pid that a killed edgekit left may be anybody's after a reboot, or when its process had ended."""
-    with opened(profile_of(there)) as device:
+    with opened(profile_of(android)) as device:
         stranger = device.check(
             "trap '' HUP; setsid sleep 77 < /dev/null > /dev/null 2>&1 & echo $!; sleep 0.5"
         ).strip()
-        assert any("sleep 77" in process for process in there.processes())
-        boot_id = device.check(device.boot_id).strip()
+        assert any("sleep 77" in process for process in android.processes())
+        boot_id = device.check(device.system.boot_id).strip()
         for name, boot in (("rebooted", "another boot"), ("reused", boot_id)):
             work = f"{device.root}/work/{name}"
             device.check(f"mkdir -p {work} && cd {work} && echo {stranger} > pid; echo '{boot}' > boot; echo 1 > born")
         device.restore()
-        assert left(there, device) == []
-        assert any("sleep 77" in process for process in there.processes())
+        assert left(android, device) == []
+        assert any("sleep 77" in process for process in android.processes())
         device.check(f"kill {stranger}")
-
-
-def test_a_folder_that_the_user_names_keeps_what_is_in_it(there, profile_of):
-    place = f"{there.disk}/mine" if hasattr(there, "user") else f"{there.disk}/local/tmp/mine"
-    with opened(profile_of(there, folder=place)) as device:
-        device.check(f"mkdir -p {place}/work && echo precious > {place}/work/thesis")
-        device.run(("true",), 30)
-        device.clean()
-    assert [file for file in there.files(place) if file.endswith("thesis")]
-    assert not there.path(f"{place}/edgekit-device").exists()
-
-
-def test_a_folder_whose_name_a_shell_would_split_is_refused():
-    with pytest.raises(EdgekitError, match="would keep edgekit's files in '/home/bo ard/x'"):
-        LinuxBoard(load_profile("raspberry-pi-4"), None, "/home/bo ard/x")
 
 
 def test_a_boards_command_has_its_time_and_not_more_and_both_outputs_are_read(board, profile_of):
@@ -510,11 +443,3 @@ def test_a_port_where_nobody_listens_or_nobody_speaks_ssh_is_told_in_words(impat
     with pytest.raises(EdgekitError, match=rf"SSH \(pi@127.0.0.1:{port}\): Connection refused\.$"):
         open_device(profile)
     assert capfd.readouterr().err == ""
-
-
-def test_a_folder_that_cannot_be_made_points_to_the_profile(there, profile_of, tmp_path):
-    (tmp_path / "file").write_text("x")
-    with opened(profile_of(there, folder="/nonexistent/x")) as device:
-        with pytest.raises(EdgekitError, match=r"(Permission denied|Read-only)") as raised:
-            device.push(tmp_path / "file")
-        assert "/nonexistent/x/edgekit-device; another place is `folder`" in raised.value.failure.hint

@@ -15,7 +15,7 @@ from PIL import Image
 
 from edgekit.build.photos import photo_set
 from edgekit.devices.base import opened
-from edgekit.devices.profile import DeviceProfile, load_profile
+from edgekit.devices.profile import load_profile, stored_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.evaluation import evaluate as evaluation
 from edgekit.evaluation import running
@@ -265,11 +265,12 @@ def test_a_device_runs_the_same_photos_in_its_own_runner(labelled, recipe, ledge
 def test_a_device_that_does_not_run_the_target_is_refused(edgekit, photos):
     done = edgekit("evaluate", *tiny.OPTIONS, "--target", "coreml/-/fp16", "--data", photos, "--device", "host")
     assert done.returncode == 2
-    assert "host does not run coreml/-/fp16; it runs tflite, executorch" in done.stderr
+    assert "host does not run coreml/-/fp16; host runs tflite, executorch" in done.stderr
 
 
 def test_a_device_that_cannot_be_reached_is_an_error_before_anything_is_built(recipe, photos, ledger):
-    nowhere = DeviceProfile(name="nowhere", kind="linux", runs=("tflite",), host="127.0.0.1", port=1, user="nobody")
+    keys = {"name": "nowhere", "kind": "linux", "runs": ["tflite"], "host": "127.0.0.1", "port": 1, "user": "nobody"}
+    nowhere = stored_profile(keys)
     with pytest.raises(EdgekitError) as raised:
         evaluate(request_of(recipe, photos, device=nowhere), ledger, print)
     assert raised.value.failure.kind is FailureKind.offline

@@ -36,7 +36,7 @@ def main() -> None:
         for device, name in ((phone, "lab-android"), (board, "lab-board")):
             arch = "aarch64" if device.arm64 else platform.machine()
             print(f"  .venv/bin/edgekit capsule build --arch {arch:7}  # once: the runners for {name}")
-        print("  .venv/bin/edgekit devices check lab-android\n")
+        print("  .venv/bin/edgekit device check lab-android\n")
         print("Ctrl-C stops both.", flush=True)
         stack.callback(print, "\nStopping both.", flush=True)
         signal.pause()

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.profile import stored_profile
 
 from . import roots
 from .android import AndroidLab
@@ -91,18 +91,17 @@ def profile_of():
     def make(device, **more):
         android = not hasattr(device, "user")
         own = {} if android else {"user": device.user, "known_hosts": str(device.known_hosts)}
-        return DeviceProfile(
-            name="lab",
-            kind="android" if android else "linux",
-            runs=("tflite", "executorch"),
-            protocol="emulated",
-            host=device.host,
-            port=device.port,
-            key=str(device.key),
-            emulated=device.arm64,
-            **own,
-            **more,
-        )
+        keys = {
+            "name": "lab",
+            "kind": "android" if android else "linux",
+            "runs": ("tflite", "executorch"),
+            "protocol": "emulated",
+            "host": device.host,
+            "port": device.port,
+            "key": str(device.key),
+            "emulated": device.arm64,
+        }
+        return stored_profile({**keys, **own, **more})
 
     return make
 

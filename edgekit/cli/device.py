@@ -1,4 +1,4 @@
-"""edgekit devices."""
+"""edgekit device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import console, device_set_option, tell
+from edgekit.cli.options import device_set_option, format_option, json_option, tell
+from edgekit.cli.printing import print_list
 
 if TYPE_CHECKING:
     from edgekit.devices.remote import RemoteDevice
@@ -17,40 +18,26 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List the device profiles: which are reachable, and what they can run.
+    """List devices, check the way to one, and clean up after edgekit.
 
-    Example: edgekit devices
+    Example: edgekit device check pixel
     """
     if context.invoked_subcommand is None:
-        _list()
+        context.invoke(list_)
 
 
-def _list() -> None:
-    from rich.table import Table
-    from rich.text import Text
+@command.command("list")
+@format_option
+@json_option
+def list_(format_: str | None = None, as_json: bool = False) -> None:
+    """List the device profiles: which are reachable now, and what they can run.
 
-    from edgekit.devices.base import opened
-    from edgekit.devices.profile import known_profiles, load_profile
-    from edgekit.errors import failure_of
+    Example: edgekit device list --json
+    """
+    from edgekit.devices.listing import list_devices
+    from edgekit.report.devices import devices_report
 
-    table = Table()
-    for column in ("device", "description", "state", "runs", "what it is, or what to do"):
-        table.add_column(column, overflow="fold")
-    for name, file in sorted(known_profiles().items()):
-        runs = description = ""
-        try:
-            profile = load_profile(str(file))
-            runs, description = ", ".join(profile.runs), profile.description
-            with opened(profile) as device:
-                identity = device.identify()
-            detail = f"{identity.model}, {identity.facts.get('soc', 'unknown')}, {identity.os_build}"
-        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are listed)
-            failure = failure_of(error, "reach")
-            state, detail = Text(failure.kind.label, "red"), f"{failure.message} {failure.hint}".strip()
-        else:
-            state = Text("reachable", "green")
-        table.add_row(Text(name), Text(description), state, Text(runs), Text(detail))
-    console().print(table)
+    print_list(list_devices(), devices_report, "edgekit device list --json", format_, as_json)
 
 
 @command.command()
@@ -59,10 +46,10 @@ def _list() -> None:
 def check(name: str, device_overrides: tuple[str, ...]) -> int:
     """Go the whole way to a device with a tiny model, and explain the first thing that fails.
 
-    Example: edgekit devices check pixel
+    Example: edgekit device check pixel
     """
     from edgekit.devices.profile import load_profile
-    from edgekit.errors import EdgekitError, ExitCode, FailureKind
+    from edgekit.errors import EdgekitError, ExitCode
     from edgekit.pipeline.device_check import check_device
 
     with closing(check_device(load_profile(name, device_overrides), tell)) as steps:
@@ -72,10 +59,9 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
             except EdgekitError as error:
                 failure = error.failure
                 skipped = failure.kind in step.skipped
-                told = f"{step.name}: {failure.kind.label}: {failure.message} {failure.hint}"
-                click.echo(f"{'skip' if skipped else 'FAIL'}  {told}".rstrip())
+                click.echo(f"{'skip' if skipped else 'FAIL'}  {failure.line(step.name)}")
                 if not skipped:
-                    return ExitCode.usage if failure.kind is FailureKind.usage else ExitCode.failure
+                    return ExitCode.of(failure)
     return ExitCode.done
 
 
@@ -87,16 +73,15 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
 
     Macs need one (coremltools), and boards whose profile says `runner: python` or has a tool `benchmark_litert_model` (TFLite).
 
-    Example: edgekit devices setup mac
+    Example: edgekit device setup mac
     """
-    from edgekit.devices.base import opened
-    from edgekit.devices.own_python import DeviceWithPython
+    from edgekit.devices.base import CanSetUp, opened
     from edgekit.devices.profile import load_profile
     from edgekit.errors import UsageError
     from edgekit.pipeline.turns import timing
 
     with opened(load_profile(name, device_overrides)) as device:
-        if not isinstance(device, DeviceWithPython):
+        if not isinstance(device, CanSetUp):
             raise UsageError(f"{name} is neither a Linux board nor a Mac.", "Others need no setup.")
         with timing(device, tell):
             click.echo(device.setup().rstrip())
@@ -108,7 +93,7 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
 def restore(name: str, device_overrides: tuple[str, ...]) -> None:
     """End what an edgekit that was killed left running on a device, and undo its preparation.
 
-    Example: edgekit devices restore pixel
+    Example: edgekit device restore pixel
     """
     with _held(name, device_overrides) as device:
         was = device.restore()
@@ -121,7 +106,7 @@ def restore(name: str, device_overrides: tuple[str, ...]) -> None:
 def clean(name: str, device_overrides: tuple[str, ...]) -> None:
     """Remove everything of edgekit's from a device: runners, libraries, artifacts, inputs.
 
-    Example: edgekit devices clean pixel
+    Example: edgekit device clean pixel
     """
     with _held(name, device_overrides) as device:
         device.clean()

@@ -1,0 +1,71 @@
+"""The list of device profiles: which of them can be reached now, and what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from edgekit.config.json_document import JsonDocument
+from edgekit.devices.base import opened
+from edgekit.devices.profile import known_profiles, load_profile
+from edgekit.errors import failure_of, printable
+
+
+class DeviceLine(BaseModel):
+    """One device profile. A device that cannot be reached has a `problem`, and no model, soc and os_build.
+
+    `state` is ``reachable``, or the label of the failure. `runs` are the targets or backends that it can time.
+    """
+
+    name: str
+    description: str = ""
+    kind: str = ""
+    state: str
+    runs: tuple[str, ...] = ()
+    model: str | None = None
+    soc: str | None = None
+    os_build: str | None = None
+    problem: str = ""
+    hint: str = ""
+    file: str
+
+
+class DevicesDocument(JsonDocument):
+    """What ``edgekit device list --json`` prints."""
+
+    devices: list[DeviceLine]
+
+
+REACHABLE = "reachable"
+
+
+def list_devices() -> DevicesDocument:
+    """Try every profile that is found by name; the devices that can be reached come first. No failure ends the list."""
+    lines = [_line(name, file) for name, file in sorted(known_profiles().items())]
+    return DevicesDocument(devices=sorted(lines, key=lambda line: line.state != REACHABLE))
+
+
+def _line(name: str, file: Path) -> DeviceLine:
+    place = printable(str(file))
+    try:
+        profile = load_profile(str(file))
+    except Exception as error:  # noqa: BLE001  (one wrong profile does not hide the others)
+        failure = failure_of(error, "reach")
+        return DeviceLine(name=name, state=failure.kind.label, problem=failure.message, hint=failure.hint, file=place)
+    line = DeviceLine(
+        name=name,
+        description=profile.description,
+        kind=profile.kind,
+        state=REACHABLE,
+        runs=tuple(profile.runs),
+        file=place,
+    )
+    try:
+        with opened(profile) as device:
+            identity = device.identify()
+    except Exception as error:  # noqa: BLE001  (one device that fails does not hide the others)
+        failure = failure_of(error, "reach")
+        return line.model_copy(update={"state": failure.kind.label, "problem": failure.message, "hint": failure.hint})
+    found = {"model": identity.model, "soc": identity.facts.get("soc"), "os_build": identity.os_build}
+    return line.model_copy(update=found)
