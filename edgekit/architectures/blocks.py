@@ -23,7 +23,7 @@ Padding = Literal["same", "torch"]
 Nonlinearity = Callable[[], nn.Module]
 Kernel = int | tuple[int, int]
 Reduced = bool | Literal["with entry"]
-"""Whether the channels of a backbone's last stage are halved, in V3 also those of the expansion that leads into it.
+"""Whether the channels of a backbone's last stage are halved; in V3 also those of its expansion.
 
 Detectors read that expansion and keep it whole; MobileNetV3's segmenters halve it, too: their printed parameters say so.
 """

@@ -22,7 +22,7 @@ HINT = (
 
 @dataclass(frozen=True)
 class Side:
-    """The rows of a side, the session centres in ms of each measurement, by block, and the side's name for people.
+    """The rows of a side, its name, and each measurement's session centres in ms, by block.
 
     If the same runner measured a cell several times, only the newest result is a row.
     """
@@ -121,7 +121,7 @@ def _cell(row: Row) -> tuple[str | None, ...]:
 
 
 def _replaces(failed: Row, measured: Row) -> bool:
-    """Say whether a failure is newer than a measurement of its cell. A failure of a whole recipe is of all its cells."""
+    """Return whether a failure is newer than a measurement of its cell. A failure of a whole recipe is of all its cells."""
     failure = failed.failure
     assert failure and measured.manifest and measured.measured_at
     return (

@@ -24,7 +24,7 @@ PLACES = (".", "images", "JPEGImages", "..", "../images", "../JPEGImages", "../v
 
 
 def is_coco(path: Path) -> bool:
-    """Say whether a file is a JSON object with images, annotations and categories."""
+    """Return whether a file is a JSON object with images, annotations and categories."""
     if path.suffix.lower() != ".json":
         return False
     try:

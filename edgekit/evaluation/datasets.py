@@ -30,7 +30,7 @@ UNREADABLE = "unreadable"
 class Example:
     """A photo and its truth.
 
-    `label` is the class as the data set writes it, the id of the image in COCO's JSON, or the path of the mask.
+    `label` is the data set's name of the class, the id of an image in COCO's JSON, or the path of a mask.
     """
 
     photo: Path

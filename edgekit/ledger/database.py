@@ -183,7 +183,7 @@ def _open(url: URL, path: Path | None) -> Engine:
 
 
 def _is_current(url: URL) -> bool:
-    """Say whether the tables are those of the schema. The connection is a plain one, as that of :func:`_revision`."""
+    """Return whether the tables are those of the schema. The connection is a plain one, as that of :func:`_revision`."""
     with create_engine(url, poolclass=NullPool).connect() as connection:
         if not inspect(connection).has_table(VERSIONS.name):
             return False

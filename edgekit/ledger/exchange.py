@@ -86,7 +86,7 @@ def batches(connection: Connection, row: type[Base], size: int = BATCH) -> Itera
 
 
 def is_json(column: Column[Any]) -> bool:
-    """Say whether a column holds JSON."""
+    """Return whether a column holds JSON."""
     return isinstance(column.type, JSON)
 
 

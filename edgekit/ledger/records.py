@@ -163,15 +163,16 @@ class FailureRecord:
     networks: frozenset[str] = frozenset()
 
     def may_be_of(self, manifest: dict[str, Any]) -> bool:
-        """Say whether an artifact of the recipe's name is of a network that the failure may be of."""
+        """Return whether an artifact of the recipe's name is of a network that the failure may be of."""
         known = self.networks and "model" in manifest
         return not known or network_of(manifest) in self.networks
 
     def settled_by(self, later: MeasurementRecord | ArtifactRecord) -> bool:
         """Return whether a measurement, or an artifact for a failure without device, shows that the cell works now.
 
-        The device may be named by its profile or by its identity. A failure before any target or device was reached
-        (for example of the weights) is settled by any later artifact of the recipe, which passed the same step.
+        The device may be named by its profile or by its identity. A failure before any target or
+        device was reached, for example of the weights, is settled by any later artifact of the recipe.
+        Such an artifact passed the same step.
         """
         if (later.recipe, later.variant) != (self.recipe, self.variant) or self.target not in {None, later.target}:
             return False

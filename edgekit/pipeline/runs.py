@@ -164,7 +164,7 @@ def _settled(sweep: Sweep, ledger: Ledger, run_id: str) -> set[Cell]:
 
 
 def _concerns(failure: FailureRecord, compiled_for: str, timed_as: str, device: str | None) -> bool:
-    """Say whether a failure leaves nothing to do for an artifact as it is timed on a device (None: not yet on one)."""
+    """Return whether a failure leaves nothing to do for an artifact as it is timed on a device (None: not yet on one)."""
     if failure.device is None:
         return failure.target in {None, compiled_for}
     return failure.device == device and failure.target in {None, timed_as}

@@ -26,7 +26,7 @@ FILE_WIDTH = 200
 
 
 def format_of(path: Path) -> Format:
-    """Return the format that a file's name stands for; UsageError if it stands for none."""
+    """Return the format of a file by its name; UsageError if the name shows none."""
     if path.suffix not in SUFFIXES:
         known = ", ".join(f"{suffix} ({format})" for suffix, format in SUFFIXES.items())
         raise UsageError(

@@ -144,7 +144,7 @@ class Row:
 
 
 def is_published_network(manifest: dict[str, Any]) -> bool:
-    """Say whether published figures are of an artifact's network; random weights of it keep them, and tables name those."""
+    """Return whether published figures are of an artifact's network; random weights of it keep them, and tables name those."""
     known = ARCHITECTURES.get(manifest["architecture"])
     classes = manifest["model"].get("classes", 1000)
     return (
@@ -220,7 +220,7 @@ def _order(row: Row) -> tuple[str, ...]:
 
 
 def _covers(row: Row, artifact: ArtifactRecord) -> bool:
-    """Say whether a row of the artifact's cell is already what became of it."""
+    """Return whether a row is already the result of the artifact's cell."""
     if row.manifest or not row.failure:
         return row.model == artifact.model
     return row.failure.may_be_of(artifact.manifest)

@@ -51,7 +51,7 @@ def log_reward(accuracy: Array, latency: Array, w: float) -> Array:
 def spans(accuracy: Array, latency: Array) -> list[Span]:
     """Return the spans of w from :data:`STEEPEST` to 0 with their best candidates.
 
-    A candidate's log reward is a straight line in w, so the best ones are the upper envelope of the lines.
+    A candidate's log reward is a straight line in w. The best ones are the upper envelope.
     """
     found: list[Span] = []
     low, best = STEEPEST, int(log_reward(accuracy, latency, STEEPEST).argmax())

@@ -1,4 +1,4 @@
-"""Weights on the int8 grid, rounded so that the outputs of their layer change least, and biases that keep its mean.
+"""Weights rounded to the int8 grid so that layer outputs change least, and biases that keep the mean.
 
 Rounding to the nearest is not the best. The errors of weights with similar inputs add up, most of all in depthwise
 convolutions, whose nine inputs are neighbouring pixels. So weights that are not yet rounded compensate the errors of
