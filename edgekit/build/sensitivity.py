@@ -1,7 +1,8 @@
 """How sensitive each layer is to int8: only this layer is quantised, and the outputs are compared with fp32.
 
 The layer gets what it has in an int8 artifact: weights on the grid, a corrected bias, an output of 256 steps.
-Everything else stays in float. The errors of an artifact do not add up exactly like these. So the order of the layers is only an estimate. The artifacts that are built after the scan measure what it is worth.
+Everything else stays in float. The errors of an artifact do not add up exactly like these.
+So the order of the layers is only an estimate. The artifacts that are built after the scan measure what it is worth.
 """
 
 from __future__ import annotations

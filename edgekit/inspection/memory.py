@@ -48,7 +48,8 @@ def peak_of(model: nn.Module, *inputs: Tensor) -> Peak:
     The operators run one at a time in the order of the modules. While one runs, its inputs, its output, and every
     earlier tensor that a later operator reads are alive. So a residual block's input lives until the addition.
     As in runtimes, an elementwise operator overwrites an input of the same size that no later operator reads.
-    Such operators are activations, folded batch norm, addition and scaling. A view costs nothing, and padding is part of the convolution.
+    Such operators are activations, folded batch norm, addition and scaling.
+    A view costs nothing, and padding is part of the convolution.
     Weights and scratch memory of convolutions do not count. The sum is that of the MobileNetV2 paper, section 5.1, for
     operators instead of blocks.
     """
