@@ -9,7 +9,7 @@ from edgekit.cli.options import tell
 
 @click.group()
 def command() -> None:
-    """Build the native runners that time artifacts on phones and boards, with every library that they need.
+    """Build the native runners for phones and boards, with all their libraries.
 
     Example: edgekit capsule build
     """
@@ -22,7 +22,7 @@ def command() -> None:
 def build(arch: str) -> None:
     """Build the capsule for an architecture, or find it in the cache.
 
-    One for this machine's own architecture replaces the Python runner on `host`: no torch in the measured process.
+    A capsule for this machine replaces the Python runner on `host`: the measured process then has no torch.
 
     Example: edgekit capsule build --arch x86_64
     """

@@ -71,9 +71,9 @@ def command(
     from edgekit.pipeline import Sweep, resume_run, start_run
 
     if (bool(recipes), every, resume is not None).count(True) != 1:
-        raise UsageError("Name recipes, or say --all, or --resume.", "For example: edgekit compile recipes/v2.yaml")
+        raise UsageError("Name recipes, or use --all or --resume.", "For example: edgekit compile recipes/v2.yaml")
     if resume is not None and (overrides or targets or photos):
-        raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
+        raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
             run = resume_run("compile", opened, tell, resume or None)
@@ -93,7 +93,7 @@ def command(
 
 
 def _known(overrides: tuple[str, ...]) -> tuple[list[Recipe], dict[str, Failure]]:
-    """Return every recipe that is found by name, and says which run code of their own."""
+    """Return every recipe that is found by name, and report those that run their own code."""
     from edgekit.recipe.loading import load_known
 
     recipes, unreadable = load_known(overrides)

@@ -25,7 +25,7 @@ from edgekit.cli.options import (
 @set_option
 @photos_option
 def command(recipe: str, target: str, by_layer: bool, overrides: tuple[str, ...], photos: Path | None) -> int:
-    """Compare an artifact with PyTorch on the parity photos, as a whole or layer by layer.
+    """Compare an artifact with PyTorch on the parity photos, in total or layer by layer.
 
     Example: edgekit parity recipes/v2.yaml --target tflite/xnnpack/int8 --layers
     """

@@ -43,9 +43,7 @@ if TYPE_CHECKING:
 @targets_option
 @devices_option
 @device_set_option
-@click.option(
-    "--sweep", "swept", is_flag=True, help="Every variant of the `sweep` that a recipe has, not only its own."
-)
+@click.option("--sweep", "swept", is_flag=True, help="Also every variant of a recipe's `sweep`.")
 @protocol_option
 @seed_option
 @resume_option
@@ -81,11 +79,11 @@ def command(
 
     if resume is None and not (every or recipes or devices or targets):
         raise UsageError(
-            "Say what to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
+            "There is nothing to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
         )
     choices = (every, recipes, overrides, targets, devices, device_overrides, swept, protocol, photos, seed is not None)
     if resume is not None and any(choices):
-        raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
+        raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
             run = resume_run("profile", opened, tell, resume or None)
@@ -126,9 +124,9 @@ def _protocol_of(profiles: Sequence[DeviceProfile]) -> MeasuringProtocol:
 
 
 def _profiles(named: list[str], overrides: tuple[str, ...]) -> tuple[DeviceProfile, ...]:
-    """Return the profiles named, or of all known ones those that can be reached now, one a device; the others are told of.
+    """Return the named profiles, or all reachable ones, one per device. Skipped ones are reported.
 
-    A phone that two profiles reach is measured under that which asks for its model.
+    If two profiles reach a phone, the one that names its model is used.
     """
     from edgekit.devices.base import opened
     from edgekit.devices.profile import known_profiles, load_profile
@@ -155,5 +153,5 @@ def _profiles(named: list[str], overrides: tuple[str, ...]) -> tuple[DeviceProfi
             if kept is not profile:
                 tell(f"{profile.name}: skipped: it is the device of {kept.name}")
     if not reachable:
-        raise UsageError("No device can be reached.", "See: edgekit device list")
+        raise UsageError("No device is reachable.", "See: edgekit device list")
     return tuple(reachable.values())

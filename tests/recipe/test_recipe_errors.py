@@ -306,4 +306,4 @@ def test_an_empty_list_is_not_everything(arguments):
 def test_an_option_that_stands_twice_does_not_lose_its_first_value(arguments):
     done = CliRunner().invoke(cli, arguments)
     assert isinstance(done.exception, UsageError)
-    assert "stands there 2 times" in str(done.exception)
+    assert "was given 2 times" in str(done.exception)
