@@ -45,10 +45,10 @@ def list_(as_json: bool) -> None:
         table = Table("build key", "format", "sha256")
         table.add_column("bytes", justify="right")
         table.add_column("days old", justify="right")
-        for one in document.artifacts:
-            facts = one.facts
-            facts_shown = (facts.format, facts.sha256[:12], f"{facts.size_bytes:,}") if facts else ("damaged", "", "")
-            table.add_row(one.build_key[:12], *facts_shown, f"{one.age_seconds / 86_400:.1f}")
+        for artifact in document.artifacts:
+            facts = artifact.facts
+            columns = (facts.format, facts.sha256[:12], f"{facts.size_bytes:,}") if facts else ("damaged", "", "")
+            table.add_row(artifact.build_key[:12], *columns, f"{artifact.age_seconds / 86_400:.1f}")
         console().print(table)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgekit.cli.options import tell
+from edgekit.cli.options import print_progress
 
 
 @click.group()
@@ -29,7 +29,7 @@ def build(arch: str) -> None:
     from edgekit.cache.store import content_size
     from edgekit.runners.bundle import build_capsule
 
-    built = build_capsule(arch, tell)
+    built = build_capsule(arch, print_progress)
     click.echo(f"{built}  {content_size(built) / 1e6:.0f} MB")
 
 

@@ -11,11 +11,11 @@ from edgekit.cli.options import (
     build_options,
     device_set_option,
     plan_of,
+    print_progress,
     protocol_option,
     resume_option,
     seed_option,
     strict_option,
-    tell,
 )
 from edgekit.cli.printing import print_run
 
@@ -73,7 +73,7 @@ def command(
         if any(choices):
             raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
         with Ledger.open(ledger, must_exist=True) as opened:
-            run = resume_run("deploy", opened, tell, resume or None)
+            run = resume_run("deploy", opened, print_progress, resume or None)
             return print_run(opened, run, f"run {run}", as_json, strict)
     if recipe is None:
         raise UsageError("Name a recipe, or use --resume.", "For example: edgekit deploy recipes/v2.yaml --device host")
@@ -85,5 +85,5 @@ def command(
     plan, profile = plan_of(recipe, overrides, targets, photos, inputs, weights), load_profile(device, device_overrides)
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
-        run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, tell, seed)
+        run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, print_progress, seed)
         return print_run(opened, run, f"{plan.recipe.name} on {profile.name}, protocol {chosen.name}", as_json, strict)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import device_set_option, format_option, json_option, tell
+from edgekit.cli.options import device_set_option, format_option, json_option, print_progress
 from edgekit.cli.printing import print_list
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
     from edgekit.errors import EdgekitError, ExitCode
     from edgekit.pipeline.device_check import check_device
 
-    with closing(check_device(load_profile(name, device_overrides), tell)) as steps:
+    with closing(check_device(load_profile(name, device_overrides), print_progress)) as steps:
         for step in steps:
             try:
                 click.echo(f"ok    {step.name}: {step.do()}")
@@ -84,7 +84,7 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
     with opened(load_profile(name, device_overrides)) as device:
         if not isinstance(device, CanSetUp):
             raise UsageError(f"{name} is neither a Linux board nor a Mac.", "Others need no setup.")
-        with timing(device, tell):
+        with timing(device, print_progress):
             click.echo(device.setup().rstrip())
 
 
@@ -126,5 +126,5 @@ def _held(name: str, overrides: tuple[str, ...]) -> Iterator[RemoteDevice]:
     with opened(load_profile(name, overrides)) as device:
         if not isinstance(device, RemoteDevice):
             raise UsageError(f"{name} keeps no files of edgekit.", "There is nothing to do.")
-        with timing(device, tell):
+        with timing(device, print_progress):
             yield device

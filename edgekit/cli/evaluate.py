@@ -16,10 +16,10 @@ from edgekit.cli.options import (
     one_target,
     open_recipe,
     photos_option,
+    print_progress,
     recipe_argument,
     set_option,
     target_option,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def command(
     from edgekit.report.terminal import terminal
 
     loaded, found = open_recipe(recipe, overrides), load_dataset(data, format, images)
-    tell(f"{data}: {found.description}")
+    print_progress(f"{data}: {found.description}")
     request = Request(
         recipe=loaded,
         target=one_target(loaded, target),
@@ -111,7 +111,7 @@ def command(
         device=load_profile(device, device_overrides) if device else None,
     )
     with Ledger.open(ledger) as opened:
-        document = evaluate(request, opened, tell)
+        document = evaluate(request, opened, print_progress)
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     else:

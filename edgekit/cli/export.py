@@ -12,10 +12,10 @@ from edgekit.cli.options import (
     one_target,
     open_recipe,
     photos_option,
+    print_progress,
     recipe_argument,
     set_option,
     target_option,
-    tell,
 )
 
 
@@ -48,5 +48,5 @@ def command(
 
     loaded = open_recipe(recipe, overrides)
     plan = Plan.of(loaded, [one_target(loaded, target)], photo_set(photos))
-    exported = export(plan, output, tell)
+    exported = export(plan, output, print_progress)
     click.echo(exported.document.model_dump_json(by_alias=True, indent=2) if as_json else lines([exported])[0])

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Once, console, device_set_option, json_option, one_target, open_recipe, set_option, tell
+from edgekit.cli.options import (
+    Once,
+    console,
+    device_set_option,
+    json_option,
+    one_target,
+    open_recipe,
+    print_progress,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -106,7 +115,7 @@ def _profile(
 
     loaded = open_recipe(recipe, overrides)
     plan = Plan.of(loaded, [one_target(loaded, target)], photo_set())
-    dump_operators(plan, load_profile(device, device_overrides), tell, output)
+    dump_operators(plan, load_profile(device, device_overrides), print_progress, output)
 
 
 def _table(document: OperatorsDocument, each: bool) -> Table:
@@ -125,19 +134,19 @@ def _table(document: OperatorsDocument, each: bool) -> Table:
         table.add_row(escape(operator), escape(second), f"{ms:.4f}", f"{ms / document.mean_ms:.1%}")
 
     for inside in (False, True):
-        found = [one for one in document.operators if one.inside == inside]
+        found = [operator for operator in document.operators if operator.inside == inside]
         if each:
-            for one in found:
-                add(one.operator, one.name, one.mean_ms)
+            for operator in found:
+                add(operator.operator, operator.name, operator.mean_ms)
         else:
             types: dict[str, list[float]] = defaultdict(list)
-            for one in found:
-                types[one.operator].append(one.mean_ms)
+            for operator in found:
+                types[operator.operator].append(operator.mean_ms)
             for operator, times in sorted(types.items(), key=lambda item: -sum(item[1])):
                 add(operator, str(len(times)), sum(times))
         if not inside and document.profiler == "ExecuTorch":  # LiteRT's total is the sum of its nodes
             add("(in no operator)", "", document.elsewhere_ms)
-        if not inside and any(one.inside for one in document.operators):
+        if not inside and any(operator.inside for operator in document.operators):
             table.add_section()
             table.add_row("inside delegates:", "", "", "")
     return table

@@ -198,9 +198,9 @@ def open_recipe(
     if overrides:
         hint = f"Write one: edgekit recipe new NAME --from {name}"
         raise UsageError("--set changes a recipe, but there is none.", hint)
-    described = describe(name, inputs, weights, None, tell)
+    described = describe(name, inputs, weights, None, print_progress)
     for assumption in described.assumed:
-        tell(f"assumed: {assumption}")
+        print_progress(f"assumed: {assumption}")
     return described.recipe
 
 
@@ -211,7 +211,7 @@ def note_own_code(recipes: Sequence[Recipe]) -> None:
 
     for recipe in recipes:
         if isinstance(recipe.model, OwnModel):
-            tell(running_code_of(recipe.model.source))
+            print_progress(running_code_of(recipe.model.source))
 
 
 def plan_of(
@@ -270,7 +270,7 @@ def console() -> Console:
     return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=170, highlight=False)
 
 
-def tell(line: str) -> None:
+def print_progress(line: str) -> None:
     """Print one line of progress to standard error. A closed pipe or a full disk does not stop the work."""
     with suppress(OSError):
         click.echo(line, err=True)

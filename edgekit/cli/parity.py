@@ -11,10 +11,10 @@ from edgekit.cli.options import (
     one_target,
     open_recipe,
     photos_option,
+    print_progress,
     recipe_argument,
     set_option,
     target_option,
-    tell,
 )
 
 
@@ -37,7 +37,7 @@ def command(recipe: str, target: str, by_layer: bool, overrides: tuple[str, ...]
 
     loaded = open_recipe(recipe, overrides)
     plan = Plan.of(loaded, [one_target(loaded, target)], photo_set(photos))
-    compared = compare_artifact(plan, by_layer, tell)
+    compared = compare_artifact(plan, by_layer, print_progress)
     if by_layer:
         console().print(layer_table(compared))
     for line in result_lines(compared):

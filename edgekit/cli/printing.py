@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from edgekit.cli.options import console, tell
+from edgekit.cli.options import console, print_progress
 from edgekit.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def publish(report: Report, format_: str | None, output: Path | None) -> None:
         format = "terminal" if screen.is_terminal else "markdown"
     if output:
         write_whole(output, rendered(report, format))
-        tell(f"{output}: written")
+        print_progress(f"{output}: written")
     elif format == "terminal":
         screen.print(terminal(report, screen.width), crop=False)
     else:

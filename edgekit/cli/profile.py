@@ -16,6 +16,7 @@ from edgekit.cli.options import (
     open_recipe,
     parts_of_all,
     photos_option,
+    print_progress,
     protocol_option,
     recipes_option,
     resume_option,
@@ -23,7 +24,6 @@ from edgekit.cli.options import (
     set_option,
     strict_option,
     targets_option,
-    tell,
 )
 from edgekit.cli.printing import print_run
 
@@ -86,7 +86,7 @@ def command(
         raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
-            run = resume_run("profile", opened, tell, resume or None)
+            run = resume_run("profile", opened, print_progress, resume or None)
         else:
             loaded, unreadable = _recipes(parts_of_all(recipes), overrides)
             built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
@@ -94,7 +94,7 @@ def command(
             chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
-            run = start_run("profile", sweep, opened, tell, seed)
+            run = start_run("profile", sweep, opened, print_progress, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)
 
 
@@ -142,16 +142,16 @@ def _profiles(named: list[str], overrides: tuple[str, ...]) -> tuple[DeviceProfi
         try:
             profiles.append(load_profile(str(file)))
         except EdgekitError as error:
-            tell(error.failure.line(f"{name}: skipped"))
-    for profile in sorted(profiles, key=lambda one: one.model is None):
+            print_progress(error.failure.line(f"{name}: skipped"))
+    for profile in sorted(profiles, key=lambda profile: profile.model is None):
         try:
             with opened(profile) as device:
                 kept = reachable.setdefault(device.identify().hash, profile)
-        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
-            tell(failure_of(error, "reach").line(f"{profile.name}: skipped"))
+        except Exception as error:  # noqa: BLE001  (if one device fails, the others are still measured)
+            print_progress(failure_of(error, "reach").line(f"{profile.name}: skipped"))
         else:
             if kept is not profile:
-                tell(f"{profile.name}: skipped: it is the device of {kept.name}")
+                print_progress(f"{profile.name}: skipped: it is the device of {kept.name}")
     if not reachable:
         raise UsageError("No device is reachable.", "See: edgekit device list")
     return tuple(reachable.values())

@@ -16,8 +16,8 @@ from edgekit.cli.options import (
     ledger_option,
     one_target,
     photos_option,
+    print_progress,
     recipe_argument,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def command(
         available=len(found.examples) if found else 0,
     )
     with Ledger.open(ledger) as opened:
-        document = quantize(request, opened, tell)
+        document = quantize(request, opened, print_progress)
     if document.chosen and file and not dry_run:
         write_float_layers(source, document.chosen, file)
         document.written = str(file)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, format_option, input_option, json_option, tell, weights_option
+from edgekit.cli.options import Once, format_option, input_option, json_option, print_progress, weights_option
 from edgekit.cli.printing import print_list
 
 
@@ -68,5 +68,5 @@ def new(
         return
     if architecture:
         raise UsageError("--architecture and --from exclude each other.", "Omit one of them.")
-    described = describe(source, inputs, weights, name, tell)
+    described = describe(source, inputs, weights, name, print_progress)
     click.echo(own_recipe(described.recipe, described.assumed, output))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, ledger_option, output_option, parts_of_all, report_format_option, tell
+from edgekit.cli.options import Once, ledger_option, output_option, parts_of_all, print_progress, report_format_option
 from edgekit.cli.printing import publish
 from edgekit.errors import UsageError
 
@@ -106,4 +106,4 @@ def _write_page(text: str, path: Path) -> None:
     from edgekit.report.output import write_whole
 
     write_whole(path, text)
-    tell(f"{path}: written, {len(text.encode()) / 1e6:.1f} MB. Open it in a browser")
+    print_progress(f"{path}: written, {len(text.encode()) / 1e6:.1f} MB. Open it in a browser")

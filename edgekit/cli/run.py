@@ -51,7 +51,7 @@ def show(run: str | None, ledger: str | None, format_: str | None, output: Path 
     from edgekit.report.runs import DEPLOY, run_report
 
     with Ledger.open(ledger, must_exist=True) as opened:
-        known = [one.id for one in opened.runs()]
+        known = [record.id for record in opened.runs()]
         if not known:
             raise UsageError("The ledger has no runs yet.", DEPLOY)
         (id,) = known_runs(opened, [run]) if run else known[:1]

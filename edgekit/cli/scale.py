@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Finite, Once, console, json_option, open_recipe, set_option, tell
+from edgekit.cli.options import Finite, Once, console, json_option, open_recipe, print_progress, set_option
 
 if TYPE_CHECKING:
     from edgekit.search.compound_scaling import Candidate, Coefficients, Scaled
@@ -73,9 +73,9 @@ def command(
     else:
         document.scaled = [scale(base, phi, coefficients) for phi in _phis(str(phis))]
     if output:
-        for one in document.scaled:
-            about = f"Written by `edgekit scale`: {base.name} at phi {one.phi:g}. The weights are random."
-            document.written.append(str(write_recipe(recipe_of(base, one), output, about)))
+        for scaling in document.scaled:
+            about = f"Written by `edgekit scale`: {base.name} at phi {scaling.phi:g}. The weights are random."
+            document.written.append(str(write_recipe(recipe_of(base, scaling), output, about)))
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     elif grid:
@@ -83,9 +83,9 @@ def command(
     else:
         _show_scaled(base.name, document.scaled, coefficients)
     for path in document.written:
-        tell(f"written: {path}")
+        print_progress(f"written: {path}")
     if document.written and base.weights.random is None:
-        tell(f"Their weights are random: the checkpoint of {base.name} fits only its own size.")
+        print_progress(f"Their weights are random: the checkpoint of {base.name} fits only its own size.")
 
 
 def _phis(text: str) -> list[float]:
@@ -114,10 +114,10 @@ def _show_scaled(base: str, scaled: list[Scaled], coefficients: Coefficients | N
         table.add_column(column, justify="right")
     table.add_column("how")
     by = "formula" if coefficients else "formula, the paper's coefficients"
-    for one in scaled:
-        numbers = (f"{one.phi:g}", f"{one.depth:g}", f"{one.width:g}", str(one.resolution))
-        how = f"as released: {one.released}" if one.released else by
-        table.add_row(*numbers, f"{one.parameters:,}", f"{one.multiply_adds:,}", how)
+    for scaling in scaled:
+        numbers = (f"{scaling.phi:g}", f"{scaling.depth:g}", f"{scaling.width:g}", str(scaling.resolution))
+        how = f"as released: {scaling.released}" if scaling.released else by
+        table.add_row(*numbers, f"{scaling.parameters:,}", f"{scaling.multiply_adds:,}", how)
     console().print(table)
 
 
@@ -127,14 +127,14 @@ def _show_candidates(base: str, candidates: list[Candidate]) -> None:
     table = Table(title=f"{base}: coefficients that double its counted multiply-adds", title_justify="left")
     for column in ("alpha", "beta", "gamma", "alpha*beta^2*gamma^2", "counted ratio"):
         table.add_column(column, justify="right")
-    for one in candidates:
-        own = one.coefficients
+    for candidate in candidates:
+        own = candidate.coefficients
         numbers = (
             f"{own.alpha:g}",
             f"{own.beta:g}",
             f"{own.gamma:g}",
             f"{own.product:.3f}",
-            f"{one.counted_ratio:.3f}",
+            f"{candidate.counted_ratio:.3f}",
         )
         table.add_row(*numbers)
     console().print(table)
