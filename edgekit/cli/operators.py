@@ -142,8 +142,8 @@ def _table(document: OperatorsDocument, each: bool) -> Table:
             types: dict[str, list[float]] = defaultdict(list)
             for operator in found:
                 types[operator.operator].append(operator.mean_ms)
-            for operator, times in sorted(types.items(), key=lambda item: -sum(item[1])):
-                add(operator, str(len(times)), sum(times))
+            for kind, times in sorted(types.items(), key=lambda item: -sum(item[1])):
+                add(kind, str(len(times)), sum(times))
         if not inside and document.profiler == "ExecuTorch":  # LiteRT's total is the sum of its nodes
             add("(in no operator)", "", document.elsewhere_ms)
         if not inside and any(operator.inside for operator in document.operators):
