@@ -23,7 +23,7 @@ import numpy as np
 
 from edgekit.ledger import Ledger
 from edgekit.selection.choosing import choose
-from edgekit.selection.deciding import NOBODY, SURE, on_front, winners
+from edgekit.selection.deciding import NO_WINNER, SURE, on_front, winners
 from edgekit.selection.document import CandidateEntry, SelectDocument
 from edgekit.selection.posterior import Draws
 from edgekit.selection.question import Question
@@ -107,17 +107,17 @@ def judge(document: SelectDocument, truth: Truth, question: Question, tally: Tal
     real = Draws(latency, accuracy)
     best = int(winners(real, question, question.max_latency_ms)[0])
     answer = document.answer
-    said = NOBODY if answer.winner is None else answer.winner
+    said = NO_WINNER if answer.winner is None else answer.winner
     right = said == best
     tally.add(f"{max(band for band in (0.0, *BANDS[:-1]) if answer.probability >= band):.2f}", right)
     if answer.probability >= SURE:
         tally.add("sure", right)
-        tally.add("sure, a model" if said != NOBODY else "sure, none fits", right)
+        tally.add("sure, a model" if said != NO_WINNER else "sure, none fits", right)
         tally.add(
             "sure, 3 or 4 sessions" if len(sessions(models)) and min(sessions(models)) < 6 else "sure, 6 or more", right
         )
     tally.add(
-        "truth among the tied", best in {one.id for one in answer.tied} or (best == NOBODY and answer.p_none > 0.05)
+        "truth among the tied", best in {one.id for one in answer.tied} or (best == NO_WINNER and answer.p_none > 0.05)
     )
     front = on_front(real.slowest, accuracy)[0]
     for retired in document.retired:

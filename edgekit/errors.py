@@ -176,7 +176,7 @@ _SQLITE_FULL = 13  # sqlite3.SQLITE_FULL; an import of sqlite3 costs the command
 
 
 def disk_is_full(problem: BaseException | str) -> bool:
-    """Say whether an error, or what a program printed, says that a disk is full, or a quota is used up.
+    """Return whether an error, or what a program printed, says that a disk is full, or a quota is used up.
 
     Libraries that are written in other languages say so in words only.
     """

@@ -17,7 +17,7 @@ KNOWN_TARGETS = (
 
 
 def fits_target(target: str, name: str) -> bool:
-    """Say whether a name is a whole target or parts of it: ``tflite``, ``int8``, ``tflite/xnnpack``."""
+    """Return whether a name is a whole target or parts of it: ``tflite``, ``int8``, ``tflite/xnnpack``."""
     return set(name.split("/")) <= set(target.split("/"))
 
 

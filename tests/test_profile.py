@@ -136,7 +136,7 @@ def test_resuming_does_only_what_is_missing(edgekit, recipes, ledger):
 def test_without_anything_to_resume_or_to_do_it_says_so(edgekit, ledger):
     ledger.begin_run("compile", 0, {}, {})
     for arguments, said in (
-        ((), "Say what to profile"),
+        ((), "There is nothing to profile"),
         (("--resume",), "no run of `profile`"),
         (("--resume", "x"), "no run of `profile`"),
     ):

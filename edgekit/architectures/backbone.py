@@ -24,8 +24,8 @@ BACKBONES: dict[str, Features] = {
 class Backbone(nn.Module):
     """Layers with a tap: forward returns (the tap's features, the last layer's features).
 
-    The tap is where the first layer of a coarser output stride than `stride` begins: that layer's expansion, where it is an
-    inverted residual (MobileNetV3 paper, section 6.3), else its input.
+    The tap is at the first layer with a coarser output stride than `stride`. In an inverted residual it is the expansion
+    (MobileNetV3 paper, section 6.3), else the layer's input.
     """
 
     def __init__(self, features: nn.Sequential, stride: int) -> None:
@@ -53,7 +53,7 @@ class Backbone(nn.Module):
 
 
 def first_beyond(features: nn.Sequential, stride: int) -> int:
-    """Return the index of the first layer whose output stride is coarser than `stride`; ValueError where none is."""
+    """Return the index of the first layer whose output stride is coarser than `stride`; ValueError if none is."""
     reached = 1
     for index, layer in enumerate(features):
         reached *= _stride(layer)

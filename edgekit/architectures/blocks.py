@@ -23,7 +23,7 @@ Padding = Literal["same", "torch"]
 Nonlinearity = Callable[[], nn.Module]
 Kernel = int | tuple[int, int]
 Reduced = bool | Literal["with entry"]
-"""Whether the channels of a backbone's last stage are halved, in V3 also those of the expansion that leads into it.
+"""Whether the channels of a backbone's last stage are halved; in V3 also those of its expansion.
 
 Detectors read that expansion and keep it whole; MobileNetV3's segmenters halve it, too: their printed parameters say so.
 """
@@ -48,7 +48,7 @@ def deepened(repeats: int, depth: float) -> int:
 
 @dataclass(frozen=True)
 class Convention:
-    """What frameworks do differently around a convolution.
+    """Differences between frameworks around a convolution.
 
     `padding`: ``torch`` pads kernel//2 on both sides; ``same`` pads as TensorFlow does (for an even input and stride 2 the
     extra row and column go to the bottom right); ``valid`` pads nothing, which a layer may ask for and a recipe may not.
@@ -226,8 +226,8 @@ class SqueezeExcite(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand (1x1), filter (depthwise), optionally squeeze-and-excite, project (1x1, linear).
 
-    The input is added to the output where stride is 1 and the channel counts agree, unless `residual` is False. There is no
-    expansion layer where `expanded` equals `inputs`. `squeeze_excite` is True for MobileNetV3's or another such module.
+    The input is added to the output if stride is 1 and the channel counts agree, unless `residual` is False.
+    There is no expansion layer if `expanded` equals `inputs`. `squeeze_excite` is True for MobileNetV3's or another such module.
     Sources: MobileNetV2 section 3.3, MobileNetV3 section 5.
     """
 
@@ -300,9 +300,9 @@ def output_channels(module: nn.Module) -> int:
 
 
 class FusedInvertedResidual(nn.Module):
-    """Expand and filter with one full convolution, in `groups` where asked, then project (1x1, linear).
+    """Expand and filter with one full convolution, in `groups` if requested, then project (1x1, linear).
 
-    Where `expanded` equals `inputs` only the projection remains. Made for the Edge TPU (MobileNetEdgeTPU,
+    If `expanded` equals `inputs`, only the projection remains. Made for the Edge TPU (MobileNetEdgeTPU,
     EfficientNet-EdgeTPU), which runs full convolutions faster than depthwise ones. `residual` as in :class:`InvertedResidual`.
     """
 
@@ -396,7 +396,7 @@ def settle_batch_norm(model: nn.Module, inputs: tuple[Tensor, ...], batch_size: 
         norm.momentum = None  # cumulative average
     model.train()
     with torch.no_grad():
-        # Batches of about the same size: one image alone has no variance where a map is a single place.
+        # Batches of similar size: a single image has no variance if a map is a single place.
         batches = -(-len(inputs[0]) // batch_size)
         for batch in zip(*(tensor.tensor_split(batches) for tensor in inputs), strict=True):
             model(*batch)

@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer of a model: its operator, shapes without the batch dimension, and what it costs."""
+    """One layer of a model: its operator, shapes without the batch dimension, and cost."""
 
     name: str
     operator: str
@@ -84,9 +84,9 @@ def count(model: nn.Module, *shapes: Shape) -> Cost:
 
 
 def count_foreign(model: nn.Module, *shapes: Shape) -> Cost:
-    """As :func:`count`, of code that is not edgekit's: what no layer stands for, as in an exported program, counts too.
+    """Like :func:`count`, for code that is not edgekit's: operations outside layers count too.
 
-    Such parameters, and multiply-adds of functions, are one entry of their own.
+    Such parameters, and multiply-adds of functions, are a separate entry.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode

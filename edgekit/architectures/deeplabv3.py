@@ -2,7 +2,7 @@
 
 With `aspp` the head has three atrous 3x3 convolutions beside the 1x1 convolution and the pooled branch; without, only these two:
 the design that MobileNetV2's Table 7 prints without ASPP and the MobileNetV3 paper calls R-ASPP. On MobileNetV2 the
-head stands on the last bottleneck, the 1280 channels after it are left out (Table 7's asterisk).
+head is on the last bottleneck, without the 1280 channels after it (Table 7's asterisk).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgekit.architectures.blocks import Convention, ConvNormActivation, Padding
 from edgekit.architectures.registry import OUTPUTS
 
 RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
-"""Output stride -> dilations of the three atrous convolutions (paper, section 4.1; 32 goes on in the same way)."""
+"""Output stride -> dilations of the three atrous convolutions (paper, section 4.1; 32 continues the series)."""
 
 
 class Pyramid(nn.Module):
@@ -65,7 +65,7 @@ def upsample(input: Tensor, like: Tensor) -> Tensor:
 def segmentation_features(
     backbone: str, width: float, convention: Convention, reduced: bool, divisor: int = 8
 ) -> nn.Sequential:
-    """Return the layers of a backbone that a segmentation head stands on.
+    """Return the layers of a backbone below a segmentation head.
 
     MobileNetV2 comes without its last convolution, and its channels can be multiples of another `divisor` than 8.
     """

@@ -1,7 +1,7 @@
 """EfficientNet, its Lite variants, and EfficientNet-EdgeTPU.
 
 EfficientNet: Tan and Le 2019, arXiv:1905.11946, Table 1; the resolutions that the table prints for stages 3 to 8 differ between
-versions of the paper, the strides are those of the authors' ``efficientnet_builder.py`` (tensorflow/tpu). B1 to B7 are widths,
+versions of the paper. The strides are those of the authors' ``efficientnet_builder.py`` (tensorflow/tpu). B1 to B7 are widths,
 depths and resolutions. Lite and EdgeTPU have no paper: ``efficientnet_lite_builder.py`` and ``efficientnet_edgetpu_builder.py``.
 """
 

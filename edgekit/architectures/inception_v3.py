@@ -1,6 +1,6 @@
 """Inception V3. Szegedy et al. 2016, arXiv:1512.00567, Table 1 and Figures 5 to 7, 10, without the auxiliary head.
 
-Where table and figures leave widths open they are those of TensorFlow's ``inception_v3`` (Slim), which torchvision took over.
+If table and figures do not state a width, it is that of TensorFlow's ``inception_v3`` (Slim), as in torchvision.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """MobileNetV1: depthwise separable convolutions. Howard et al. 2017, arXiv:1704.04861, Table 1.
 
-Where the paper's table and every implementation disagree, the implementations are followed: the last depthwise layer has
-stride 1 (the paper prints 2, but only 1 gives its 569 M multiply-adds), and the nonlinearity is ReLU6 (TensorFlow Slim).
+If the paper's table and all implementations disagree, the implementations count. The last depthwise layer has
+stride 1 (the paper prints 2, but only 1 gives its 569 M multiply-adds). The nonlinearity is ReLU6 (TensorFlow Slim).
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def schema(types: Types) -> dict[str, Any]:
 def _adapter(wanted: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(wanted, config=FINITE)
-    except PydanticUserError:  # a model class has a configuration of its own
+    except PydanticUserError:  # a model class has its own configuration
         return TypeAdapter(wanted)
 
 

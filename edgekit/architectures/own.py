@@ -42,9 +42,9 @@ def short(source: str) -> str:
 
 
 def source_sha256(source: str) -> str:
-    """Return the SHA-256 over everything that a source's network may be made of.
+    """Return the SHA-256 over all files that a source's network may depend on.
 
-    That is the exported program, all Python files in the folder of a file and below, or all of a package's.
+    These are the exported program, all Python files in the folder of a file and below, or all files of a package.
     EdgekitError (``own_model``) if there is nothing.
     """
     total = hashlib.sha256()
@@ -106,7 +106,7 @@ def load_source(source: str, options: Mapping[str, object]) -> nn.Module:
 
 
 def attributes(source: str) -> Mapping[str, Any]:
-    """Return the attribute ``edgekit`` of a source's function: what its author says of the network. Empty without one."""
+    """Return the attribute ``edgekit`` of a source's function: the author's facts on the network. Empty without one."""
     place, _ = parts(source)
     if place.endswith(".pt2"):
         return {}
@@ -167,7 +167,7 @@ def _folder_on_path(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def user_code(source: str, doing: str) -> Iterator[None]:
-    """Raise whatever the user's code raises as EdgekitError (``own_model``), with its file and line."""
+    """Raise errors of the user's code as EdgekitError (``own_model``), with file and line."""
     try:
         yield
     except EdgekitError:
@@ -195,10 +195,10 @@ def _problem(source: str, message: str, hint: str) -> EdgekitError:
 
 
 def with_named_outputs(model: nn.Module, results: object, names: Sequence[str], only: str, source: str) -> nn.Module:
-    """Give `model` names for what it returns; `results` are those of one run, `only` is the name of a single one.
+    """Name the outputs of `model`. `results` are those of one run, `only` is the name of a single output.
 
-    A network that returns a dictionary or a list returns a tuple from now on, in the same order; its class is replaced by a
-    subclass, so that the names of its weights stay. EdgekitError (``own_model``) for anything else, and if `names` do not fit.
+    A network that returns a dictionary or a list then returns a tuple in the same order. A subclass replaces its class,
+    so that the names of its weights stay. EdgekitError (``own_model``) for anything else, and if `names` do not fit.
     """
     import torch
 
@@ -223,7 +223,7 @@ def with_named_outputs(model: nn.Module, results: object, names: Sequence[str], 
 
 
 def _listed(results: object, only: str) -> dict[str, Any]:
-    """Return output name -> value of whatever a network returns."""
+    """Return output name -> value of a network's result."""
     if isinstance(results, Mapping):
         return {str(name): value for name, value in results.items()}
     if isinstance(results, tuple | list):

@@ -25,7 +25,7 @@ OUTPUTS: dict[Task, tuple[str, ...]] = {
     "detection": ("class_logits", "box_codes"),  # (N, anchors, classes), (N, anchors, 4)
     "segmentation": ("logits",),  # (N, classes, H, W), at the input's size
 }
-"""Task -> the names of what its models return: a tensor where it is one name, else a tuple in this order."""
+"""Task -> the names of what its models return: a tensor if it is one name, else a tuple in this order."""
 
 Size = int | tuple[int, int]
 """An input's (height, width) in pixels; one number is the side of a square."""
@@ -42,12 +42,12 @@ EVERY = ("classes", "padding", "batch_norm_epsilon")
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is known of an architecture without importing torch.
+    """The facts on an architecture that need no import of torch.
 
-    `module` holds the function that builds it, `function` is that function's name where it is not the architecture's own, and
-    `fixed` are the arguments that the name stands for. `options` are the arguments of the function, beyond those of
-    :data:`EVERY`, that a recipe may set; None asks its signature. `smallest` is the smallest side of an input, in pixels,
-    `resolution` the one that it is published at where that is not its task's usual one. `entry` is that of a plug-in.
+    `module` contains the function that builds it. `function` is the function's name if it differs from the architecture's.
+    `fixed` are the arguments that the name implies. `options` are further arguments that a recipe may set, beyond
+    :data:`EVERY`; None takes them from the signature. `smallest` is the smallest side of an input, in pixels.
+    `resolution` is the published one if it is not the usual one of the task. `entry` is that of a plug-in.
     `rivals` are entry points of other packages that provide the same name: it can then not be built.
     """
 
@@ -62,7 +62,7 @@ class Architecture:
     rivals: tuple[EntryPoint, ...] = ()
 
     def problem(self, size: Size) -> str:
-        """Say why an input of `size` is not taken; empty where it is taken."""
+        """Return why an input of `size` is not accepted; empty if it is."""
         shorter = min(sides(size))
         return f"takes no input of {shorter} pixels; the smallest is {self.smallest}" if shorter < self.smallest else ""
 
@@ -197,10 +197,10 @@ OWN = {
     "lraspp_mobilenet_v3_large": _segmenter("lraspp", "mobilenet_v3_large"),
     "lraspp_mobilenet_v3_small": _segmenter("lraspp", "mobilenet_v3_small"),
 }
-"""Name of an architecture of edgekit's own -> where it is built and what it takes."""
+"""Name -> architecture, of edgekit itself."""
 
 ARCHITECTURES = Registry(OWN)
-"""Name of an architecture -> where it is built and what it takes; plug-ins' among them."""
+"""Name -> architecture, including those of other packages by entry points."""
 
 
 def build(architecture: str, **arguments: object) -> nn.Module:

@@ -34,7 +34,7 @@ TABLE_1 = (
 
 
 class _Block(nn.Module, ABC):
-    """What both blocks share: the input, projected where its shape differs, is added before the last ReLU."""
+    """The common part of both blocks: the input, projected if its shape differs, is added before the last ReLU."""
 
     expansion: int
 

@@ -31,7 +31,7 @@ STAGE_2_CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 class Unit(nn.Module):
     """1x1 grouped, shuffle, 3x3 depthwise, 1x1 grouped (Figure 2 b and c); a quarter of the outputs within.
 
-    With stride 1 the input is added, with stride 2 its 3x3 average pooling stands beside the convolutions' output.
+    With stride 1 the input is added, with stride 2 its 3x3 average pooling is concatenated to the convolutions' output.
     """
 
     def __init__(

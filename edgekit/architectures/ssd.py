@@ -69,8 +69,8 @@ class Detector(nn.Module):
     def _joined(self, maps: list[Tensor], size: int) -> Tensor:
         """Return (N, anchors, size) of maps (N, anchors here * size, H, W).
 
-        Successive maps with equally many anchors at a place are joined by places first: XNNPACK concatenates at most five tensors
-        at once, and without the reshape between them the TFLite converter makes one of two concatenations.
+        Successive maps with the same number of anchors are joined by places first. XNNPACK concatenates at most five
+        tensors together, and without the reshape the TFLite converter merges two concatenations.
         """
         images, joined = maps[0].shape[0], []
         for count, group in groupby(zip(self.anchors, maps, strict=True), key=itemgetter(0)):
@@ -112,7 +112,7 @@ def _extra(inputs: int, between: int, outputs: int, convention: Convention) -> n
 
 
 def _predictor(inputs: int, outputs: int, lite: bool, convention: Convention) -> nn.Module:
-    """Return a 3x3 convolution, or where `lite` a depthwise one and a pointwise one."""
+    """Return a 3x3 convolution, or if `lite` a depthwise one and a pointwise one."""
     if not lite:
         return nn.Conv2d(inputs, outputs, 3, padding=1)
     return nn.Sequential(

@@ -50,7 +50,7 @@ def _separable(inputs: int, outputs: int, convention: Convention) -> list[nn.Mod
 
 
 class Block(nn.Module):
-    """Separable convolutions, each after a ReLU, and max pooling where the stride is 2; the input is added."""
+    """Separable convolutions, each after a ReLU, and max pooling if the stride is 2; the input is added."""
 
     def __init__(self, inputs: int, row: Row, convention: Convention, relu_first: bool) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Block(nn.Module):
 def xception(classes: int = 1000, padding: Padding = "torch", batch_norm_epsilon: float = 1e-5) -> Classifier:
     """Build Xception for (N, 3, H, W) images, H and W at least 32; published at 299.
 
-    The first two convolutions pad nothing. Where `padding` matters, on even sizes before a pooling, ``same`` is Keras'.
+    The first two convolutions have no padding. `padding` matters for even sizes before a pooling; ``same`` is Keras'.
     """
     convention = Convention(padding, batch_norm_epsilon)
     valid = Convention("valid", batch_norm_epsilon)

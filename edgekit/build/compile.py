@@ -100,7 +100,7 @@ def build_target(
             published=recipe.published.model_dump() if recipe.published else None,
             **facts,
         )
-    except Exception as error:  # noqa: BLE001  (whatever befalls a target, the others are built)
+    except Exception as error:  # noqa: BLE001  (if one target fails, the others are still built)
         return Built(target, None, failure_of(error, "compile"))
     return _judge(Built(target, Artifact(folder, manifest), None, cached))
 

@@ -113,7 +113,7 @@ def _applied(limit: FloatLimits | QuantizedLimits, trained: bool, photos: int) -
 
 
 def explain(result: ParityResult) -> str:
-    """Say in a few words how far an artifact is from PyTorch."""
+    """Describe in a few words how far an artifact is from PyTorch."""
     found = f"max abs {result.max_absolute:.2g}, relative {result.max_relative:.2g}, SNR {result.snr_db:.0f} dB"
     if result.top1_agreement is None:
         return found

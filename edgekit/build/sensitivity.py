@@ -1,8 +1,8 @@
 """How sensitive each layer is to int8: only this layer is quantised, and the outputs are compared with fp32.
 
 The layer gets what it has in an int8 artifact: weights on the grid, a corrected bias, an output of 256 steps.
-Everything else stays in float. The errors of an artifact do not add up exactly like these, so the order of the
-layers is a good guess. The artifacts that are built after the scan measure what it is worth.
+Everything else stays in float. The errors of an artifact do not add up exactly like these.
+So the order of the layers is only an estimate. The artifacts that are built after the scan measure what it is worth.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class _Collecting(fx.Interpreter):
 
 
 def _is_float_output(layer: Layer) -> bool:
-    """Say whether it is a fully connected layer that makes an output: backends leave its result in float."""
+    """Return whether it is a fully connected layer that makes an output: backends leave its result in float."""
     return isinstance(layer.module, nn.Linear) and all(user.op == "output" for user in layer.node.users)
 
 

@@ -42,7 +42,7 @@ READ_WHEN_LOADING = ("PYTHON", "LD_", "OMP_", "OPENBLAS_", "MKL_")
 
 
 class Job(BaseModel):
-    """What a process of its own does and gets. A subclass adds the fields that its function reads.
+    """The task of a separate process and its data. A subclass adds the fields that its function reads.
 
     The class has to be importable by name in that process, which validates the fields as they arrive.
     """
@@ -54,7 +54,7 @@ class Job(BaseModel):
     stage: ClassVar[str]
     """The stage of its failures."""
     failure_kind: ClassVar[FailureKind] = FailureKind.internal
-    """The kind of an error that is no EdgekitError."""
+    """The kind of an error that is not an EdgekitError."""
 
 
 def usable_cpus() -> int:

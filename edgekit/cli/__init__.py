@@ -49,7 +49,7 @@ class Commands(click.Group):
     """Loads a command's module when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which they are explained."""
+        """Return the names in the order of the documentation."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -77,7 +77,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 def escaped(error: UnicodeError) -> tuple[str, int]:
-    r"""Write characters that an output's encoding lacks as JSON escapes them: ``\u2013``. So JSON stays JSON."""
+    r"""Write characters outside the output's encoding as JSON escapes: ``\u2013``. So JSON stays JSON."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
@@ -91,5 +91,5 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="escape")
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)  # unwinds as Ctrl-C does: nothing of ours stays running
+        signal.signal(ending, signal.default_int_handler)  # unwinds like Ctrl-C: no process of edgekit stays
     sys.exit(guarded(cli))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from edgekit.cli.options import tell
+from edgekit.cli.options import print_progress
 
 
 @click.group()
 def command() -> None:
-    """Build the native runners that time artifacts on phones and boards, with every library that they need.
+    """Build the native runners for phones and boards, with all their libraries.
 
     Example: edgekit capsule build
     """
@@ -22,14 +22,14 @@ def command() -> None:
 def build(arch: str) -> None:
     """Build the capsule for an architecture, or find it in the cache.
 
-    One for this machine's own architecture replaces the Python runner on `host`: no torch in the measured process.
+    A capsule for this machine replaces the Python runner on `host`: the measured process then has no torch.
 
     Example: edgekit capsule build --arch x86_64
     """
     from edgekit.cache.store import content_size
     from edgekit.runners.bundle import build_capsule
 
-    built = build_capsule(arch, tell)
+    built = build_capsule(arch, print_progress)
     click.echo(f"{built}  {content_size(built) / 1e6:.0f} MB")
 
 

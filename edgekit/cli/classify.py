@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import one_target, open_recipe, photos_option, recipe_argument, set_option, tell
+from edgekit.cli.options import one_target, open_recipe, photos_option, print_progress, recipe_argument, set_option
 
 
 @click.command()
@@ -27,5 +27,5 @@ def command(recipe: str, photo: Path, target: str | None, overrides: tuple[str, 
     loaded = open_recipe(recipe, overrides)
     targets = [] if target is None else [one_target(loaded, target)]
     plan = Plan.of(loaded, targets, photo_set(photos))
-    for rank in classify(plan, photo, tell):
+    for rank in classify(plan, photo, print_progress):
         click.echo(f"{rank.probability:6.1%}  {rank.index:4d}  {rank.name}")

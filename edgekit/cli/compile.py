@@ -16,10 +16,10 @@ from edgekit.cli.options import (
     open_recipe,
     parts_of_all,
     photos_option,
+    print_progress,
     resume_option,
     set_option,
     targets_option,
-    tell,
     weights_option,
 )
 from edgekit.cli.printing import print_run
@@ -71,12 +71,12 @@ def command(
     from edgekit.pipeline import Sweep, resume_run, start_run
 
     if (bool(recipes), every, resume is not None).count(True) != 1:
-        raise UsageError("Name recipes, or say --all, or --resume.", "For example: edgekit compile recipes/v2.yaml")
+        raise UsageError("Name recipes, or use --all or --resume.", "For example: edgekit compile recipes/v2.yaml")
     if resume is not None and (overrides or targets or photos):
-        raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
+        raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
-            run = resume_run("compile", opened, tell, resume or None)
+            run = resume_run("compile", opened, print_progress, resume or None)
             title = f"run {run}"
         else:
             loaded, unreadable = (
@@ -85,15 +85,15 @@ def command(
                 else ([open_recipe(name, overrides, inputs, weights) for name in recipes], {})
             )
             sweep = Sweep.of(loaded, parts_of_all(targets), (), None, photo_set(photos), photos, unreadable)
-            run = start_run("compile", sweep, opened, tell)
+            run = start_run("compile", sweep, opened, print_progress)
             title = loaded[0].name if len(loaded) == 1 else f"{len(loaded)} recipes"
         for line in lines(export_run(opened, run, output)) if output else ():
-            tell(line)
+            print_progress(line)
         return print_run(opened, run, f"{title}, compiled", as_json, strict=False)
 
 
 def _known(overrides: tuple[str, ...]) -> tuple[list[Recipe], dict[str, Failure]]:
-    """Return every recipe that is found by name, and says which run code of their own."""
+    """Return every recipe that is found by name, and report those that run their own code."""
     from edgekit.recipe.loading import load_known
 
     recipes, unreadable = load_known(overrides)

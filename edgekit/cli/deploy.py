@@ -11,11 +11,11 @@ from edgekit.cli.options import (
     build_options,
     device_set_option,
     plan_of,
+    print_progress,
     protocol_option,
     resume_option,
     seed_option,
     strict_option,
-    tell,
 )
 from edgekit.cli.printing import print_run
 
@@ -46,7 +46,7 @@ def command(
 ) -> int:
     """Build a recipe, verify it, time it on a device and print the table.
 
-    RECIPE may be a network of your own: FILE.py:FUNCTION, package.module:FUNCTION, or FILE.pt2.
+    RECIPE may also be your own network: FILE.py:FUNCTION, package.module:FUNCTION, or FILE.pt2.
 
     Example: edgekit deploy recipes/v3_large.yaml --device host --protocol quick
     """
@@ -71,19 +71,19 @@ def command(
             seed is not None,
         )
         if any(choices):
-            raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
+            raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
         with Ledger.open(ledger, must_exist=True) as opened:
-            run = resume_run("deploy", opened, tell, resume or None)
+            run = resume_run("deploy", opened, print_progress, resume or None)
             return print_run(opened, run, f"run {run}", as_json, strict)
     if recipe is None:
-        raise UsageError("Name a recipe, or say --resume.", "For example: edgekit deploy recipes/v2.yaml --device host")
+        raise UsageError("Name a recipe, or use --resume.", "For example: edgekit deploy recipes/v2.yaml --device host")
     device = device or settings().device
     if device is None:
         raise UsageError(
-            "Name a device.", 'For example: --device host. A default goes to your settings: device = "host"'
+            "Name a device.", 'For example: --device host. To set a default, write to your settings: device = "host"'
         )
     plan, profile = plan_of(recipe, overrides, targets, photos, inputs, weights), load_profile(device, device_overrides)
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
-        run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, tell, seed)
+        run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, print_progress, seed)
         return print_run(opened, run, f"{plan.recipe.name} on {profile.name}, protocol {chosen.name}", as_json, strict)

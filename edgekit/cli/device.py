@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import device_set_option, format_option, json_option, tell
+from edgekit.cli.options import device_set_option, format_option, json_option, print_progress
 from edgekit.cli.printing import print_list
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List devices, check the way to one, and clean up after edgekit.
+    """List devices, check one, and clean up after edgekit.
 
     Example: edgekit device check pixel
     """
@@ -30,7 +30,7 @@ def command(context: click.Context) -> None:
 @format_option
 @json_option
 def list_(format_: str | None = None, as_json: bool = False) -> None:
-    """List the device profiles: which are reachable now, and what they can run.
+    """List the device profiles, their state and the targets that they can run.
 
     Example: edgekit device list --json
     """
@@ -44,7 +44,7 @@ def list_(format_: str | None = None, as_json: bool = False) -> None:
 @click.argument("name")
 @device_set_option
 def check(name: str, device_overrides: tuple[str, ...]) -> int:
-    """Go the whole way to a device with a tiny model, and explain the first thing that fails.
+    """Test a device end to end with a tiny model, and explain the first failure.
 
     Example: edgekit device check pixel
     """
@@ -52,7 +52,7 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
     from edgekit.errors import EdgekitError, ExitCode
     from edgekit.pipeline.device_check import check_device
 
-    with closing(check_device(load_profile(name, device_overrides), tell)) as steps:
+    with closing(check_device(load_profile(name, device_overrides), print_progress)) as steps:
         for step in steps:
             try:
                 click.echo(f"ok    {step.name}: {step.do()}")
@@ -69,9 +69,10 @@ def check(name: str, device_overrides: tuple[str, ...]) -> int:
 @click.argument("name")
 @device_set_option
 def setup(name: str, device_overrides: tuple[str, ...]) -> None:
-    """Make a device's own Python environment with the runtime that it can take.
+    """Create a Python environment with a suitable runtime on a device.
 
-    Macs need one (coremltools), and boards whose profile says `runner: python` or has a tool `benchmark_litert_model` (TFLite).
+    Macs need one (coremltools). Boards need one (TFLite) if their profile has `runner: python` or the tool
+    `benchmark_litert_model`.
 
     Example: edgekit device setup mac
     """
@@ -83,7 +84,7 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
     with opened(load_profile(name, device_overrides)) as device:
         if not isinstance(device, CanSetUp):
             raise UsageError(f"{name} is neither a Linux board nor a Mac.", "Others need no setup.")
-        with timing(device, tell):
+        with timing(device, print_progress):
             click.echo(device.setup().rstrip())
 
 
@@ -91,7 +92,7 @@ def setup(name: str, device_overrides: tuple[str, ...]) -> None:
 @click.argument("name")
 @device_set_option
 def restore(name: str, device_overrides: tuple[str, ...]) -> None:
-    """End what an edgekit that was killed left running on a device, and undo its preparation.
+    """Clean up after a killed edgekit: stop its processes on a device and restore the device's settings.
 
     Example: edgekit device restore pixel
     """
@@ -104,18 +105,18 @@ def restore(name: str, device_overrides: tuple[str, ...]) -> None:
 @click.argument("name")
 @device_set_option
 def clean(name: str, device_overrides: tuple[str, ...]) -> None:
-    """Remove everything of edgekit's from a device: runners, libraries, artifacts, inputs.
+    """Remove all files of edgekit from a device: runners, libraries, artifacts, inputs.
 
     Example: edgekit device clean pixel
     """
     with _held(name, device_overrides) as device:
         device.clean()
-    click.echo(f"{device.root} is gone from {name}.")
+    click.echo(f"{device.root} was removed from {name}.")
 
 
 @contextmanager
 def _held(name: str, overrides: tuple[str, ...]) -> Iterator[RemoteDevice]:
-    """Open a device that keeps something of ours, and let nobody else use it; UsageError for others."""
+    """Open and lock a device that keeps files of edgekit; UsageError for others."""
     from edgekit.devices.base import opened
     from edgekit.devices.profile import load_profile
     from edgekit.devices.remote import RemoteDevice
@@ -124,6 +125,6 @@ def _held(name: str, overrides: tuple[str, ...]) -> Iterator[RemoteDevice]:
 
     with opened(load_profile(name, overrides)) as device:
         if not isinstance(device, RemoteDevice):
-            raise UsageError(f"{name} keeps nothing of edgekit's.", "There is nothing to do.")
-        with timing(device, tell):
+            raise UsageError(f"{name} keeps no files of edgekit.", "There is nothing to do.")
+        with timing(device, print_progress):
             yield device

@@ -17,13 +17,13 @@ from edgekit.cli.printing import publish
     "--across",
     multiple=True,
     metavar="CONDITION",
-    help="Compare latencies although this condition differs, e.g. runtime_version; `all` for every one.",
+    help="Compare latencies even if this condition differs, e.g. runtime_version; `all` for every condition.",
 )
 @click.option(
     "--fail-if",
     multiple=True,
     metavar="CHANGE",
-    help="Exit with 1 for this change, with 3 if it is open: slower=3%, larger=5%, inaccurate=1points, broken.",
+    help="Exit with 1 for this change, with 3 if undecided: slower=3%, larger=5%, inaccurate=1points, broken.",
 )
 @ledger_option
 @report_format_option

@@ -16,10 +16,10 @@ from edgekit.cli.options import (
     one_target,
     open_recipe,
     photos_option,
+    print_progress,
     recipe_argument,
     set_option,
     target_option,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ FORMATS = ("folders", "csv", "imagenet", "coco", "masks")
     required=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Labelled photos: a folder, a CSV file or COCO's JSON. The format is recognised.",
+    help="Labelled photos: a folder, a CSV file or COCO's JSON. The format is detected.",
 )
 @click.option("--format", "format", cls=Once, type=click.Choice(FORMATS), help="Read the data in this format.")
 @click.option(
@@ -56,7 +56,7 @@ FORMATS = ("folders", "csv", "imagenet", "coco", "masks")
     metavar="T",
     help="The baseline on the same photos: pytorch, another target, or none.",
 )
-@click.option("--device", cls=Once, metavar="NAME", help="Run the artifact on this device, by the device's own runner.")
+@click.option("--device", cls=Once, metavar="NAME", help="Run the artifact on this device, with its runner.")
 @click.option("--jobs", cls=Once, type=click.IntRange(min=1), metavar="N", help="Processes; default: one for each CPU.")
 @set_option
 @device_set_option
@@ -80,10 +80,10 @@ def command(
     ledger: str | None,
     as_json: bool,
 ) -> int:
-    """Measure the accuracy of an artifact on labelled photos, and what it lost against PyTorch.
+    """Measure the accuracy of an artifact on labelled photos, and its loss against PyTorch.
 
-    Photos that cannot be read are named and do not count: the exit code is 1. An evaluation that was interrupted goes on
-    where it was if it is started again.
+    Photos that cannot be read are listed and do not count: the exit code is 1. To resume an interrupted evaluation, start it
+    again.
 
     Example: edgekit evaluate recipes/v2.yaml --target tflite/xnnpack/int8 --data photos.csv
     """
@@ -98,7 +98,7 @@ def command(
     from edgekit.report.terminal import terminal
 
     loaded, found = open_recipe(recipe, overrides), load_dataset(data, format, images)
-    tell(f"{data}: {found.description}")
+    print_progress(f"{data}: {found.description}")
     request = Request(
         recipe=loaded,
         target=one_target(loaded, target),
@@ -111,7 +111,7 @@ def command(
         device=load_profile(device, device_overrides) if device else None,
     )
     with Ledger.open(ledger) as opened:
-        document = evaluate(request, opened, tell)
+        document = evaluate(request, opened, print_progress)
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     else:

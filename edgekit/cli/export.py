@@ -12,10 +12,10 @@ from edgekit.cli.options import (
     one_target,
     open_recipe,
     photos_option,
+    print_progress,
     recipe_argument,
     set_option,
     target_option,
-    tell,
 )
 
 
@@ -28,7 +28,7 @@ from edgekit.cli.options import (
     cls=Once,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where to; default: into this folder, under the recipe's and target's names.",
+    help="Output file; default: in this folder, named by recipe and target.",
 )
 @set_option
 @photos_option
@@ -36,9 +36,9 @@ from edgekit.cli.options import (
 def command(
     recipe: str, target: str, output: Path | None, overrides: tuple[str, ...], photos: Path | None, as_json: bool
 ) -> None:
-    """Write an artifact to a file that can be shipped, verified against PyTorch.
+    """Write a verified artifact to a file for an app.
 
-    Beside it stands FILE.json: preprocessing, labels, inputs and outputs, hashes.
+    FILE.json beside it describes preprocessing, labels, inputs, outputs and hashes.
 
     Example: edgekit export recipes/v2.yaml --target tflite/xnnpack/int8 -o v2_int8.tflite
     """
@@ -48,5 +48,5 @@ def command(
 
     loaded = open_recipe(recipe, overrides)
     plan = Plan.of(loaded, [one_target(loaded, target)], photo_set(photos))
-    exported = export(plan, output, tell)
+    exported = export(plan, output, print_progress)
     click.echo(exported.document.model_dump_json(by_alias=True, indent=2) if as_json else lines([exported])[0])

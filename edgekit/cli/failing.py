@@ -1,4 +1,4 @@
-"""How the command line ends: a sentence for a human, an exit code for a script, a traceback only with ``--debug``."""
+"""The end of the command line: a message for people, an exit code for scripts, a traceback with ``--debug``."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def guarded(command: click.Command) -> int:
         click.echo("Interrupted.", err=True)
         return ExitCode.interrupted
     except (BrokenPipeError, SystemExit) as error:
-        # click and rich make the second of the first; whatever else ends the process ends it.
+        # click and rich turn the first into the second. Any other SystemExit ends the process.
         if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        sys.stderr.close()  # whoever read has gone; nothing more can be said
+        sys.stderr.close()  # the reader of the pipe has closed it
         return ExitCode.done
     except Exception as error:  # noqa: BLE001  (the last line of defence: a sentence, not a traceback)
         if "--debug" in sys.argv:

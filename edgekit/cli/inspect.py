@@ -20,7 +20,7 @@ POSITIVE = Finite(min=0, min_open=True)
     flag_value="",
     multiple=True,
     metavar="[KEY=V,V]",
-    help="A line for every combination of widths, resolutions and depths; without values those of the recipe's `sweep`.",
+    help="A line for every combination of widths, resolutions and depths; default: the recipe's `sweep`.",
 )
 @click.option(
     "--peak-gflops",
@@ -40,7 +40,7 @@ POSITIVE = Finite(min=0, min_open=True)
     type=click.Choice(["terminal", "markdown", "json"]),
     default="terminal",
     show_default=True,
-    help="How to show it.",
+    help="Output format.",
 )
 @json_option
 def command(
@@ -53,7 +53,7 @@ def command(
     format_: str,
     as_json: bool,
 ) -> int:
-    """Show a recipe's layers, what they cost, and whether it keeps its contract.
+    """Show a recipe's layers, their cost, and the check of its contract.
 
     Example: edgekit inspect recipes/v1.yaml --sweep width=1.0,0.5 resolution=224,192
     """
@@ -63,22 +63,24 @@ def command(
     from edgekit.inspection.tables import listing, markdown, page, terminal
 
     machine = machine_of(peak_gflops, bandwidth_gbs)
-    # An option takes one value only, so what follows it arrives with the recipe.
+    # An option takes only one value, so further values arrive with the recipe.
     given = [word for word in (*words, *swept) if word]
     settings = [word for word in given if "=" in word]
     names = [word for word in given if "=" not in word]
     if len(names) != (0 if every else 1):
-        message = "--all shows every recipe, so name none." if every else "Name one recipe, or say --all."
+        message = "--all shows every recipe. Do not name one." if every else "Name one recipe, or use --all."
         raise UsageError(message, "For example: edgekit inspect recipes/v1.yaml")
     if as_json and format_ == "markdown":
-        raise UsageError("--json and --format markdown are two formats.", "Leave one of them out.")
+        raise UsageError("--json and --format markdown are two formats.", "Omit one of them.")
     if settings and not swept:
-        raise UsageError(f"{settings[0]} says what to vary: write --sweep before it.")
+        raise UsageError(f"{settings[0]} is a value to vary: write --sweep before it.")
     if machine and (every or swept):
         raise UsageError("Times are estimated for one recipe, without --all and --sweep.")
     if every:
         if swept:
-            raise UsageError("A sweep is made of one recipe.", "For example: edgekit inspect v1 --sweep width=1.0,0.5")
+            raise UsageError(
+                "--sweep needs exactly one recipe.", "For example: edgekit inspect v1 --sweep width=1.0,0.5"
+            )
         document = inspect_all(overrides)
     else:
         recipe = open_recipe(names[0], overrides)

@@ -11,7 +11,7 @@ from edgekit.cli.options import json_option, ledger_option
 
 @click.group()
 def command() -> None:
-    """Show how much the ledger holds, compact it, and merge it with others.
+    """Show the size of the ledger, compact it, and merge it with others.
 
     Example: edgekit ledger info
     """
@@ -21,7 +21,7 @@ def command() -> None:
 @ledger_option
 @json_option
 def info(ledger: str | None, as_json: bool) -> None:
-    """Show where the ledger is, its revision, its bytes and what it holds.
+    """Show the ledger's place, revision, size and content.
 
     Example: edgekit ledger info --json
     """
@@ -43,7 +43,7 @@ def info(ledger: str | None, as_json: bool) -> None:
 @command.command()
 @ledger_option
 def vacuum(ledger: str | None) -> None:
-    """Compact the ledger's file; nothing that was recorded is removed.
+    """Compact the ledger's file. No record is removed.
 
     Example: edgekit ledger vacuum
     """
@@ -59,8 +59,8 @@ def vacuum(ledger: str | None) -> None:
 def export(file: Path, ledger: str | None) -> None:
     """Write the whole ledger to a new file.
 
-    A name that ends with .jsonl (or .jsonl.gz) gives JSON lines. One that ends with .parquet gives a folder of Parquet files,
-    which needs the extra `parquet`.
+    A name that ends with .jsonl (or .jsonl.gz) gives JSON lines. A name that ends with .parquet gives a folder of Parquet
+    files and needs the extra `parquet`.
 
     Example: edgekit ledger export lab.jsonl
     """
@@ -75,7 +75,7 @@ def export(file: Path, ledger: str | None) -> None:
 @ledger_option
 @json_option
 def import_(files: tuple[Path, ...], ledger: str | None, as_json: bool) -> None:
-    """Merge exported ledgers into this one. What is known already is recognised.
+    """Merge exported ledgers into this one. Known rows are not duplicated.
 
     Example: edgekit ledger import lab.jsonl
     """

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Once, console, device_set_option, json_option, one_target, open_recipe, set_option, tell
+from edgekit.cli.options import (
+    Once,
+    console,
+    device_set_option,
+    json_option,
+    one_target,
+    open_recipe,
+    print_progress,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,20 +28,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", metavar="FILE|RECIPE", type=click.Path(path_type=Path))
-@click.option("--device", cls=Once, metavar="NAME", help="Profile a RECIPE on this device, by edgekit's native runner.")
+@click.option(
+    "--device", cls=Once, metavar="NAME", help="Profile a RECIPE on this device, with edgekit's native runner."
+)
 @click.option(
     "--target",
     default="executorch/xnnpack/fp32",
     show_default=True,
     metavar="T",
-    help="What of the RECIPE: ExecuTorch's.",
+    help="The target of the RECIPE, one of ExecuTorch's.",
 )
 @click.option(
-    "--output", cls=Once, type=click.Path(path_type=Path), metavar="ETDUMP", help="Keep what the profiler wrote there."
+    "--output",
+    cls=Once,
+    type=click.Path(path_type=Path),
+    metavar="ETDUMP",
+    help="Write the profiler's output to this file.",
 )
 @set_option
 @device_set_option
-@click.option("--each", is_flag=True, help="Every operator in the order in which they run, not their types.")
+@click.option("--each", is_flag=True, help="Every operator in order of execution, instead of the types.")
 @json_option
 def command(
     file: Path,
@@ -44,7 +59,7 @@ def command(
     each: bool,
     as_json: bool,
 ) -> None:
-    """Show where an inference spends its time: from the FILE that a runtime's profiler wrote, or of a RECIPE on a --device.
+    """Show the operator times of an inference: from a profiler's FILE, or of a RECIPE on a --device.
 
     FILE is the CSV of LiteRT's benchmark_model (--enable_op_profiling=true --op_profiling_output_mode=csv) or the ETDump
     of an ExecuTorch runner.
@@ -57,7 +72,7 @@ def command(
 
     if device is None:
         if output or overrides or device_overrides:
-            raise UsageError("These options are for profiling a recipe.", "Say on which device: --device NAME")
+            raise UsageError("These options are for profiling a recipe.", "Name a device: --device NAME")
         document = read_profile(file)
     else:
         if output is not None:
@@ -72,20 +87,22 @@ def command(
     console().print(_table(document, each))
     runs = "1 run" if document.runs == 1 else f"{document.runs} runs"
     console().print(
-        f"Mean of {runs} in {document.profiler}: {document.mean_ms:.3f} ms, profiler included: no latency of the model."
+        f"Mean of {runs} in {document.profiler}: {document.mean_ms:.3f} ms with profiler. This is not the model's latency."
     )
 
 
 def _check_output(output: Path) -> None:
-    """UsageError for a file that cannot be written: told now, and not after the whole pass."""
+    """UsageError for a file that cannot be written, raised before the pass."""
     from edgekit.errors import UsageError
 
     if output.is_dir():
         raise UsageError(f"{output} is a folder.", "Name a file in it: --output FILE")
     if not output.parent.is_dir():
-        raise UsageError(f"There is no folder {output.parent} to write {output.name} to.", "Make it, or name another.")
+        raise UsageError(
+            f"There is no folder {output.parent} to write {output.name} to.", "Create it, or name another."
+        )
     if not os.access(output if output.exists() else output.parent, os.W_OK):
-        raise UsageError(f"{output} cannot be written: you may not.", "Name another file with --output.")
+        raise UsageError(f"{output} cannot be written: you have no permission.", "Name another file with --output.")
 
 
 def _profile(
@@ -98,7 +115,7 @@ def _profile(
 
     loaded = open_recipe(recipe, overrides)
     plan = Plan.of(loaded, [one_target(loaded, target)], photo_set())
-    dump_operators(plan, load_profile(device, device_overrides), tell, output)
+    dump_operators(plan, load_profile(device, device_overrides), print_progress, output)
 
 
 def _table(document: OperatorsDocument, each: bool) -> Table:
@@ -113,23 +130,23 @@ def _table(document: OperatorsDocument, each: bool) -> Table:
     table.add_column("share", justify="right")
 
     def add(operator: str, second: str, ms: float) -> None:
-        # The names are in brackets, which rich would take for its own.
+        # The names are in brackets, which rich would interpret.
         table.add_row(escape(operator), escape(second), f"{ms:.4f}", f"{ms / document.mean_ms:.1%}")
 
     for inside in (False, True):
-        found = [one for one in document.operators if one.inside == inside]
+        found = [operator for operator in document.operators if operator.inside == inside]
         if each:
-            for one in found:
-                add(one.operator, one.name, one.mean_ms)
+            for operator in found:
+                add(operator.operator, operator.name, operator.mean_ms)
         else:
             types: dict[str, list[float]] = defaultdict(list)
-            for one in found:
-                types[one.operator].append(one.mean_ms)
-            for operator, times in sorted(types.items(), key=lambda item: -sum(item[1])):
-                add(operator, str(len(times)), sum(times))
-        if not inside and document.profiler == "ExecuTorch":  # LiteRT's whole is the sum of its nodes
+            for operator in found:
+                types[operator.operator].append(operator.mean_ms)
+            for kind, times in sorted(types.items(), key=lambda item: -sum(item[1])):
+                add(kind, str(len(times)), sum(times))
+        if not inside and document.profiler == "ExecuTorch":  # LiteRT's total is the sum of its nodes
             add("(in no operator)", "", document.elsewhere_ms)
-        if not inside and any(one.inside for one in document.operators):
+        if not inside and any(operator.inside for operator in document.operators):
             table.add_section()
             table.add_row("inside delegates:", "", "", "")
     return table

@@ -19,39 +19,39 @@ if TYPE_CHECKING:
 
 
 class Finite(click.FloatRange):
-    """A number of the range, and no ``nan`` and ``inf``, which compare with nothing or are never reached."""
+    """A finite number of the range: ``nan`` and ``inf`` are refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number; BadParameter where it is none."""
+        """Return the number; BadParameter if it is not finite."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number.", param, ctx)
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
 
 
 class Once(click.Option):
-    """An option with one value, which may neither stand twice, where click takes the last silently, nor be empty.
+    """An option with one value. It may neither be empty nor given twice (click would silently take the last value).
 
-    An unset variable of a script gives an empty text, which means nothing less than what goes without the option.
+    An unset variable in a script gives an empty text, which must not be treated as the default.
     """
 
     def __init__(self, declarations: Sequence[str], **attributes: Any) -> None:
         super().__init__(declarations, **{**attributes, "multiple": True, "callback": self._only})
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        """Return the values; UsageError where one is empty."""
+        """Return the values; UsageError if one is empty."""
         from edgekit.errors import UsageError
 
         if value and "" in value:
-            raise UsageError(f"{self.opts[0]} is empty.", "Give it a value, or leave the option out.")
+            raise UsageError(f"{self.opts[0]} is empty.", "Give it a value, or omit the option.")
         return super().type_cast_value(ctx, value)
 
     def _only(self, ctx: click.Context, option: click.Parameter, values: Sequence[Any]) -> Any:
         from edgekit.errors import UsageError
 
         if len(values) > 1:
-            hint = "Say it once; a list has commas between its parts."
-            raise UsageError(f"{self.opts[0]} stands there {len(values)} times.", hint)
+            hint = "Give it once, with comma-separated values."
+            raise UsageError(f"{self.opts[0]} was given {len(values)} times.", hint)
         return values[0] if values else None
 
 
@@ -103,7 +103,7 @@ devices_option = click.option(
     "devices",
     multiple=True,
     metavar="D",
-    help="Only these devices, as --recipe. One that is unreachable is then a failure.",
+    help="Only these devices, as --recipe. An unreachable device is then a failure.",
 )
 protocol_option = click.option(
     "--protocol", cls=Once, metavar="NAME", help="1t-big, quick or emulated; default: that of the device's profile."
@@ -128,7 +128,7 @@ resume_option = click.option(
     is_flag=False,
     flag_value="",
     metavar="[RUN]",
-    help="Go on with a run; default: the newest. A RUN that another machine left unfinished is taken over.",
+    help="Resume a run; default: the newest. An unfinished RUN of another machine is taken over.",
 )
 
 
@@ -136,20 +136,20 @@ report_format_option = click.option(
     "--format",
     "format_",
     type=click.Choice(("terminal", "markdown", "csv", "latex", "json")),
-    help="Default: terminal in a terminal, what the name of the --output file ends with, else markdown.",
+    help="Default: by the extension of --output, else terminal in a terminal, else markdown.",
 )
 format_option = click.option(
     "--format",
     "format_",
     type=click.Choice(("terminal", "markdown", "csv", "latex", "json")),
-    help="How to print it; default: terminal. --json is short for --format json.",
+    help="Output format; default: terminal. --json is short for --format json.",
 )
 output_option = click.option(
     "--output",
     cls=Once,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write to a file, whole or not at all: .md, .csv, .tex, .json or .txt.",
+    help="Write to this file: .md, .csv, .tex, .json or .txt.",
 )
 
 
@@ -158,18 +158,18 @@ input_option = click.option(
     "inputs",
     multiple=True,
     metavar="[NAME=]SHAPE",
-    help="Of a model of your own (FILE.py:FUNCTION): the shape of an input, e.g. 3x96x96.",
+    help="For your own model (FILE.py:FUNCTION): the shape of an input, e.g. 3x96x96.",
 )
 weights_option = click.option(
     "--weights",
     cls=Once,
     metavar="FILE",
-    help="Of a model of your own: a checkpoint; or random, or trained (as your code returns it).",
+    help="For your own model: a checkpoint, random, or trained (as your code returns it).",
 )
 
 
 def build_options(command: Decorated) -> Decorated:
-    """Add the options of what builds one recipe."""
+    """Add the options of commands that build one recipe."""
     for option in (
         *(json_option, ledger_option, photos_option, targets_option, set_option),
         *(weights_option, input_option, click.argument("recipe", required=False)),
@@ -181,7 +181,7 @@ def build_options(command: Decorated) -> Decorated:
 def open_recipe(
     name: str, overrides: tuple[str, ...] = (), inputs: tuple[str, ...] = (), weights: str | None = None
 ) -> Recipe:
-    """Load a recipe, or make one of a network of the user's own; says so before the user's code runs."""
+    """Load a recipe, or make one from the user's own network. Reports it before the user's code runs."""
     from edgekit.build.own_recipe import describe
     from edgekit.errors import UsageError
     from edgekit.recipe.loading import load_recipe
@@ -190,28 +190,28 @@ def open_recipe(
     if not is_source(name):
         if inputs or weights:
             option = "--input" if inputs else "--weights"
-            hint = "A recipe states this itself; change it with --set."
-            raise UsageError(f"{option} is for a model of your own, named FILE.py:FUNCTION.", hint)
+            hint = "A recipe states this. Change it with --set."
+            raise UsageError(f"{option} is for your own model, named FILE.py:FUNCTION.", hint)
         recipe = load_recipe(name, overrides)
         note_own_code([recipe])
         return recipe
     if overrides:
         hint = f"Write one: edgekit recipe new NAME --from {name}"
-        raise UsageError("--set changes a recipe, and there is none.", hint)
-    described = describe(name, inputs, weights, None, tell)
+        raise UsageError("--set changes a recipe, but there is none.", hint)
+    described = describe(name, inputs, weights, None, print_progress)
     for assumption in described.assumed:
-        tell(f"assumed: {assumption}")
+        print_progress(f"assumed: {assumption}")
     return described.recipe
 
 
 def note_own_code(recipes: Sequence[Recipe]) -> None:
-    """Say which of the recipes run code of their own on this machine, before they do."""
+    """Report which recipes run their own code on this machine, before they do."""
     from edgekit.build.own_recipe import running_code_of
     from edgekit.recipe.own_model import OwnModel
 
     for recipe in recipes:
         if isinstance(recipe.model, OwnModel):
-            tell(running_code_of(recipe.model.source))
+            print_progress(running_code_of(recipe.model.source))
 
 
 def plan_of(
@@ -231,7 +231,7 @@ def plan_of(
 
 
 def one_target(recipe: Recipe, name: str) -> str:
-    """Return the target that a name, whole or in part, stands for; UsageError if there is not exactly one."""
+    """Return the target of a whole or partial name; UsageError if there is not exactly one."""
     from edgekit.errors import UsageError
     from edgekit.target import named_targets
 
@@ -245,17 +245,15 @@ def one_target(recipe: Recipe, name: str) -> str:
 
 
 def parts(text: str | None) -> list[str]:
-    """Return the parts of a list with commas, each once; none where nothing is given.
+    """Return the parts of a list with commas, each once; none if nothing is given.
 
-    UsageError for an empty text, which an unset variable of a script gives and which means nothing less than everything.
+    UsageError for an empty text, as from an unset variable in a script: it must not mean everything.
     """
     from edgekit.errors import UsageError
 
     found = list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
     if text is not None and not found:
-        raise UsageError(
-            "A list on the command line is empty.", "Write names with commas between, or leave the option out."
-        )
+        raise UsageError("A list on the command line is empty.", "Separate names with commas, or omit the option.")
     return found
 
 
@@ -272,7 +270,7 @@ def console() -> Console:
     return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=170, highlight=False)
 
 
-def tell(line: str) -> None:
-    """Print one line of progress to standard error; where nobody reads it any more, or its disk is full, the work goes on."""
+def print_progress(line: str) -> None:
+    """Print one line of progress to standard error. A closed pipe or a full disk does not stop the work."""
     with suppress(OSError):
         click.echo(line, err=True)

@@ -11,10 +11,10 @@ from edgekit.cli.options import (
     one_target,
     open_recipe,
     photos_option,
+    print_progress,
     recipe_argument,
     set_option,
     target_option,
-    tell,
 )
 
 
@@ -25,7 +25,7 @@ from edgekit.cli.options import (
 @set_option
 @photos_option
 def command(recipe: str, target: str, by_layer: bool, overrides: tuple[str, ...], photos: Path | None) -> int:
-    """Compare an artifact with PyTorch on the parity photos, as a whole or layer by layer.
+    """Compare an artifact with PyTorch on the parity photos, in total or layer by layer.
 
     Example: edgekit parity recipes/v2.yaml --target tflite/xnnpack/int8 --layers
     """
@@ -37,7 +37,7 @@ def command(recipe: str, target: str, by_layer: bool, overrides: tuple[str, ...]
 
     loaded = open_recipe(recipe, overrides)
     plan = Plan.of(loaded, [one_target(loaded, target)], photo_set(photos))
-    compared = compare_artifact(plan, by_layer, tell)
+    compared = compare_artifact(plan, by_layer, print_progress)
     if by_layer:
         console().print(layer_table(compared))
     for line in result_lines(compared):

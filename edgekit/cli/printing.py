@@ -1,4 +1,4 @@
-"""How tables are printed: of a run, with the exit code, and of a report."""
+"""Printing of tables: of a run, with its exit code, and of a report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from edgekit.cli.options import console, tell
+from edgekit.cli.options import console, print_progress
 from edgekit.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool)
 def print_list(
     document: DocumentT, report_of: Callable[[DocumentT], Report], everything: str, format_: str | None, as_json: bool
 ) -> None:
-    """Print a list, in a terminal as a table that fits it. `everything` is the command that shows what had no room.
+    """Print a list, in a terminal as a fitting table. `everything` is the command that shows omitted columns.
 
     `--json` and ``--format json`` print the whole document.
     """
@@ -59,7 +59,7 @@ def print_list(
 
 
 def publish(report: Report, format_: str | None, output: Path | None) -> None:
-    """Print a report, or write it to a file. Without a format: the file's, a terminal's in a terminal, else Markdown."""
+    """Print a report, or write it to a file. Default format: the file's, else the terminal's, else Markdown."""
     from edgekit.report.output import FORMATS, format_of, rendered, write_whole
     from edgekit.report.terminal import terminal
 
@@ -72,7 +72,7 @@ def publish(report: Report, format_: str | None, output: Path | None) -> None:
         format = "terminal" if screen.is_terminal else "markdown"
     if output:
         write_whole(output, rendered(report, format))
-        tell(f"{output}: written")
+        print_progress(f"{output}: written")
     elif format == "terminal":
         screen.print(terminal(report, screen.width), crop=False)
     else:

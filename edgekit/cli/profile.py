@@ -16,6 +16,7 @@ from edgekit.cli.options import (
     open_recipe,
     parts_of_all,
     photos_option,
+    print_progress,
     protocol_option,
     recipes_option,
     resume_option,
@@ -23,7 +24,6 @@ from edgekit.cli.options import (
     set_option,
     strict_option,
     targets_option,
-    tell,
 )
 from edgekit.cli.printing import print_run
 
@@ -43,9 +43,7 @@ if TYPE_CHECKING:
 @targets_option
 @devices_option
 @device_set_option
-@click.option(
-    "--sweep", "swept", is_flag=True, help="Every variant of the `sweep` that a recipe has, not only its own."
-)
+@click.option("--sweep", "swept", is_flag=True, help="Also every variant of a recipe's `sweep`.")
 @protocol_option
 @seed_option
 @resume_option
@@ -81,14 +79,14 @@ def command(
 
     if resume is None and not (every or recipes or devices or targets):
         raise UsageError(
-            "Say what to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
+            "There is nothing to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
         )
     choices = (every, recipes, overrides, targets, devices, device_overrides, swept, protocol, photos, seed is not None)
     if resume is not None and any(choices):
-        raise UsageError("--resume goes on with what its run had planned.", "Leave the other choices out.")
+        raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
-            run = resume_run("profile", opened, tell, resume or None)
+            run = resume_run("profile", opened, print_progress, resume or None)
         else:
             loaded, unreadable = _recipes(parts_of_all(recipes), overrides)
             built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
@@ -96,7 +94,7 @@ def command(
             chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
-            run = start_run("profile", sweep, opened, tell, seed)
+            run = start_run("profile", sweep, opened, print_progress, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)
 
 
@@ -126,9 +124,9 @@ def _protocol_of(profiles: Sequence[DeviceProfile]) -> MeasuringProtocol:
 
 
 def _profiles(named: list[str], overrides: tuple[str, ...]) -> tuple[DeviceProfile, ...]:
-    """Return the profiles named, or of all known ones those that can be reached now, one a device; the others are told of.
+    """Return the named profiles, or all reachable ones, one per device. Skipped ones are reported.
 
-    A phone that two profiles reach is measured under that which asks for its model.
+    If two profiles reach a phone, the one that names its model is used.
     """
     from edgekit.devices.base import opened
     from edgekit.devices.profile import known_profiles, load_profile
@@ -144,16 +142,16 @@ def _profiles(named: list[str], overrides: tuple[str, ...]) -> tuple[DeviceProfi
         try:
             profiles.append(load_profile(str(file)))
         except EdgekitError as error:
-            tell(error.failure.line(f"{name}: skipped"))
-    for profile in sorted(profiles, key=lambda one: one.model is None):
+            print_progress(error.failure.line(f"{name}: skipped"))
+    for profile in sorted(profiles, key=lambda profile: profile.model is None):
         try:
             with opened(profile) as device:
                 kept = reachable.setdefault(device.identify().hash, profile)
-        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
-            tell(failure_of(error, "reach").line(f"{profile.name}: skipped"))
+        except Exception as error:  # noqa: BLE001  (if one device fails, the others are still measured)
+            print_progress(failure_of(error, "reach").line(f"{profile.name}: skipped"))
         else:
             if kept is not profile:
-                tell(f"{profile.name}: skipped: it is the device of {kept.name}")
+                print_progress(f"{profile.name}: skipped: it is the device of {kept.name}")
     if not reachable:
-        raise UsageError("No device can be reached.", "See: edgekit device list")
+        raise UsageError("No device is reachable.", "See: edgekit device list")
     return tuple(reachable.values())

@@ -16,8 +16,8 @@ from edgekit.cli.options import (
     ledger_option,
     one_target,
     photos_option,
+    print_progress,
     recipe_argument,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 @click.command()
 @recipe_argument
 @click.option(
-    "--target", default="tflite/xnnpack/int8", show_default=True, metavar="T", help="The int8 target that is judged."
+    "--target", default="tflite/xnnpack/int8", show_default=True, metavar="T", help="The int8 target to judge."
 )
 @click.option(
     "--max-drop",
     type=Finite(0, 100),
     default=0.5,
     show_default=True,
-    help="How much int8 may lose: points of accuracy with --data, else percent of the clear decisions.",
+    help="The largest loss of int8: points of accuracy with --data, else percent of the clear decisions.",
 )
 @click.option(
     "--data",
@@ -72,7 +72,7 @@ def command(
     ledger: str | None,
     as_json: bool,
 ) -> int:
-    """Find the layers that int8 has to keep in float, and write them to the recipe.
+    """Find the layers that int8 must keep in float, and write them to the recipe.
 
     A scan orders the layers by their sensitivity. Artifacts with 0, 1, 2, 4, ... of them in float are built, judged and
     timed on this machine, until the loss is at most --max-drop. The exit code is 1 if no artifact achieves that.
@@ -102,7 +102,7 @@ def command(
         available=len(found.examples) if found else 0,
     )
     with Ledger.open(ledger) as opened:
-        document = quantize(request, opened, tell)
+        document = quantize(request, opened, print_progress)
     if document.chosen and file and not dry_run:
         write_float_layers(source, document.chosen, file)
         document.written = str(file)
@@ -136,12 +136,14 @@ def _table(document: QuantizeDocument) -> Table:
 
 
 def conclusion(document: QuantizeDocument) -> list[str]:
-    """Return the lines under the table: what judged, what was chosen, and where it was written."""
+    """Return the lines under the table: the judge, the choice, and the written file."""
     what = "clear decisions on the parity images" if document.judged_by == "agreement" else "labelled photos"
     lines = [f"Judged by {document.judged_by} on {document.judged} {what}. Timed with protocol {document.protocol}."]
     last = document.curve[-1].drop
     if last and last.interval and last.value <= document.max_drop < last.interval[1]:
-        lines.append(f"The true loss may be up to {last.interval[1]:.1f}: more labelled photos (--data) would tell.")
+        lines.append(
+            f"The true loss may be up to {last.interval[1]:.1f}: more labelled photos (--data) give a better estimate."
+        )
     if document.chosen is None:
         lines.append(f"No artifact loses at most {document.max_drop:g}. Nothing was written.")
     elif not document.chosen:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, format_option, input_option, json_option, tell, weights_option
+from edgekit.cli.options import Once, format_option, input_option, json_option, print_progress, weights_option
 from edgekit.cli.printing import print_list
 
 
 @click.group()
 def command() -> None:
-    """List recipes, and write one of your own.
+    """List recipes, and write a new one.
 
     Example: edgekit recipe new mine --architecture mobilenet_v2
     """
@@ -22,7 +22,7 @@ def command() -> None:
 @format_option
 @json_option
 def list_(format_: str | None, as_json: bool) -> None:
-    """List the recipes that are found by name, with what they cost and their published accuracy.
+    """List the recipes that are found by name, with their cost and published accuracy.
 
     Example: edgekit recipe list
     """
@@ -35,7 +35,7 @@ def list_(format_: str | None, as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--architecture", cls=Once, metavar="A", help="What to build; default: mobilenet_v3_large.")
-@click.option("--from", "source", cls=Once, metavar="FILE.py:FUNCTION", help="A network of your own instead.")
+@click.option("--from", "source", cls=Once, metavar="FILE.py:FUNCTION", help="Your own network instead.")
 @input_option
 @weights_option
 @click.option(
@@ -43,7 +43,7 @@ def list_(format_: str | None, as_json: bool) -> None:
     cls=Once,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where to; default: recipes/NAME.yaml, from here.",
+    help="Output file; default: recipes/NAME.yaml in this folder.",
 )
 def new(
     name: str,
@@ -53,7 +53,7 @@ def new(
     weights: str | None,
     output: Path | None,
 ) -> None:
-    """Write a commented recipe to start from; a file that exists is left alone.
+    """Write a commented recipe to start from. Existing files are not changed.
 
     Example: edgekit recipe new mine --architecture mobilenet_v2
     """
@@ -63,10 +63,10 @@ def new(
 
     if source is None:
         if inputs or weights:
-            raise UsageError("--input and --weights are for a model of your own.", "Name it: --from FILE.py:FUNCTION")
+            raise UsageError("--input and --weights are for your own model.", "Name it: --from FILE.py:FUNCTION")
         click.echo(new_recipe(name, architecture or "mobilenet_v3_large", output))
         return
     if architecture:
-        raise UsageError("--architecture and --from are two models.", "Leave one of them out.")
-    described = describe(source, inputs, weights, name, tell)
+        raise UsageError("--architecture and --from exclude each other.", "Omit one of them.")
+    described = describe(source, inputs, weights, name, print_progress)
     click.echo(own_recipe(described.recipe, described.assumed, output))

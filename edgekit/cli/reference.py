@@ -1,4 +1,4 @@
-"""The command line as a page: ``python -m edgekit.cli.reference > docs/cli.md`` (``make docs``)."""
+"""The command line as a page of the documentation: ``python -m edgekit.cli.reference > docs/cli.md`` (``make docs``)."""
 
 from __future__ import annotations
 

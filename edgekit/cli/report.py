@@ -7,21 +7,27 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import Once, ledger_option, output_option, parts_of_all, report_format_option, tell
+from edgekit.cli.options import Once, ledger_option, output_option, parts_of_all, print_progress, report_format_option
 from edgekit.cli.printing import publish
 from edgekit.errors import UsageError
 
 
 @click.command()
 @ledger_option
-@click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Only these recipes; repeat, or use commas.")
+@click.option(
+    "--recipe",
+    "recipes",
+    multiple=True,
+    metavar="NAME",
+    help="Only these recipes. Repeat it, or use commas.",
+)
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Only these devices, by profile or id.")
 @click.option("--target", "targets", multiple=True, metavar="T", help="Only these targets, whole or in part: int8.")
 @click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Only these protocols.")
 @click.option("--since", cls=Once, metavar="WHEN", help="Only results since a date, or 36h, 7d or 2w ago.")
 @click.option("--run", "runs", multiple=True, metavar="ID", help="Only these runs; default: the latest of everything.")
 @click.option("--sort", cls=Once, metavar="KEY", help="Best rows of a column first; default: the fastest of a device.")
-@click.option("--columns", cls=Once, metavar="K,K", help="These columns, by the keys that the CSV's header has.")
+@click.option("--columns", cls=Once, metavar="K,K", help="These columns, by their keys in the CSV's header.")
 @click.option(
     "--table",
     "shape",
@@ -31,7 +37,7 @@ from edgekit.errors import UsageError
     help="list: a row for each result. paper: a row for each network, a column for each device.",
 )
 @click.option(
-    "--against", cls=Once, metavar="TABLE", help="Hold the results against a published table, e.g. mobilenetv3-table3."
+    "--against", cls=Once, metavar="TABLE", help="Compare the results with a published table, e.g. mobilenetv3-table3."
 )
 @report_format_option
 @output_option
@@ -40,7 +46,7 @@ from edgekit.errors import UsageError
     cls=Once,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a page with the answer, plots and tables: one file that needs no network.",
+    help="Write a page with the answer, plots and tables: one file that works offline.",
 )
 def command(
     ledger: str | None,
@@ -60,7 +66,7 @@ def command(
 ) -> None:
     """Print the accuracy-vs-latency table from the ledger.
 
-    Rows whose latencies may not be compared stand in tables of their own. A name that fits nothing is an error.
+    Rows with incomparable latencies are in separate tables. A name that matches nothing is an error.
 
     Example: edgekit report --format csv > table.csv
     """
@@ -93,11 +99,11 @@ def _check_page_options(given: Mapping[str, object]) -> None:
     """UsageError if an option of the other formats is given with --html."""
     for option, value in given.items():
         if value:
-            raise UsageError(f"--html and {option} do not go together.", f"Leave {option} out, or write two reports.")
+            raise UsageError(f"--html and {option} exclude each other.", f"Omit {option}, or write two reports.")
 
 
 def _write_page(text: str, path: Path) -> None:
     from edgekit.report.output import write_whole
 
     write_whole(path, text)
-    tell(f"{path}: written, {len(text.encode()) / 1e6:.1f} MB. Open it in a browser")
+    print_progress(f"{path}: written, {len(text.encode()) / 1e6:.1f} MB. Open it in a browser")

@@ -12,7 +12,7 @@ from edgekit.cli.printing import publish
 
 @click.group()
 def command() -> None:
-    """Find the runs that the ledger holds.
+    """List and show the runs in the ledger.
 
     Example: edgekit run list
     """
@@ -24,7 +24,7 @@ def command() -> None:
 @report_format_option
 @output_option
 def list_(limit: int, ledger: str | None, format_: str | None, output: Path | None) -> None:
-    """List the runs, the newest first: what each was, how it ended, and how to go on with it.
+    """List the runs, newest first: their command, their end, and how to resume them.
 
     Example: edgekit run list --limit 5
     """
@@ -51,8 +51,8 @@ def show(run: str | None, ledger: str | None, format_: str | None, output: Path 
     from edgekit.report.runs import DEPLOY, run_report
 
     with Ledger.open(ledger, must_exist=True) as opened:
-        known = [one.id for one in opened.runs()]
+        known = [record.id for record in opened.runs()]
         if not known:
-            raise UsageError("The ledger holds no run yet.", DEPLOY)
+            raise UsageError("The ledger has no runs yet.", DEPLOY)
         (id,) = known_runs(opened, [run]) if run else known[:1]
         publish(run_report(opened, id), format_, output)

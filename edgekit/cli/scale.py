@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Finite, Once, console, json_option, open_recipe, set_option, tell
+from edgekit.cli.options import Finite, Once, console, json_option, open_recipe, print_progress, set_option
 
 if TYPE_CHECKING:
     from edgekit.search.compound_scaling import Candidate, Coefficients, Scaled
@@ -19,8 +19,8 @@ LARGEST_PHI = 30
 @click.argument("recipe")
 @set_option
 @click.option("--phi", "phis", metavar="PHI|FIRST..LAST", help="How far to scale, e.g. 2 or 1..7.")
-@click.option("--budget", type=Finite(min=1), metavar="N", help="As far as this many multiply-adds allow, e.g. 600e6.")
-@click.option("--alpha", type=Finite(min=1, max=10), help="Growth of the depth with a step of phi; the paper's is 1.2.")
+@click.option("--budget", type=Finite(min=1), metavar="N", help="Scale up to this many multiply-adds, e.g. 600e6.")
+@click.option("--alpha", type=Finite(min=1, max=10), help="Growth of the depth per step of phi; the paper's is 1.2.")
 @click.option("--beta", type=Finite(min=1, max=10), help="Growth of the width; 1.1.")
 @click.option("--gamma", type=Finite(min=1, max=10), help="Growth of the resolution; 1.15.")
 @click.option(
@@ -31,7 +31,7 @@ LARGEST_PHI = 30
     cls=Once,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write a recipe for each model there.",
+    help="Write a recipe for each model to this folder.",
 )
 @json_option
 def command(
@@ -46,9 +46,9 @@ def command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Scale a recipe's depth, width and resolution together (EfficientNet's compound scaling), and count what comes of it.
+    """Scale a recipe's depth, width and resolution together (compound scaling), and count the results.
 
-    A published family is followed as it was released (efficientnet_b0 at 1 to 7 is B1 to B7) unless coefficients are given.
+    A published family is scaled as released, unless coefficients are given: efficientnet_b0 at 1 to 7 is B1 to B7.
 
     Example: edgekit scale recipes/efficientnet_b0.yaml --phi 1..7
     """
@@ -57,11 +57,11 @@ def command(
     from edgekit.search.compound_scaling import Coefficients, ScaleDocument, grid_search, recipe_of, scale, within
 
     if sum((phis is not None, budget is not None, grid)) != 1:
-        raise UsageError("Say one of --phi, --budget and --grid.", "For example: --phi 1..7, or --budget 600e6")
+        raise UsageError("Give one of --phi, --budget and --grid.", "For example: --phi 1..7, or --budget 600e6")
     base = open_recipe(recipe, overrides)
     if grid and (output or alpha or beta or gamma):
         raise UsageError(
-            "--grid looks for coefficients and writes no recipe.", "Scale with those that you choose by --phi."
+            "--grid searches for coefficients and writes no recipe.", "Scale with the chosen coefficients and --phi."
         )
     given = {key: value for key, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)) if value is not None}
     coefficients = Coefficients(**given) if given else None
@@ -73,9 +73,9 @@ def command(
     else:
         document.scaled = [scale(base, phi, coefficients) for phi in _phis(str(phis))]
     if output:
-        for one in document.scaled:
-            about = f"Written by `edgekit scale`: {base.name} at phi {one.phi:g}. The weights are random."
-            document.written.append(str(write_recipe(recipe_of(base, one), output, about)))
+        for scaling in document.scaled:
+            about = f"Written by `edgekit scale`: {base.name} at phi {scaling.phi:g}. The weights are random."
+            document.written.append(str(write_recipe(recipe_of(base, scaling), output, about)))
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     elif grid:
@@ -83,9 +83,9 @@ def command(
     else:
         _show_scaled(base.name, document.scaled, coefficients)
     for path in document.written:
-        tell(f"written: {path}")
+        print_progress(f"written: {path}")
     if document.written and base.weights.random is None:
-        tell(f"Their weights are random: the checkpoint of {base.name} fits no other size.")
+        print_progress(f"Their weights are random: the checkpoint of {base.name} fits only its own size.")
 
 
 def _phis(text: str) -> list[float]:
@@ -100,9 +100,9 @@ def _phis(text: str) -> list[float]:
             f"--phi {text}: write a number, or FIRST..LAST of whole numbers.", "For example: 1..7"
         ) from error
     if not max(abs(start), abs(end)) <= LARGEST_PHI:
-        raise UsageError(f"--phi {text}: beyond {LARGEST_PHI} nothing can be built.")
+        raise UsageError(f"--phi {text}: beyond {LARGEST_PHI} models are too large to build.")
     if end < start:
-        raise UsageError(f"--phi {text}: the last is to be after the first.")
+        raise UsageError(f"--phi {text}: the last must be larger than the first.")
     return [start + step for step in range(int(end - start) + 1)]
 
 
@@ -114,28 +114,28 @@ def _show_scaled(base: str, scaled: list[Scaled], coefficients: Coefficients | N
         table.add_column(column, justify="right")
     table.add_column("how")
     by = "formula" if coefficients else "formula, the paper's coefficients"
-    for one in scaled:
-        numbers = (f"{one.phi:g}", f"{one.depth:g}", f"{one.width:g}", str(one.resolution))
-        how = f"as released: {one.released}" if one.released else by
-        table.add_row(*numbers, f"{one.parameters:,}", f"{one.multiply_adds:,}", how)
+    for scaling in scaled:
+        numbers = (f"{scaling.phi:g}", f"{scaling.depth:g}", f"{scaling.width:g}", str(scaling.resolution))
+        how = f"as released: {scaling.released}" if scaling.released else by
+        table.add_row(*numbers, f"{scaling.parameters:,}", f"{scaling.multiply_adds:,}", how)
     console().print(table)
 
 
 def _show_candidates(base: str, candidates: list[Candidate]) -> None:
     from rich.table import Table
 
-    table = Table(title=f"{base}: what doubles its counted multiply-adds", title_justify="left")
+    table = Table(title=f"{base}: coefficients that double its counted multiply-adds", title_justify="left")
     for column in ("alpha", "beta", "gamma", "alpha*beta^2*gamma^2", "counted ratio"):
         table.add_column(column, justify="right")
-    for one in candidates:
-        own = one.coefficients
+    for candidate in candidates:
+        own = candidate.coefficients
         numbers = (
             f"{own.alpha:g}",
             f"{own.beta:g}",
             f"{own.gamma:g}",
             f"{own.product:.3f}",
-            f"{one.counted_ratio:.3f}",
+            f"{candidate.counted_ratio:.3f}",
         )
         table.add_row(*numbers)
     console().print(table)
-    click.echo("Which of them is best only training tells; the paper kept 1.2, 1.1, 1.15 for EfficientNet-B0.")
+    click.echo("Only training shows which of them is best. The paper kept 1.2, 1.1, 1.15 for EfficientNet-B0.")

@@ -14,7 +14,7 @@ from edgekit.cli.options import Finite, Once, console, json_option, ledger_optio
     multiple=True,
     required=True,
     metavar="NAME",
-    help="Device profile or device id. Give it several times for one model that serves all.",
+    help="Device profile or device id. Repeat it for one model that serves all devices.",
 )
 @click.option("--max-latency", cls=Once, metavar="TIME", help="Latency budget with its unit, e.g. 20ms.")
 @click.option(
@@ -22,17 +22,17 @@ from edgekit.cli.options import Finite, Once, console, json_option, ledger_optio
     type=click.Choice(["p50", "p90"]),
     default="p50",
     show_default=True,
-    help="What the budget is about: the median, or the upper bound of the 90th percentile.",
+    help="The latency of the budget: the median, or the upper bound of the 90th percentile.",
 )
 @click.option(
     "--min-accuracy",
     cls=Once,
     type=Finite(0, 100),
     metavar="PERCENT",
-    help="Required accuracy. Without --max-latency, the fastest such model is sought.",
+    help="Required accuracy. Without --max-latency, the answer is the fastest such model.",
 )
 @click.option("--max-size", cls=Once, metavar="SIZE", help="Largest file with its unit, e.g. 6MB.")
-@click.option("--max-memory", cls=Once, metavar="SIZE", help="Most memory of the program that runs it, e.g. 80MB.")
+@click.option("--max-memory", cls=Once, metavar="SIZE", help="Largest memory of the program that runs it, e.g. 80MB.")
 @click.option("--runtime", cls=Once, metavar="R,R", help="Only these runtimes, e.g. tflite.")
 @click.option("--target", cls=Once, metavar="T,T", help="Only these targets, whole or parts, e.g. int8.")
 @click.option("--recipe", cls=Once, metavar="R,R", help="Only these recipes.")
@@ -42,13 +42,13 @@ from edgekit.cli.options import Finite, Once, console, json_option, ledger_optio
     type=click.Choice(["any", "trained"]),
     default="any",
     show_default=True,
-    help="trained: leave models with random weights out.",
+    help="trained: omit models with random weights.",
 )
 @click.option(
     "--accuracy",
     cls=Once,
     type=click.Choice(["measured", "published", "any"]),
-    help="Where accuracies come from; default: measured, or published if none was measured.",
+    help="Source of accuracies; default: measured, or published if none was measured.",
 )
 @click.option(
     "--equal-within",
@@ -56,9 +56,11 @@ from edgekit.cli.options import Finite, Once, console, json_option, ledger_optio
     default=0.5,
     show_default=True,
     metavar="POINTS",
-    help="Models this close in accuracy are equal: the fastest of them wins.",
+    help="Models within this distance in accuracy are equal: the fastest wins.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the draws.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the random draws."
+)
 @ledger_option
 @json_option
 def command(
@@ -79,7 +81,7 @@ def command(
     ledger: str | None,
     as_json: bool,
 ) -> int:
-    """Choose the model to ship on a device, and say how sure that is.
+    """Choose the model to ship on a device, with the probability that it is the best.
 
     Ends with 0 if one model is the answer with a probability of at least 95 %, else with 3. See docs/selecting.md.
 

@@ -15,7 +15,7 @@ from edgekit.cli.printing import publish
 @report_format_option
 @output_option
 def command(ledger: str | None, format_: str | None, output: Path | None) -> None:
-    """Print which recipe compiles for which target, and why not, from the ledger.
+    """Print which recipes compile for which targets, with reasons, from the ledger.
 
     Example: edgekit support --format markdown
     """

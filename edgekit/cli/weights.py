@@ -33,9 +33,9 @@ def list_() -> None:
 
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--sha256", default="", help="The hash, or its first digits, that the file must have.")
+@click.option("--sha256", default="", help="The file's required hash, or its first digits.")
 def import_(file: Path, sha256: str) -> None:
-    """Copy a checkpoint into the cache, where recipes find it by its hash.
+    """Copy a checkpoint into the cache. Recipes find it by its hash.
 
     Example: edgekit weights import mobilenet_v2-b0353104.pth --sha256 b0353104
     """
@@ -47,11 +47,11 @@ def import_(file: Path, sha256: str) -> None:
 @command.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
-    "--key-map", required=True, metavar="NAME", help="Which names become which: edgekit/weights/importers/keymaps."
+    "--key-map", required=True, metavar="NAME", help="The map of names: a file of edgekit/weights/importers/keymaps."
 )
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The .safetensors file to write.")
 def convert(source: Path, key_map: str, output: Path) -> None:
-    """Make a checkpoint of a TensorFlow graph (.pb) or a float TFLite file, and put it into the cache.
+    """Convert a TensorFlow graph (.pb) or a float TFLite file to a checkpoint in the cache.
 
     Example: edgekit weights convert frozen_inference_graph.pb --key-map object_detection_ssd_mobilenet_v2 --output
     ssd_mobilenet_v2_coco.safetensors
@@ -66,9 +66,9 @@ def convert(source: Path, key_map: str, output: Path) -> None:
 @command.command()
 @click.argument("recipe")
 def fetch(recipe: str) -> None:
-    """Download a recipe's checkpoint into the cache, unless it is there; what was cut off goes on where it ended.
+    """Download a recipe's checkpoint into the cache, if it is missing. An interrupted download is resumed.
 
-    A checkpoint that a recipe names as a file has no address: `edgekit weights import` or `convert` brings it.
+    A checkpoint that a recipe names as a file has no address: use `edgekit weights import` or `convert`.
 
     Example: edgekit weights fetch recipes/v2.yaml
     """
@@ -89,7 +89,7 @@ def fetch(recipe: str) -> None:
 
 @contextmanager
 def _progress() -> Iterator[DownloadProgress | None]:
-    """Yield what shows a download's progress on standard error; None where that is no terminal."""
+    """Yield a progress bar for a download on standard error; None without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -133,7 +133,7 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
 
 
 def _status(first: Row | None, second: Row | None) -> tuple[Outcome | None, list[str]]:
-    """Return what became of the cell where not both sides were timed; None if they were."""
+    """Return the outcome of a cell that was not timed on both sides; None if it was."""
     if first is None or second is None:
         return _status_of_one(first, second)
     reasons = [row.failure.failure.message for row in (first, second) if row.failure]
@@ -157,7 +157,7 @@ def _status_of_one(first: Row | None, second: Row | None) -> tuple[Outcome, list
 
 
 def _same_measurement(first: Row, second: Row) -> bool:
-    """Say whether both sides hold one measurement, maybe in two ledgers: its ratio would be 1 and mean nothing."""
+    """Return whether both sides hold one measurement, maybe in two ledgers: its ratio would be 1 and mean nothing."""
     return (first.device_id, first.measured_at) == (second.device_id, second.measured_at)
 
 
@@ -181,7 +181,7 @@ def _incomparable(
 
 
 def _other_model(first: Row, second: Row) -> str:
-    """Say what makes two rows other models. A row's model is NETWORK-WEIGHTS, two hashes."""
+    """Return why two rows are different models. A row's model is NETWORK-WEIGHTS, two hashes."""
     network, other = ((row.model or "unknown").partition("-")[0] for row in (first, second))
     if network != other:
         return f"another network: {network} and {other}"

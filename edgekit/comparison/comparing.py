@@ -20,7 +20,7 @@ def diff(
     """Compare two sides, each written as :func:`edgekit.comparison.sides.side_of` says.
 
     `across` are conditions that may differ, ``all`` for every one; `fail_if` are conditions such as ``slower=3%``.
-    UsageError for what is not known.
+    UsageError for unknown conditions.
     """
     for condition in across:
         if condition not in {EVERYTHING, *CONDITIONS}:

@@ -52,12 +52,12 @@ class AccuracyChange(BaseModel):
 
 
 class CellEntry(BaseModel):
-    """What became of one recipe, variant, target and device.
+    """The comparison of a recipe, variant, target and device.
 
     `model`, `device_id`, `protocol` and `runner` are those of the first side, or of the second if the first has no result.
-    `reasons` say why it is not comparable, or what failed. `conditions` differ between the sides, `built_with` are what the
-    artifacts were built with and from. `latency_ms` are the medians. `sessions_needed` of each side would show the
-    difference that was asked about; None if these are enough, or if no number of sessions that is tried would.
+    `reasons` say why it is not comparable, or what failed. `conditions` differ between the sides; `built_with` are
+    differences in tools and sources. `latency_ms` are the medians. `sessions_needed` of each side would show the
+    difference in question; None if there are enough, or if no number that was tried is.
     """
 
     model_config = ConfigDict(extra="forbid")

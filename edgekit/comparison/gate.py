@@ -17,7 +17,7 @@ FORMS = "slower=3%, larger=5%, inaccurate=1points or broken"
 NOTHING = "no latency was compared"
 FAILING = {"stopped working", "new and failing", "only on the first side"}
 OPEN = {"not comparable", "not measured again", "stopped working", "only on the first side"}
-"""The second side has no latency of its own that the first side's could be compared with."""
+"""The second side has no latency to compare with."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Gate:
     limit: float
 
     def judge(self, cells: Sequence[CellEntry]) -> GateEntry:
-        """Return which cells break the condition, and of which that is open."""
+        """Return the cells that break the condition, and the undecided ones."""
         judged = [(label, JUDGES[self.what](cell, self.limit)) for label, cell in zip(names(cells), cells, strict=True)]
         failed, undecided = (
             [label for label, verdict in judged if verdict == kind] for kind in ("failed", "undecided")
@@ -44,14 +44,14 @@ def gate_of(text: str) -> Gate:
     found = FORM.fullmatch(text)
     units = {"slower": "%", "larger": "%", "inaccurate": "points", "broken": None}
     if not found or found["what"] not in units or found["unit"] != units[found["what"]]:
-        raise UsageError(f"--fail-if {text} is no condition.", f"Write {FORMS}.")
+        raise UsageError(f"--fail-if {text} is not a condition.", f"Write {FORMS}.")
     number = float(found["number"] or 0)
     what: Literal["slower", "larger", "inaccurate", "broken"] = found["what"]  # type: ignore[assignment]
     return Gate(text, what, number / 100 if found["unit"] == "%" else number)
 
 
 def names(cells: Sequence[CellEntry]) -> list[str]:
-    """Return what a person calls each cell; cells that would have the same name get what may tell them apart."""
+    """Return each cell's name for people. Equal names get a distinguishing addition."""
     short = Counter(map(name, cells))
     return [name(cell) if short[name(cell)] == 1 else f"{name(cell)} ({_details(cell)})" for cell in cells]
 

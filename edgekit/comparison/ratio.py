@@ -1,10 +1,10 @@
-"""How many times one latency is another, with an interval, and how small a difference so many sessions can show.
+"""The ratio of two latencies with an interval, and the smallest difference that some sessions can show.
 
 Sessions are the unit. The ratio is the median of all ratios of a session of one side to a session of the other
-(Hodges-Lehmann), its interval inverts the exact Mann-Whitney test. The distribution may be any, but both sides must have
-the same one apart from the ratio. If one side varies much more, false alarms exceed 5 % (docs/comparing.md).
-Welch's interval would hold then, and lose half of its power by one disturbed session in twenty.
-What differs between runs and not between sessions is not in the interval.
+(Hodges-Lehmann). Its interval inverts the exact Mann-Whitney test. The distribution may have any shape, but apart from
+the ratio both sides must have the same. If one side varies much more, false alarms exceed 5 % (docs/comparing.md).
+Welch's interval would then be valid, but one disturbed session in twenty halves its power.
+Differences between runs that are equal in all sessions are not in the interval.
 """
 
 from __future__ import annotations

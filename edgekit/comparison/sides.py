@@ -22,9 +22,9 @@ HINT = (
 
 @dataclass(frozen=True)
 class Side:
-    """The rows of a side, the centres in ms of each measurement's sessions, by block, and what a person calls it.
+    """The rows of a side, its name, and each measurement's session centres in ms, by block.
 
-    Of a cell that was measured several times by the same runner, only the newest result is a row.
+    If the same runner measured a cell several times, only the newest result is a row.
     """
 
     name: str
@@ -121,7 +121,7 @@ def _cell(row: Row) -> tuple[str | None, ...]:
 
 
 def _replaces(failed: Row, measured: Row) -> bool:
-    """Say whether a failure is newer than a measurement of its cell. A failure of a whole recipe is of all its cells."""
+    """Return whether a failure is newer than a measurement of its cell. A failure of a whole recipe is of all its cells."""
     failure = failed.failure
     assert failure and measured.manifest and measured.measured_at
     return (

@@ -123,7 +123,7 @@ CELLS: tuple[Column[CellEntry], ...] = (
 
 
 def diff_report(document: DiffDocument) -> Report:
-    """Return a comparison as a report; what its gates found stands first among the notes."""
+    """Return a comparison as a report. The results of its gates are the first notes."""
     notes = [*(line for gate in document.gates for line in _gate(gate)), *document.notes]
     title = f"{document.first}, then {document.second}"
     return Report([Section(CELLS, sorted(document.cells, key=_rank))], [Note(line) for line in notes], title, EMPTY)

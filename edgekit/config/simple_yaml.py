@@ -20,7 +20,7 @@ FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 def simple_values(text: str) -> dict[Any, Any] | None:
     """Return the mapping in `text`, equal to ruamel.yaml's; None if only ruamel.yaml can judge it.
 
-    That is text with an error, an alias, a tag, a directive, a key that stands twice, or a value that
+    That is text with an error, an alias, a tag, a directive, a duplicate key, or a value that
     YAML 1.1 and 1.2 may read differently. libyaml finds the parts of the text; ruamel.yaml's rules say
     which type a value has. RecursionError for more than :data:`DEEPEST` levels, which take ruamel.yaml
     minutes.

@@ -142,7 +142,7 @@ class YamlFile:
         return values
 
     def fit(self, schema: type[DocumentT], overrides: Sequence[Override] = ()) -> DocumentT:
-        """Return the file as `schema`, after the `overrides`. No value is converted: ``true`` and ``"1"`` are no numbers.
+        """Return the file as `schema`, after the `overrides`. No value is converted: ``true`` and ``"1"`` are not numbers.
 
         UsageError (kind ``recipe``) if it is not YAML or does not fit. It names the file and the line, or the override, and the
         key.
@@ -153,7 +153,7 @@ class YamlFile:
             content = _parse(self.path, self.text)  # which knows the lines
             for override in overrides:
                 _override(content, override)
-            # If all items of a list are wrong, pydantic says as well that the list is empty.
+            # If all items of a list are wrong, pydantic also reports an empty list.
             places = [problem["loc"] for problem in error.errors()]
             problems = [
                 _explain(schema, content, self.path, overrides, problem)
@@ -215,9 +215,9 @@ def _override(content: dict[Any, Any], override: Override) -> None:
     for parent in parents:
         place = place.setdefault(parent, CommentedMap())
         if not isinstance(place, dict):
-            raise UsageError(f"{override.said}: {parent} is a value and has no keys of its own.")
+            raise UsageError(f"{override.said}: {parent} is a value and cannot have keys.")
     try:
-        simple_values(f"value: {override.value}")  # refuses at once what is nested too deeply
+        simple_values(f"value: {override.value}")  # refuses deep nesting early
         if alias := _alias(override.value):
             raise _no_aliases(override.said, alias)
         place[last] = YAML(typ="safe").load(override.value)

@@ -1,1 +1,1 @@
-"""Accuracy: what artifacts say of photos."""
+"""Accuracy of artifacts on labelled photos."""

@@ -59,7 +59,7 @@ class ModelClasses:
     @cached_property
     def _by_name(self) -> dict[str, int]:
         plain = [_plain(name) for name in self.names]
-        # Two of ImageNet's names stand for two classes each: such a name says nothing.
+        # Two of ImageNet's names mean two classes each: such a name is ambiguous.
         names = {name: index for index, name in enumerate(plain) if name and plain.count(name) == 1}
         return {_plain(name): index for name, index in self.others.items() if _plain(name) not in plain} | names
 
@@ -107,7 +107,7 @@ def outputs_of(labels: Collection[str], recipe: Recipe) -> dict[str, int]:
         named = ", ".join(unknown[:NAMED_AT_MOST])
         more = f" and {len(unknown) - NAMED_AT_MOST} more" if len(unknown) > NAMED_AT_MOST else ""
         message = (
-            f"{len(unknown)} of the data set's {len(found)} classes are no classes of {recipe.name}: {named}{more}. "
+            f"{len(unknown)} of the data set's {len(found)} classes are not classes of {recipe.name}: {named}{more}. "
             f"Its {len(classes.names)} classes are {classes.whose}."
         )
         raise UsageError(message, "Use a data set for these classes, or name the model's own: `class_names`.")

@@ -33,9 +33,9 @@ class Rank:
 
 
 def classify(plan: Plan, photo: Path, progress: Progress, count: int = 5) -> list[Rank]:
-    """Return the `count` likeliest classes of a photo, from the plan's one target, or from PyTorch where it has none.
+    """Return the `count` likeliest classes of a photo, from the plan's target, or from PyTorch without one.
 
-    UsageError for a file that is no photo, and for a model that is no classifier or whose classes nothing names.
+    UsageError if the file is not a photo, or the model is not a classifier with named classes.
     EdgekitError if the build fails.
     """
     recipe = plan.recipe

@@ -20,11 +20,11 @@ from edgekit.evaluation.datasets import Dataset, Example
 
 FIRST_BYTES = 2_000
 PLACES = (".", "images", "JPEGImages", "..", "../images", "../JPEGImages", "../val2017", "../train2017")
-"""Where photos lie, from the folder of the JSON."""
+"""The folders of photos, relative to the JSON file."""
 
 
 def is_coco(path: Path) -> bool:
-    """Say whether a file is a JSON object with images, annotations and categories."""
+    """Return whether a file is a JSON object with images, annotations and categories."""
     if path.suffix.lower() != ".json":
         return False
     try:
@@ -99,7 +99,7 @@ class CocoResults:
     def precision(self, chosen: NDArray[np.int64] | None = None) -> tuple[float, float]:
         """Return mAP at IoU 0.50 to 0.95, and at 0.50, in percent, of the images at the indices `chosen`, or of all.
 
-        Not a number if none of them has an object. What was computed is kept: bootstraps of two metrics have the same choices.
+        Not a number if none of them has an object. Results are cached: bootstraps of two metrics have the same choices.
         """
         chosen = np.arange(self.images) if chosen is None else chosen
         if (key := chosen.tobytes()) not in self.known:
@@ -114,7 +114,7 @@ class CocoResults:
         evaluator.params.imgIds = evaluator._paramsEval.imgIds = list(range(len(chosen)))
         with contextlib.redirect_stdout(io.StringIO()):
             evaluator.accumulate()
-        # (IoU thresholds, recalls, categories, areas, most detections); -1 where a category has no object.
+        # (IoU thresholds, recalls, categories, areas, most detections); -1 for a category without objects.
         precision = evaluator.eval["precision"][:, :, :, 0, 0]
         return _mean(precision), _mean(precision[0])
 

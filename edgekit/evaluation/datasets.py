@@ -1,4 +1,4 @@
-"""Labelled photos: what a data set is, a random subset of it, and the hash that says which photos and labels it holds."""
+"""Labelled photos: data sets, random subsets, and the hash of their photos and labels."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TASKS: dict[Format, Task] = {
     "masks": "segmentation",
 }
 UNREADABLE = "unreadable"
-"""What stands for the hash of a file that cannot be read."""
+"""Replaces the hash of a file that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Example:
     """A photo and its truth.
 
-    `label` is the class as the data set writes it, the id of the image in COCO's JSON, or the path of the mask.
+    `label` is the data set's name of the class, the id of an image in COCO's JSON, or the path of a mask.
     """
 
     photo: Path
@@ -85,7 +85,7 @@ def example_hashes(dataset: Dataset, truths: Sequence[str], jobs: int) -> list[s
 
 
 def subset_hash(dataset: Dataset, hashes: Sequence[str]) -> str:
-    """Return the SHA-256 of a subset: of its task and its examples' hashes, whatever their order."""
+    """Return the SHA-256 of a subset: of its task and its examples' hashes, in any order."""
     return hashlib.sha256("\n".join([dataset.task, *sorted(hashes)]).encode()).hexdigest()
 
 

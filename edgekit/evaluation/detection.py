@@ -62,7 +62,8 @@ def ssd_anchors(size: Size) -> Array:
 def ssd300_anchors() -> Array:
     """Return the 8732 anchors of SSD300 (arXiv:1512.02325, section 2.2 and Figure 2), in the order of its outputs.
 
-    At a place: a square of the map's scale, one of the geometric mean with the next map's, then each ratio wide and high.
+    Each place has two squares: of the map's scale, and of the geometric mean with the next map's scale.
+    It also has each ratio, wide and high.
     """
     anchors = []
     for (side, step, ratios), (scale, next_scale) in zip(SSD300_MAPS, pairwise(SSD300_SCALES), strict=True):

@@ -33,9 +33,9 @@ PYTORCH, NOTHING = "pytorch", "none"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked: one target of a recipe, on a data set, `against` a baseline, on a device or if None on this machine.
+    """An evaluation request: a recipe's target, a data set, a baseline `against`, a device (None: this machine).
 
-    `photos` are those of the build, for calibration and parity. The data set is already the subset; `available` counts all of it.
+    `photos` are for the build: calibration and parity. The data set is already the subset; `available` is its full size.
     """
 
     recipe: Recipe
@@ -101,7 +101,7 @@ def evaluate(request: Request, ledger: Ledger, progress: Progress) -> EvaluateDo
 
 
 def _built(run: Run, plan: Plan) -> dict[str, Ready]:
-    """Return target -> artifact; EdgekitError if one cannot be had."""
+    """Return target -> artifact; EdgekitError if one fails."""
     ready = {str(built.artifact.target): built for built in build(run, plan, Remaining(len(plan.targets)))}
     if missing := {str(target) for target in plan.targets} - ready.keys():
         failures = [failure for failure in run.ledger.failures(run.id) if failure.target in {None, *missing}]
@@ -112,7 +112,7 @@ def _built(run: Run, plan: Plan) -> dict[str, Ready]:
 def _records(
     run: Run, request: Request, scorer: Scorer, ready: Mapping[str, Ready]
 ) -> tuple[str, list[AccuracyRecord]]:
-    """Judge, record what comes of it, and return it with the hash of the photos and labels."""
+    """Judge and record the results, and return them with the hash of the photos and labels."""
     dataset = request.dataset
     truths = truths_of(dataset) if dataset.format == "coco" else [example.label for example in dataset.examples]
     hashes = example_hashes(dataset, truths, request.jobs)

@@ -56,7 +56,7 @@ def recognise(source: Path) -> Format:
     for format, fits in tests.items():
         if fits(source):
             return format
-    raise UsageError(f"{source} is no data set in a format that edgekit knows.", HINT)
+    raise UsageError(f"{source} is not a data set in a known format.", HINT)
 
 
 def load_folders(source: Path) -> Dataset:

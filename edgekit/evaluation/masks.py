@@ -1,4 +1,4 @@
-"""Masks whose pixels are class indices, as Pascal VOC's; 255 is no class."""
+"""Masks whose pixels are class indices, as Pascal VOC's; 255 means no class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IGNORED = 255
 
 
 def open_mask(path: Path) -> NDArray[np.uint8]:
-    """Return a mask's class indices (height, width); UsageError for a file that is no mask of indices."""
+    """Return a mask's class indices (height, width); UsageError if the file is not a mask of indices."""
     from PIL import Image, UnidentifiedImageError
 
     try:

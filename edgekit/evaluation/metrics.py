@@ -70,7 +70,7 @@ def paired_difference(only_this: int, only_that: int, n: int) -> Estimate:
 def compare_top1(
     this: Sequence[int | None], that: Sequence[int | None], labels: Sequence[int], against: str, sha256: str
 ) -> Comparison:
-    """Compare first classes, photo by photo, with those of a baseline; None is no answer."""
+    """Compare first classes, photo by photo, with those of a baseline; None means no answer."""
     rows = list(zip(this, that, labels, strict=True))
     only_this = sum(mine == label != theirs for mine, theirs, label in rows)
     only_that = sum(theirs == label != mine for mine, theirs, label in rows)

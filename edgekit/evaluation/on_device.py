@@ -46,7 +46,7 @@ class Inputs:
 def run_on_device(
     task: Task, artifact: Artifact, profile: DeviceProfile, progress: Progress, logs: Path
 ) -> tuple[list[Shard], str]:
-    """Return an artifact's answers on a device, and the device's identity. What was done before comes from the cache.
+    """Return an artifact's answers on a device, and the device's identity. Finished shards come from the cache.
 
     EdgekitError if the device or its runner fails; the shards that were done are kept.
     """

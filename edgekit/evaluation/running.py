@@ -47,7 +47,7 @@ class Shard(BaseModel):
 
 @dataclass(frozen=True)
 class Subject:
-    """What answers: an artifact on this machine, or PyTorch.
+    """The evaluated subject: an artifact on this machine, or PyTorch.
 
     `key` identifies it together with its runtime, `sha256` is that of the artifact or of PyTorch's weights, and `kind` is
     that of the results.
@@ -110,7 +110,7 @@ def pytorch_subject(prepared: Prepared) -> Subject:
 
 
 def run_on_host(task: Task, subject: Subject, progress: Progress, logs: Path) -> list[Shard]:
-    """Return the answers of a subject on this machine. What an earlier run has done comes from the cache.
+    """Return the answers of a subject on this machine. Finished shards come from the cache.
 
     EdgekitError if a process fails; the shards that were done are kept.
     """
@@ -143,7 +143,7 @@ def run_on_host(task: Task, subject: Subject, progress: Progress, logs: Path) ->
 
 
 class PhotoProgress:
-    """Says how far an evaluation is: photos that are done, shards that are missing, and the time left."""
+    """The progress of an evaluation: finished photos, missing shards and remaining time."""
 
     def __init__(
         self, name: str, shards: Sequence[Sequence[Example]], missing: Sequence[int], progress: Progress
@@ -155,14 +155,14 @@ class PhotoProgress:
             progress(f"{name}: {self._done} of {self._total} photos from the cache")
 
     def step(self, photos: int) -> None:
-        """Say that a shard of so many photos is done."""
+        """Report a finished shard of so many photos."""
         self._done += photos
         self._progress(f"{self._name}: {self._done} of {self._total} photos {self._remaining.step()}")
 
 
 @contextmanager
 def kept(key: str) -> Iterator[Path]:
-    """Give the cache's folder for the shards of an evaluation; another process that wants it waits."""
+    """Give the cache's folder for the shards of an evaluation. Other processes wait for it."""
     root = cache_folder() / "evaluations"
     folder = root / key
     root.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def class_overlap(predicted: NDArray[np.int64], truth: NDArray[np.int64], label: int, ignored: int = -1) -> float:
     """Return intersection over union of the pixels of class `label`; pixels whose truth is `ignored` do not count.
 
-    Both arrays are classes of the same shape; ValueError where the class is in neither.
+    Both arrays are classes of the same shape; ValueError if the class is in neither.
     """
     counted = truth != ignored
     ours, theirs = (predicted == label) & counted, (truth == label) & counted

@@ -1,4 +1,4 @@
-"""What runs in a process of its own: one shard of photos, preprocessed and through a model."""
+"""The job of a separate process: preprocess one shard of photos and run a model on it."""
 
 from __future__ import annotations
 

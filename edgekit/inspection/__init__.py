@@ -54,7 +54,7 @@ class MemoryEntry(BaseModel):
 
 
 class RecipeEntry(BaseModel):
-    """One inspected recipe; from `layers` on only where it was inspected closely."""
+    """One inspected recipe. `layers` and later fields are set only for a detailed inspection."""
 
     name: str
     architecture: str
@@ -110,7 +110,7 @@ def inspect_closely(recipe: Recipe, machine: Machine | None = None) -> RecipeEnt
 
 
 def inspect_all(overrides: tuple[str, ...] = ()) -> InspectDocument:
-    """Inspect every recipe that is found by name; one that cannot be loaded is told and hides none of the others."""
+    """Inspect every recipe that is found by name. A recipe that cannot be loaded is listed as a problem."""
     recipes, failures = load_known(overrides)
     problems = [Problem(name=name, message=failure.message) for name, failure in failures.items()]
     return InspectDocument(recipes=[inspect(recipe) for recipe in recipes], problems=problems)
@@ -119,8 +119,8 @@ def inspect_all(overrides: tuple[str, ...] = ()) -> InspectDocument:
 def sweep(recipe: Recipe, settings: Iterable[str]) -> list[RecipeEntry]:
     """Inspect the recipe at every combination of ``width=V,V``, ``resolution=V,V`` and ``depth=V,V``.
 
-    What is not named keeps its value; without `settings` it is the recipe's own `sweep`. UsageError for another key, for a value
-    that makes no model, and for a recipe without a sweep where none is asked for.
+    Other arguments keep their values; without `settings` the recipe's `sweep` is used. UsageError for another key,
+    an invalid value, and a recipe without a `sweep` if there are no `settings`.
     """
     values: dict[str, list[str]] = {}
     for setting in settings:
@@ -137,13 +137,13 @@ def sweep(recipe: Recipe, settings: Iterable[str]) -> list[RecipeEntry]:
         return [inspect(recipe) for recipe in {recipe.model.variant: recipe for recipe in changed}.values()]
     if recipe.sweep is None:
         raise UsageError(
-            f"{recipe.name} has no `sweep` of its own.", "Say what to vary: --sweep width=1.0,0.75 resolution=224,192"
+            f"{recipe.name} has no `sweep`.", "Say what to vary: --sweep width=1.0,0.75 resolution=224,192"
         )
     return [inspect(variant) for variant in recipe.variants()]
 
 
 def exit_code(document: InspectDocument) -> ExitCode:
-    """Return 2 where a recipe cannot be loaded, else 1 where a contract is broken."""
+    """Return 2 if a recipe cannot be loaded, else 1 if a contract is broken."""
     codes = {ExitCode.usage} if document.problems else set()
     if any(entry.contract == "broken" for entry in document.recipes):
         codes.add(ExitCode.failure)

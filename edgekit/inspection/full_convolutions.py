@@ -11,13 +11,14 @@ PAIR = ("depthwise", "batch norm", "conv 1x1", "batch norm")
 
 
 def with_full_convolutions(counted: Cost) -> Cost | None:
-    """Return the cost of the network in which one full convolution stands for every depthwise separable one.
+    """Return the cost of the network with a full convolution for every depthwise separable one.
 
-    A depthwise convolution k x k with its batch norm and the pointwise convolution after it become one convolution k x k with
-    the stride of the first and the output channels of the second, whose batch norm stays. MobileNetV1 1.0/224 becomes 4867 M
-    multiply-adds and 29.3 M parameters. In inverted residuals the expansion stays and the projection takes the kernel.
+    A depthwise convolution k x k, its batch norm and the next pointwise convolution become one convolution k x k.
+    It has the stride of the first and the output channels of the second, whose batch norm stays.
+    MobileNetV1 1.0/224 becomes 4867 M multiply-adds and 29.3 M parameters.
+    In inverted residuals the expansion stays and the projection takes the kernel.
 
-    None where the rule does not apply: no layer is depthwise, or something stands between the two convolutions, as
+    None if the rule does not apply: no layer is depthwise, or there is a layer between the two convolutions, as
     squeeze-and-excitation does.
     """
     layers, replaced = list(counted.layers), []

@@ -1,4 +1,4 @@
-"""Peak activation memory: which tensors have to be kept at once when the layers run one after the other."""
+"""Peak activation memory: the tensors that must be kept together when layers run in sequence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BYTES_PER_VALUE = 4  # float32
 
 
 class Peak(BaseModel):
-    """The largest sum of activations that are alive at once: bytes, and their shapes without the batch dimension."""
+    """The largest sum of activations that are alive together: bytes, and shapes without the batch dimension."""
 
     bytes: int
     shapes: list[Shape]
@@ -45,11 +45,13 @@ def peak_activations(architecture: str, size: Size, **arguments: object) -> Peak
 def peak_of(model: nn.Module, *inputs: Tensor) -> Peak:
     """Return the peak of `model` for one example of its inputs (1, ...); both may be on the meta device.
 
-    The operators run one at a time in the order of the modules. While one runs, these are alive: its inputs, its output, and
-    every earlier tensor that a later operator reads; so a residual block's input lives until the addition. As runtimes do it, an
-    elementwise operator (activation, folded batch norm, addition, scaling) writes over an input of its output's size that nobody
-    reads later, a view costs nothing, and padding happens within the convolution. Weights and what a convolution needs
-    for itself are not counted. The sum is that of the MobileNetV2 paper, section 5.1, for operators instead of blocks.
+    The operators run one at a time in the order of the modules. While one runs, its inputs, its output, and every
+    earlier tensor that a later operator reads are alive. So a residual block's input lives until the addition.
+    As in runtimes, an elementwise operator overwrites an input of the same size that no later operator reads.
+    Such operators are activations, folded batch norm, addition and scaling.
+    A view costs nothing, and padding is part of the convolution.
+    Weights and scratch memory of convolutions do not count. The sum is that of the MobileNetV2 paper, section 5.1, for
+    operators instead of blocks.
     """
     steps = _record(model, inputs)
     last_read = {storage: index for index, step in enumerate(steps) for storage in step.reads}

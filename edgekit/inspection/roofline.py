@@ -40,7 +40,7 @@ class Roofline(BaseModel):
 
 
 def machine_of(peak_gflops: float | None, bandwidth_gbs: float | None) -> Machine | None:
-    """Return the machine, None where neither figure is given; UsageError for one alone."""
+    """Return the machine, None if neither figure is given; UsageError for one alone."""
     if peak_gflops is None and bandwidth_gbs is None:
         return None
     if peak_gflops is None or bandwidth_gbs is None:

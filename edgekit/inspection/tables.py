@@ -28,7 +28,7 @@ NUMERIC = {
 SHAPES = {"input", "output"}
 """Columns that are never broken, as numbers are not."""
 NOT_SEPARABLE = (
-    "No comparison with full convolutions: one can stand only for a depthwise convolution that its pointwise one follows "
+    "No comparison with full convolutions: one can replace only a depthwise convolution that its pointwise one follows  "
     "directly, without squeeze-and-excitation between."
 )
 CONTRACT_STYLES = {"met": "green", "broken": "red", "no contract": "yellow"}

@@ -1,4 +1,4 @@
-"""Opening the database behind the ledger, bringing its tables up to date, and saying in words what it refused."""
+"""Opening of the ledger's database, updates of its tables, and its errors as failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgekit.ledger.schema import REVISION
 from edgekit.redaction import redacted
 
 VERSIONS = table("alembic_version", column("version_num"))
-"""Where Alembic notes the revision of the tables."""
+"""The table in which Alembic notes the revision."""
 BUSY_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_S = 60
 URL_HINT = "Write a file as sqlite:////absolute/path/ledger.sqlite, or leave --ledger and EDGEKIT_LEDGER out."
@@ -51,7 +51,7 @@ _REFUSALS: dict[int, tuple[FailureKind, str, str, bool]] = {
         "Check that it is a file, not a folder, and that its folder may be written.",
         False,
     ),
-    sqlite3.SQLITE_NOTADB: (FailureKind.ledger, "is not a ledger: the file is no database", OTHER_HINT, False),
+    sqlite3.SQLITE_NOTADB: (FailureKind.ledger, "is not a ledger: the file is not a database", OTHER_HINT, False),
     sqlite3.SQLITE_CORRUPT: (
         FailureKind.ledger,
         "is damaged",
@@ -64,9 +64,9 @@ _REFUSALS: dict[int, tuple[FailureKind, str, str, bool]] = {
 def open_database(url: str | None, must_exist: bool = False) -> Engine:
     """Return an engine for the ledger at an SQLAlchemy URL, with its tables brought up to date.
 
-    None means `EDGEKIT_LEDGER`, else `ledger.sqlite` in the user's data directory. Raises EdgekitError (ledger,
-    disk_full) when it cannot be used; a database that is no ledger, or a newer edgekit's, is left untouched. UsageError where
-    a ledger that `must_exist` does not: nothing is made of its file then.
+    None means `EDGEKIT_LEDGER`, else `ledger.sqlite` in the user's data directory. EdgekitError (ledger, disk_full) if it
+    cannot be used. A database that is not a ledger, or is a newer edgekit's, is not changed.
+    UsageError if the ledger `must_exist` and does not. No file is created then.
     """
     address = address_of(url)
     path = sqlite_path(address)
@@ -114,9 +114,9 @@ def refusal(place: str, error: SQLAlchemyError) -> EdgekitError:
 
 
 def address_of(url: str | None) -> URL:
-    """Parse `url`, or find the default as :func:`open_database` says; UsageError where it is none that keeps what it is given.
+    """Parse `url`, or find the default as :func:`open_database` says; UsageError if it does not store its data.
 
-    One that was not understood may hold a password, so that is not shown.
+    An invalid URL may contain a password, so it is not shown.
     """
     text = url or os.environ.get("EDGEKIT_LEDGER") or settings().ledger
     if not text:
@@ -132,7 +132,7 @@ def address_of(url: str | None) -> URL:
         message = f"The ledger {place(address)} needs a Python package that is not installed: {error.name}."
         raise EdgekitError(FailureKind.ledger, "ledger", message, f"pip install {error.name}") from error
     if address.get_backend_name() == "sqlite" and (address.database or ":memory:").startswith(":memory:"):
-        message = f"The ledger {text} is in memory only, and gone when edgekit ends."
+        message = f"The ledger {text} is only in memory and is lost when edgekit ends."
         raise UsageError(message, URL_HINT, FailureKind.ledger)
     return address
 
@@ -140,7 +140,7 @@ def address_of(url: str | None) -> URL:
 def _check_options(address: URL) -> None:
     """ValueError for options that its driver cannot read, UsageError for SQLite's own ``file:`` form of an address.
 
-    That may be a database in memory, and says otherwise than the rest of an address where the file is.
+    Such an address may be a database in memory, and its path may differ from the rest of the URL.
     """
     if address.get_backend_name() == "sqlite":
         if (address.database or "").startswith("file:") or {"uri", "mode"} & set(address.query):
@@ -171,9 +171,9 @@ def _open(url: URL, path: Path | None) -> Engine:
     engine = _engine(url)
     # A database in memory is empty at first, and another one for each engine.
     if _revision(url, known) != known[0]:
-        # SQLite refuses, without any waiting, two processes that turn a new file into a WAL database at once.
+        # SQLite refuses at once if two processes switch a new file to WAL together.
         with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S) if path else nullcontext():
-            # Once more, because a newer edgekit may have had the lock before.
+            # Check again: a newer edgekit may have held the lock before.
             _revision(url, known)
             # One transaction around all of it: a migration that is killed leaves nothing behind.
             with engine.execution_options(writes=True).begin() as connection:
@@ -183,7 +183,7 @@ def _open(url: URL, path: Path | None) -> Engine:
 
 
 def _is_current(url: URL) -> bool:
-    """Say whether the tables are those of the schema. The connection is a plain one, as that of :func:`_revision`."""
+    """Return whether the tables are those of the schema. The connection is a plain one, as that of :func:`_revision`."""
     with create_engine(url, poolclass=NullPool).connect() as connection:
         if not inspect(connection).has_table(VERSIONS.name):
             return False

@@ -78,7 +78,7 @@ def counts(connection: Connection) -> dict[str, int]:
 
 
 def batches(connection: Connection, row: type[Base], size: int = BATCH) -> Iterator[list[Row]]:
-    """Yield all rows of a table by their ids, at most `size` at once."""
+    """Yield all rows of a table by their ids, at most `size` at a time."""
     table = table_of(row)
     result = connection.execution_options(yield_per=size).execute(select(table).order_by(table.c.id))
     for part in result.mappings().partitions(size):
@@ -86,7 +86,7 @@ def batches(connection: Connection, row: type[Base], size: int = BATCH) -> Itera
 
 
 def is_json(column: Column[Any]) -> bool:
-    """Say whether a column holds JSON."""
+    """Return whether a column holds JSON."""
     return isinstance(column.type, JSON)
 
 

@@ -32,7 +32,7 @@ def unsettled(
 
 def failure_record(row: FailureRow, networks: set[str]) -> FailureRecord:
     """Return a row as a record; `networks` are the hashes of what its run planned under the recipe's name."""
-    # A newer edgekit may write kinds that this one has no word for yet, into the same tables.
+    # A newer edgekit may have written kinds that this one does not know.
     kind = FailureKind.__members__.get(row.kind, FailureKind.internal)
     return FailureRecord(
         id=row.id,

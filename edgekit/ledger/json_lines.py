@@ -1,6 +1,6 @@
 """A ledger as JSON lines: a header with the number of rows of each table, then a line for each row.
 
-A header without as many rows after it is a file that was cut off. With `.gz` the file is compressed.
+If there are fewer rows than the header says, the file is incomplete. With `.gz` the file is compressed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read(path: Path) -> Iterator[tuple[str, list[Row]]]:
             yield name, checked(name, rows, path)
     for table, count in expected.items():
         if found[table] != count:
-            raise not_exported(path, f"it has {found[table]} of {count} {table}, so it was cut off")
+            raise not_exported(path, f"it has {found[table]} of {count} {table}, so the file is incomplete")
 
 
 FORMAT = Format((".jsonl", ".jsonl.gz"), write, read)
@@ -72,7 +72,7 @@ def _header(path: Path, line: str) -> dict[str, int]:
     try:
         header = json.loads(line)
     except ValueError as error:
-        raise not_exported(path, "its first line is no JSON") from error
+        raise not_exported(path, "its first line is not JSON") from error
     check_version(header.get(HEADER) if isinstance(header, dict) else None, path)
     rows: dict[str, int] = header.get("rows", {})
     return rows
@@ -82,7 +82,7 @@ def _row(path: Path, number: int, line: str) -> Row:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise not_exported(path, f"line {number} is no JSON, so it was cut off or changed") from error
+        raise not_exported(path, f"line {number} is not JSON, so the file is incomplete or was changed") from error
     if not isinstance(row, dict) or not isinstance(row.get(TABLE), str):
         raise not_exported(path, f"line {number} does not say which table it is of")
     return row
@@ -95,7 +95,7 @@ def _open(path: Path, mode: str) -> Iterator[IO[str]]:
             with gzip.open(path, mode, encoding="utf-8") as file:
                 yield file  # type: ignore[misc]
         except (gzip.BadGzipFile, EOFError) as error:
-            raise not_exported(path, f"it is no whole gzip file: {error}") from error
+            raise not_exported(path, f"it is not a complete gzip file: {error}") from error
     else:
         with path.open(mode, encoding="utf-8") as file:
             yield file

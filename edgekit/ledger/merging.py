@@ -1,4 +1,4 @@
-"""Merging exported rows into a ledger: what is known already is recognised, by what it is and not by its number.
+"""Merging of exported rows into a ledger. Known rows are recognised by their content, not by their number.
 
 | table | the same if these are equal |
 | --- | --- |
@@ -9,8 +9,8 @@
 | accuracies | run, artifact's hash, photos' hash, target, device, moment |
 | failures | everything |
 
-If several rows of a ledger are the same, as many are kept as the ledger with most of them has. Of a run, a measurement or an
-artifact that went on after an earlier export, the later state counts. Devices keep the name that they have here.
+If several rows of a ledger are the same, the larger count of both ledgers is kept. If a run, a measurement or an
+artifact changed after an earlier export, the later state counts. Devices keep the name that they have here.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Merge:
         self._insert(name, fresh, numbers)
 
     def begin_file(self) -> None:
-        """Forget the numbers of the file before, and what it brought."""
+        """Forget the numbers and counts of the previous file."""
         self._ids.clear()
         self._known.clear()
         self._seen.clear()

@@ -1,4 +1,4 @@
-"""What a recorded model is, whatever its recipe is called: names are people's, and two models may share one."""
+"""The identity of a recorded model, independent of recipe names: two models may share a name."""
 
 from __future__ import annotations
 

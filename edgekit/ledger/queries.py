@@ -48,7 +48,7 @@ CONDITIONS: tuple[tuple[str, ...], ...] = (
     ("emulated",),
     ("before", "clock_rung"),
 )
-"""Where the conditions of a measurement hold what makes it another cell: a newer one does not replace it."""
+"""The conditions of a measurement that make it another cell: a newer one does not replace it."""
 MEASUREMENT_COLUMNS: tuple[Any, ...] = (
     MeasurementRow.id,
     MeasurementRow.artifact_id,

@@ -129,8 +129,8 @@ class AccuracyRecord:
 class SessionRecord:
     """One fresh process on the device and all its samples; `started_at` is None if it is unknown.
 
-    Of a program that gave no samples, `told` in its environment is what it gave.
-    `centre_ns` is the median of the samples, or the median or else the mean of what it gave.
+    If a program gave no samples, its statistics are in its environment, under the key ``told``.
+    `centre_ns` is the median of the samples, else the reported median, else the reported mean.
     """
 
     id: int
@@ -146,7 +146,7 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class FailureRecord:
-    """One recorded failure and the cell that failed; None is what had not been reached by then.
+    """One recorded failure and the cell that failed. None means not reached.
 
     `networks` are the hashes of what the run planned under the recipe's name; empty if its plan names none.
     """
@@ -163,15 +163,16 @@ class FailureRecord:
     networks: frozenset[str] = frozenset()
 
     def may_be_of(self, manifest: dict[str, Any]) -> bool:
-        """Say whether an artifact of the recipe's name is of a network that the failure may be of."""
+        """Return whether an artifact of the recipe's name is of a network that the failure may be of."""
         known = self.networks and "model" in manifest
         return not known or network_of(manifest) in self.networks
 
     def settled_by(self, later: MeasurementRecord | ArtifactRecord) -> bool:
-        """Return whether a measurement, or for a failure on no device an artifact, shows that what failed works by now.
+        """Return whether a measurement, or an artifact for a failure without device, shows that the cell works now.
 
-        The device may be named by its profile or by its identity. A failure before any target or device was reached
-        (say, of the weights) is settled by every later artifact of the recipe, because that had to pass the same step.
+        The device may be named by its profile or by its identity. A failure before any target or
+        device was reached, for example of the weights, is settled by any later artifact of the recipe.
+        Such an artifact passed the same step.
         """
         if (later.recipe, later.variant) != (self.recipe, self.variant) or self.target not in {None, later.target}:
             return False

@@ -1,7 +1,7 @@
-"""How the samples of a session are stored: 64-bit integers, by the rank of their bytes, compressed by zlib.
+"""Storage of a session's samples: 64-bit integers, sorted by byte position, compressed by zlib.
 
-A sample of 20 ms is eight bytes, of which the upper five are the same in all samples. If all first bytes come first, then
-all second ones and so on, zlib makes next to nothing of the equal ones. Measured: benchmarks/ledger_scale.md.
+A sample of 20 ms is eight bytes. The upper five are the same in all samples. All first bytes are stored first, then all
+second bytes, and so on, so zlib compresses the equal bytes well. Measured: benchmarks/ledger_scale.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import Dialect, LargeBinary
 from sqlalchemy.types import TypeDecorator
 
 WIDTH = 8  # bytes of a sample
-LEVEL = 1  # of zlib: higher ones take longer and save next to nothing, because the low bytes are noise
+LEVEL = 1  # of zlib: higher ones take longer and save almost nothing, because the low bytes are noise
 NANOSECONDS = 1e6  # per millisecond
 
 
@@ -31,14 +31,14 @@ def pack(samples: Sequence[int]) -> bytes:
 
 
 def unpack(packed: bytes) -> list[int]:
-    """Return what :func:`pack` packed; ValueError if these bytes are no samples."""
+    """Return the samples that :func:`pack` packed; ValueError for other bytes."""
     try:
         ranked = zlib.decompress(packed)
     except zlib.error as error:
         raise ValueError(f"samples are not compressed as edgekit does: {error}") from error
     count, rest = divmod(len(ranked), WIDTH)
     if rest:
-        raise ValueError(f"samples are {len(ranked)} bytes, which is no multiple of {WIDTH}")
+        raise ValueError(f"samples are {len(ranked)} bytes, which is not a multiple of {WIDTH}")
     plain = bytearray(len(ranked))
     for rank in range(WIDTH):
         plain[rank::WIDTH] = ranked[rank * count : (rank + 1) * count]
@@ -49,7 +49,7 @@ def unpack(packed: bytes) -> list[int]:
 
 
 def centre_ns(samples: Sequence[int], environment: dict[str, Any]) -> float | None:
-    """Return a session's median in nanoseconds, or the median or else the mean that its program gave instead of samples.
+    """Return a session's median in nanoseconds, else the reported median, else the reported mean.
 
     None if there is neither. The same as :func:`edgekit.measure.statistics.session_centre`, without NumPy.
     """

@@ -30,7 +30,7 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn an aware moment into naive UTC; raise ValueError for a naive one, whose zone nobody knows."""
+        """Turn an aware moment into naive UTC; raise ValueError for a naive one, whose zone is unknown."""
         if value is None:
             return None
         if value.utcoffset() is None:
@@ -118,7 +118,7 @@ class ArtifactRow(Base):
 
 
 class MeasurementRow(Base):
-    """One artifact timed on one device by one protocol; without `finished_at` it is under way or was cut off."""
+    """One artifact timed on one device by one protocol; without `finished_at` it is running or was interrupted."""
 
     __tablename__ = "measurements"
     __table_args__ = (
@@ -143,7 +143,7 @@ class MeasurementRow(Base):
 class SessionRow(Base):
     """One fresh process on the device and every sample it took; `started_at` is null if it is unknown.
 
-    `centre_ns` is the median of the samples, or the median or else the mean that a program gave instead of them.
+    `centre_ns` is the median of the samples, else the reported median, else the reported mean.
     """
 
     __tablename__ = "sessions"
@@ -161,7 +161,7 @@ class SessionRow(Base):
 
 
 class FailureRow(Base):
-    """One thing that failed; what had not been reached by then (target, device, artifact) is null."""
+    """One failure. Target, device and artifact are null if they had not been reached."""
 
     __tablename__ = "failures"
 

@@ -74,9 +74,9 @@ class Ledger:
     def open(cls, url: str | None = None, must_exist: bool = False) -> Self:
         """Open the ledger at an SQLAlchemy URL and bring its tables up to date; a new one is created.
 
-        None means `EDGEKIT_LEDGER`, else `ledger.sqlite` in the user's data directory. Raises EdgekitError (ledger,
-        disk_full) when that cannot be; a file that is no ledger, or a newer edgekit's, is left untouched. UsageError where a
-        ledger that `must_exist` does not.
+        None means `EDGEKIT_LEDGER`, else `ledger.sqlite` in the user's data directory. EdgekitError (ledger, disk_full) if it
+        cannot be opened. A file that is not a ledger, or is a newer edgekit's, is not changed.
+        UsageError if the ledger `must_exist` and does not.
         """
         return cls(open_database(url, must_exist))
 
@@ -117,9 +117,9 @@ class Ledger:
             run.status = status
 
     def restart_run(self, run_id: str, plan: Mapping[str, Any], gone: Mapping[str, Any] | None = None) -> bool:
-        """Record that a run goes on, by `plan`, which may name another process than before.
+        """Record that a run continues, by `plan`, which may name a new process.
 
-        False, and nothing is recorded, where it is under way in a process that is not the `gone` one of its plan.
+        Returns False and records nothing if it runs in a process other than the `gone` one of its plan.
         """
         with self._session(self._writer) as session:
             run = self._get(session, RunRow, run_id)
@@ -134,7 +134,7 @@ class Ledger:
         Again for the same run, recipe and target: the newer manifest counts, the id stays.
         """
         if missing := [field for field in ARTIFACT_FIELDS if field not in manifest]:
-            raise EdgekitError(FailureKind.ledger, "ledger", f"The manifest does not tell {', '.join(missing)}.")
+            raise EdgekitError(FailureKind.ledger, "ledger", f"The manifest lacks {', '.join(missing)}.")
         facts = {field: manifest[field] for field in ARTIFACT_FIELDS}
         key = {"run_id": run_id, **{name: facts[name] for name in ("recipe", "recipe_hash", "target")}}
         with self._session(self._writer) as session:
@@ -203,7 +203,7 @@ class Ledger:
         summary: Mapping[str, Any],
         conditions: Mapping[str, Any],
     ) -> None:
-        """Record that a measurement ended now, and what came of it. Only finished ones are in `measurements`."""
+        """Record the end of a measurement and its result. Only finished ones are in `measurements`."""
         with self._session(self._writer) as session:
             row = self._get(session, MeasurementRow, measurement_id)
             row.finished_at = utc_now()
@@ -223,7 +223,7 @@ class Ledger:
         device: str | None = None,
         artifact_sha256: str | None = None,
     ) -> None:
-        """Record a failure and what it befell; `device` is a profile name, or an identity where it is known."""
+        """Record a failure and its cell. `device` is a profile name, or an identity if it is known."""
         self._add(
             FailureRow(
                 run_id=run_id,
@@ -261,7 +261,7 @@ class Ledger:
             return [RunRecord(**row) for row in session.execute(query).mappings()]
 
     def counts(self) -> dict[str, RunCounts]:
-        """Return run id -> how much it built, measured, evaluated, and what failed; a resumed run counts what it settled."""
+        """Return run id -> the counts of what it built, measured, evaluated and failed."""
         with self._session(self._reader) as session:
             numbers = queries.run_counts(session)
             runs = session.scalars(select(RunRow.id)).all()
@@ -332,7 +332,7 @@ class Ledger:
         return found
 
     def peak_memory(self, measurement_ids: Iterable[int]) -> dict[int, int]:
-        """Return the most memory, in bytes, that the processes of each measurement had resident; those that reported it."""
+        """Return the peak resident memory, in bytes, of each measurement that reported it."""
         with self._session(self._reader) as session:
             return {id: 1024 * peak for id, peak in queries.peak_memory(session, measurement_ids)}
 
@@ -346,10 +346,10 @@ class Ledger:
     def failures(
         self, run_id: str | None = None, latest: bool = False, until: datetime | None = None
     ) -> list[FailureRecord]:
-        """Return the failures, of one run or of all, newest first, that were recorded `until` a moment.
+        """Return the failures of one run or of all, newest first, recorded `until` a moment.
 
-        `latest` keeps the newest of each recipe, variant, target and device, unless a later measurement or artifact (of that
-        run, where one is given) settles it: see :meth:`FailureRecord.settled_by`.
+        `latest` keeps the newest of each recipe, variant, target and device, unless a later measurement or artifact settles
+        it (of the same run, if one is given): see :meth:`FailureRecord.settled_by`.
         """
         query = select(FailureRow).order_by(FailureRow.at.desc(), FailureRow.id.desc())
         if run_id is not None:

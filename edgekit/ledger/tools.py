@@ -1,4 +1,4 @@
-"""Looking after a ledger: what it holds, and how much of the disk."""
+"""Maintenance of a ledger: its content and its size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgekit.ledger.schema import Base, RunRow
 class LedgerInfo(JsonDocument):
     """What ``edgekit ledger info --json`` prints: what a ledger holds.
 
-    `size_bytes` is None where it is no file; `oldest` and `newest` are when runs started, UTC.
+    `size_bytes` is None if it is not a file. `oldest` and `newest` are start times of runs, UTC.
     """
 
     place: str
@@ -32,7 +32,7 @@ class LedgerInfo(JsonDocument):
 
 
 def info(url: str | None = None) -> LedgerInfo:
-    """Count what the ledger at `url` holds; UsageError where there is none, and refused as :func:`open_database` says."""
+    """Count the rows of the ledger at `url`; UsageError if there is none, other errors as :func:`open_database`."""
     engine = open_database(url, must_exist=True)
     try:
         return _info(engine)
@@ -45,19 +45,19 @@ def info(url: str | None = None) -> LedgerInfo:
 
 
 def vacuum(url: str | None = None) -> tuple[int, int]:
-    """Write the ledger's file anew without its gaps, and return its bytes before and after; no row is removed.
+    """Rewrite the ledger's file without gaps, and return its bytes before and after. No row is removed.
 
-    UsageError where there is none. EdgekitError (ledger) for what is not a SQLite file and where it is in use, (disk_full) where
-    there is no room: it takes up to twice the file's bytes.
+    UsageError if there is no ledger. EdgekitError (ledger) if it is not a SQLite file or is in use.
+    EdgekitError (disk_full) if there is no room: compaction needs up to twice the file's bytes.
     """
     address = address_of(url)
     path = sqlite_path(address)
     if path is None:
-        message = f"The ledger {place(address)} is no SQLite file, so edgekit does not compact it."
+        message = f"The ledger {place(address)} is not a SQLite file. edgekit compacts only SQLite files."
         raise EdgekitError(FailureKind.ledger, "ledger", message, "Use the tools of that database.")
-    open_database(url, must_exist=True).dispose()  # refuses what is no ledger
+    open_database(url, must_exist=True).dispose()  # fails if it is not a ledger
     before = _size(path)
-    # An engine of its own: VACUUM is not possible within a transaction, and those of the ledger always begin one.
+    # A separate engine: VACUUM is not possible in a transaction, and the ledger's engine always begins one.
     engine = create_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     try:
         with engine.connect() as connection:

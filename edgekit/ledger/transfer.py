@@ -28,8 +28,8 @@ class ImportDocument(JsonDocument):
 def export_ledger(url: str | None, path: Path) -> dict[str, int]:
     """Write the ledger at `url` to a new file, and return how many rows of each table it has.
 
-    UsageError if there is no ledger, if there is something at `path`, or if its name does not say which format it has. A
-    file that could not be written to its end is removed.
+    UsageError if there is no ledger, if `path` exists, or if its name does not show the format.
+    An incomplete file is removed.
     """
     kind = format_of(path)
     if path.exists():
@@ -37,7 +37,7 @@ def export_ledger(url: str | None, path: Path) -> dict[str, int]:
     engine = open_database(url, must_exist=True)
     part = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        # One transaction, so that what is written meanwhile is in it as a whole or not at all.
+        # One transaction: concurrent writes are included completely or not at all.
         with _unchanging(engine).connect() as connection:
             kind.write(connection, part)
             rows = counts(connection)
@@ -60,9 +60,9 @@ def _unchanging(engine: Engine) -> Engine:
 
 
 def import_ledger(url: str | None, paths: Sequence[Path]) -> ImportDocument:
-    """Merge exported files into the ledger at `url`, which is made if there is none: all of them or, if one fails, none.
+    """Merge exported files into the ledger at `url`, all or none. The ledger is created if it is missing.
 
-    UsageError if a file is not there. EdgekitError (ledger) if one is not an exported ledger, or cut off.
+    UsageError if a file is not there. EdgekitError (ledger) if one is not an exported ledger, or incomplete.
     """
     for path in paths:
         format_of(path)

@@ -20,7 +20,7 @@ class Remaining:
     last: float = field(default_factory=time.monotonic)
 
     def begin(self) -> None:
-        """Say that time counts from now: what happened before belongs to no step."""
+        """Start the time of the steps: earlier work belongs to no step."""
         self.last = time.monotonic()
 
     def step(self, costs: bool = True) -> str:

@@ -62,7 +62,7 @@ def under_way(run: RunRecord) -> UsageError:
         command = f"edgekit {run.command} --resume {run.id}"
         hint = f"Wait for it, or stop it. If that machine no longer exists, take it over: `{command}`"
         return UsageError(message, hint)
-    return UsageError(message, "Wait for it, or end it.")
+    return UsageError(message, "Wait for it, or stop it.")
 
 
 def is_elsewhere(run: RunRecord) -> bool:

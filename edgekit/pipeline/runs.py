@@ -159,12 +159,12 @@ def _settled(sweep: Sweep, ledger: Ledger, run_id: str) -> set[Cell]:
             continue
         for target in plan.targets:
             own = sweep.cells(target) | {(str(target), None)}
-            cells |= {(recipe, variant, *cell) for cell in own if _befalls(failure, str(target), *cell)}
+            cells |= {(recipe, variant, *cell) for cell in own if _concerns(failure, str(target), *cell)}
     return cells
 
 
-def _befalls(failure: FailureRecord, compiled_for: str, timed_as: str, device: str | None) -> bool:
-    """Say whether a failure leaves nothing to do for an artifact as it is timed on a device (None: not yet on one)."""
+def _concerns(failure: FailureRecord, compiled_for: str, timed_as: str, device: str | None) -> bool:
+    """Return whether a failure leaves nothing to do for an artifact as it is timed on a device (None: not yet on one)."""
     if failure.device is None:
         return failure.target in {None, compiled_for}
     return failure.device == device and failure.target in {None, timed_as}

@@ -1,8 +1,9 @@
-"""Published accuracies and latencies, with their sources: never measured here, never shown where a measured number is asked for.
+"""Published accuracies and latencies, with their sources. They never replace a measured number.
 
-:func:`find` answers for one model; where sources disagree it returns all of them. The columns of reports are those of the
-MobileNetV3 paper (arXiv:1905.02244v5): Tables 3 (float) and 4 (quantized), 6 (detection) and 7 (segmentation). Figures of other
-sources differ (other TFLite versions, other papers) and go into footnotes. :func:`mismatches` tells which figures are wrong.
+:func:`find` answers for one model. If sources disagree, it returns all of them. The columns of reports are those of the
+MobileNetV3 paper (arXiv:1905.02244v5): Tables 3 (float) and 4 (quantized), 6 (detection) and 7 (segmentation).
+Figures of other sources differ (other TFLite versions, other papers) and are in footnotes.
+:func:`mismatches` lists wrong figures.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["PHONES", "Figure", "accuracy_range", "figures", "find", "is_paper_co
 
 PHONES = ("Pixel 1", "Pixel 2", "Pixel 3")
 PRECISIONS = {"fp32": ("float32",), "int8": ("uint8", "uint8 QAT", "uint8 PTQ", "int8 PTQ")}
-"""Our precision -> the words of the sources. fp16 has none: nobody published it for these phones."""
+"""Our precision -> the words of the sources. fp16 has none: no source has figures for these phones."""
 PAPER_TABLES = {"fp32": {"3 (v5)", "6 (v5)", "7 (v5)"}, "int8": {"4 (v5)"}}
 
 
@@ -57,5 +58,5 @@ def accuracy_range(found: Sequence[Figure], precision: str) -> tuple[float, floa
 
 
 def is_paper_column(row: Figure, precision: str) -> bool:
-    """Say whether a figure stands in the MobileNetV3 paper's table for `precision`, so that it belongs in a column."""
+    """Return whether a figure is in the MobileNetV3 paper's table for `precision`, so that it belongs in a column."""
     return row.table in PAPER_TABLES.get(precision, ()) and row.source.startswith("arXiv:1905.02244v5")

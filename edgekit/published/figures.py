@@ -17,9 +17,9 @@ DAGGER = " dagger"
 
 @dataclass(frozen=True)
 class Figure:
-    """What one source prints of one model: an accuracy, a latency, or both.
+    """The figures of one source for one model: an accuracy, a latency, or both.
 
-    `width` is None where the model is published in one width, `resolution` is as in ``224`` or ``1024x2048``. `metric` is
+    `width` is None if the model has a single published width; `resolution` is as in ``224`` or ``1024x2048``. `metric` is
     ``top-1 %``, ``mAP`` or ``mIOU %``. `latency_ms` is of `device`: of a Pixel phone, `threads` on its CPU; one thread runs on
     a large core. Detection and segmentation were also timed on other processors, which `device` names.
     """
@@ -114,7 +114,7 @@ def _detections() -> Iterator[Figure]:
     for row in _rows("detection"):
         if row["mAP"] and row["resolution"]:
             name, width = _of_width(row["model"].removesuffix(DAGGER))
-            model = "MnasNet-A1" if name == "MnasNet" else name  # the papers' tables shorten it where they name a width
+            model = "MnasNet-A1" if name == "MnasNet" else name  # the papers' tables shorten it if they name a width
             variant = "reduced" if row["model"].endswith(DAGGER) else ""
             yield _figure(row, model=model, width=width, variant=variant, metric="mAP", accuracy=_number(row["mAP"]))
 

@@ -123,7 +123,7 @@ def new_recipe(name: str, architecture: str, output: Path | None = None) -> Path
     """Write a commented recipe to `output`, else to ``recipes/NAME.yaml`` of the current folder, and return its path.
 
     The model is the published one at width 1.0 with random weights, and its counts are the contract.
-    UsageError for an invalid name or architecture, a name that is taken, and a file that exists or cannot be written.
+    UsageError for an invalid architecture, a name that is invalid or taken, and a file that cannot be written.
     """
     path = _new_path(name, output)
     if architecture not in ARCHITECTURES:

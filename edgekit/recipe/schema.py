@@ -616,7 +616,7 @@ def published_for(recipe: Recipe, model: ModelArguments) -> Published | None:
 
 
 def names_problem(names: Sequence[str], classes: int) -> str:
-    """Say why `names` cannot name a model's `classes`; empty if they can."""
+    """Return why `names` cannot name a model's `classes`; empty if they can."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         return f"a name is listed twice: {', '.join(twice[:5])}"
@@ -634,7 +634,7 @@ def _ask_backends(target: Target) -> None:
 
 
 def _no_such_option(architecture: str, option: str) -> str:
-    """Say that an architecture has no such option, and which it has."""
+    """Return the error of an unknown option, with the known ones."""
     takes = ARCHITECTURES[architecture].takes
     nearest = get_close_matches(option, [*ModelArguments.model_fields, *takes], n=1)
     said = f"{architecture} takes no {option}; its options: {', '.join(takes) or 'none'}"

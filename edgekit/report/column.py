@@ -1,7 +1,7 @@
-"""A column of any table: what it is called, what it holds, and which formats show it.
+"""A column of any table: its name, its content, and the formats that show it.
 
 Every format renders the same columns. A table's module has a list of them: :data:`edgekit.report.columns.COLUMNS` for
-what the ledger holds, and short lists for the other tables. A new format needs nothing but this module.
+what the ledger holds, and short lists for the other tables. A new format needs only this module.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Column(Generic[T]):
         return f"{self.heading}{unit}" + (f" ({self.kind})" if self.kind else "")
 
     def cell(self, item: T) -> str:
-        """Return the text for people, a dash for what is not known."""
+        """Return the text for people; a dash means unknown."""
         if self.text is not None:
             return self.text(item) or DASH
         value = self.value(item)
@@ -100,7 +100,7 @@ def named(columns: Sequence[Column[T]], keys: Sequence[str]) -> list[Column[T]]:
 
 
 def default(columns: Sequence[Column[T]], items: Sequence[T], format: Format) -> list[Column[T]]:
-    """Return the columns that a format shows of these items, with those that are needed to tell the items apart."""
+    """Return the columns that a format shows of these items, with those needed to distinguish the items."""
     chosen = [column for column in columns if column.shown.get(format) and _is_wanted(column, items, format)]
     if format in {"csv", "json"}:
         return chosen
@@ -121,7 +121,7 @@ def _is_wanted(column: Column[T], items: Sequence[T], format: Format) -> bool:
 def _distinguishing(
     candidates: Sequence[Column[T]], chosen: Sequence[Column[T]], items: Sequence[T]
 ) -> list[Column[T]]:
-    """Return as many of the candidates, in their order, as tell apart what is alike in the chosen identity columns."""
+    """Return the first candidates that distinguish items with equal chosen identity columns."""
     alike = [list(items)]
     added = []
     for column in (

@@ -57,6 +57,6 @@ def _cell(figure: Figure) -> tuple[object, ...]:
 
 
 def _mentions(what: str, models: set[str]) -> bool:
-    """Say whether a known mismatch is about a latency of one of these models."""
+    """Return whether a known mismatch is about a latency of one of these models."""
     named = any(re.match(rf"{re.escape(model)}(?![-\w])", what) for model in models)
     return named and ("Pixel" in what or "latenc" in what)

@@ -25,8 +25,8 @@ class Part(BaseModel):
 class MeasurementEntry(Part):
     """A measured latency: milliseconds, inference only, batch 1. `kind` is always ``measured``.
 
-    `model_hash` and `device_id` tell models and devices of the same name apart. `measured_at` is in UTC.
-    `latency_ms` is the median of the sessions' medians, or of their means where `centre` says so.
+    `model_hash` and `device_id` distinguish models and devices of the same name. `measured_at` is in UTC.
+    `latency_ms` is the median of the sessions' medians, or of their means if `centre` says so.
     What the device did not report is ``unknown``. `path` is the artifact in this machine's cache.
     """
 

@@ -105,7 +105,7 @@ def _temperatures(rows: Sequence[Row]) -> str:
 def _workers(found: dict[str, Any]) -> str:
     """Return how many threads did the work, or which units Core ML was allowed and preferred for how many operations."""
     if "compute_units" in found:
-        # A plan that was not the same in all sessions is no condition of the measurement.
+        # A plan that changed between sessions is not a condition of the measurement.
         plan = ", ".join(f"{count} {unit}" for unit, count in found.get("compute_plan", {}).items())
         return f"compute units {found['compute_units']} (preferred: {plan or 'not the same in all sessions'})"
     return f"{found.get('threads') or 'unknown'} thread{'' if found.get('threads') == 1 else 's'}"
@@ -170,14 +170,14 @@ def _half_widths(rows: Sequence[Row]) -> str:
 def _weights(rows: Sequence[Row]) -> list[str]:
     random = [row for row in rows if row.manifest and row.manifest["weights"].startswith("random")]
     return [
-        f"{_names(row.title for row in own)}: {own[0].manifest['weights']} weights: latencies hold, accuracy does not."
+        f"{_names(row.title for row in own)}: {own[0].manifest['weights']} weights: latency is valid, accuracy is not."
         for own in _grouped(random, lambda row: (row.manifest or {})["weights"])
         if own[0].manifest
     ]
 
 
 def _namesakes(rows: Sequence[Row]) -> list[str]:
-    """Return what tells a model from another one of the same recipe name and variant."""
+    """Return what distinguishes a model from another one of the same recipe name and variant."""
     found = []
     for row in rows:
         if row.namesake and row.manifest:

@@ -1,4 +1,4 @@
-"""Numbers as people read them: at least three significant digits, and a dash for what is not known."""
+"""Numbers for people: at least three significant digits, and a dash if unknown."""
 
 from __future__ import annotations
 

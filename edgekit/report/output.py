@@ -1,4 +1,4 @@
-"""Where a report goes: to standard output, or whole to a file."""
+"""Output of a report: to standard output, or to a complete file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILE_WIDTH = 200
 
 
 def format_of(path: Path) -> Format:
-    """Return the format that a file's name stands for; UsageError if it stands for none."""
+    """Return the format of a file by its name; UsageError if the name shows none."""
     if path.suffix not in SUFFIXES:
         known = ", ".join(f"{suffix} ({format})" for suffix, format in SUFFIXES.items())
         raise UsageError(

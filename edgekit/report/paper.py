@@ -78,7 +78,7 @@ def _class(row: Row) -> str:
 
 
 def _parts(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return the rows apart whose latencies share no table; what was not measured stands beside the same device's rows."""
+    """Return rows by table. Unmeasured rows are with the rows of the same device."""
     parts = comparable(rows)
     others = parts.pop("Not measured", [])
     if not parts:
@@ -107,7 +107,7 @@ def _lines(rows: Sequence[Row]) -> list[Line]:
 
 
 def _line_key(row: Row) -> Hashable:
-    """Return what the cells of a line share: artifact, target and versions. Accuracy stands only beside its own artifact."""
+    """Return what the cells of a line share: artifact, target and versions. Accuracy belongs to its artifact."""
     found = row.conditions or {}
     sha256 = (row.manifest or {}).get("sha256")
     return (*_model_key(row), sha256, found.get("runtime_version"), row.edgekit_version)
@@ -118,7 +118,7 @@ def _model_key(row: Row) -> tuple[str, str]:
 
 
 def _add_unmeasured(row: Row, lines: list[Line], setups: Sequence[Setup]) -> None:
-    """Put a failure into the cells of its device, or of all devices if it had reached none; make a line if there is none."""
+    """Put a failure into the cells of its device, or of all devices if none was reached."""
     if not lines:
         lines.append(Line(row))
     own = [setup for setup in setups if row.device is None or (setup[0] or "").split(" ")[0] == row.device]
@@ -169,7 +169,7 @@ def _device(setup: Setup, name: str) -> list[Column[Line]]:
 
 
 def _names(setups: Sequence[Setup]) -> list[str]:
-    """Return the devices' names, with what tells two columns of one device apart."""
+    """Return the devices' names, with what distinguishes two columns of one device."""
     devices = [setup[0] or "?" for setup in setups]
     labels = ("", "", "{} runner", "runner {:.8}", "{} threads", "clock {}", "emulated {}")
     varying = [index for index in range(1, len(labels)) if len({setup[index] for setup in setups}) > 1]
@@ -193,7 +193,7 @@ def _legend(rows: Sequence[Row]) -> list[Note]:
     marks = [f"{VERDICT_MARKS[verdict or '']} {verdict}" for verdict in verdicts]
     marks += [f"{KIND_MARKS[kind]} {kind}" for kind in kinds]
     plain = "A cell: median [95 % interval] in ms, inference only, batch 1; without a mark measured and stable"
-    return [Note("; ".join([plain, *marks]) + ". A word is the reason why there is no number.")]
+    return [Note("; ".join([plain, *marks]) + ". A word is the reason for a missing number.")]
 
 
 def _notes(rows: Sequence[Row]) -> list[Note]:

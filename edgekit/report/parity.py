@@ -38,7 +38,7 @@ def result_lines(compared: Compared) -> list[str]:
         first = first_departure(compared.layers, compared.target.precision)
         lines.append(_departure(first) if first else "No layer departs.")
         lines.append(
-            "So far: with all layers before it. Alone: of its own input, without rounding to its steps and range."
+            "So far: with all layers before it. Alone: for the artifact's input of the layer, without rounding and range."
         )
     return lines
 

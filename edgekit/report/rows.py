@@ -58,7 +58,7 @@ class Row:
     edgekit_version: str | None = None
     kind: str = "measured"
     model: str | None = None
-    """What the model is known by, whatever its recipe is called: NETWORK-WEIGHTS; None if nothing was built."""
+    """The identity of the model, independent of recipe names: NETWORK-WEIGHTS; None if nothing was built."""
     namesake: bool = False
     """Whether another row has the same recipe name and variant, and another model."""
 
@@ -80,12 +80,12 @@ class Row:
 
     @property
     def emulated(self) -> bool | None:
-        """Whether it was measured on an emulated device; None where it was not measured."""
+        """Whether it was measured on an emulated device; None if it was not measured."""
         return bool(self.conditions.get("emulated")) if self.conditions else None
 
     @property
     def clock_rung(self) -> str | None:
-        """How the clocks were held while it was measured; None where it was not."""
+        """How the clocks were held during the measurement; None if it was not measured."""
         return str(self.conditions["before"].get("clock_rung", "unknown")) if self.conditions else None
 
     @property
@@ -144,7 +144,7 @@ class Row:
 
 
 def is_published_network(manifest: dict[str, Any]) -> bool:
-    """Say whether published figures are of an artifact's network; random weights of it keep them, and tables name those."""
+    """Return whether published figures are of an artifact's network; random weights of it keep them, and tables name those."""
     known = ARCHITECTURES.get(manifest["architecture"])
     classes = manifest["model"].get("classes", 1000)
     return (
@@ -154,9 +154,9 @@ def is_published_network(manifest: dict[str, Any]) -> bool:
 
 
 def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return the rows apart whose latencies share no table: emulated ones, and those of clocks that were held otherwise.
+    """Return rows by table: emulated devices and other clock settings have separate tables.
 
-    Heading -> rows, without a heading where all may stand together. Sources: docs/architecture.md.
+    Heading -> rows. There is no heading if all rows share a table. Sources: docs/architecture.md.
     """
     parts: dict[str, list[Row]] = {}
     for row in rows:
@@ -192,7 +192,7 @@ def _rows_of(ledger: Ledger, run: str | None, until: datetime | None) -> list[Ro
     latest = run is None
     failures = ledger.failures(
         run, latest=True, until=until
-    )  # also of a run: what its resumption settled is no failure of it
+    )  # also of a run: failures that its resumption settled do not count
     failing = dict.fromkeys(failure.run_id for failure in failures)
     built = {_key(artifact): artifact for own in failing for artifact in reversed(ledger.artifacts(own))}
     rows = [_measured(measurement) for measurement in ledger.measurements(run, latest=latest, until=until)]
@@ -220,7 +220,7 @@ def _order(row: Row) -> tuple[str, ...]:
 
 
 def _covers(row: Row, artifact: ArtifactRecord) -> bool:
-    """Say whether a row of the artifact's cell is already what became of it."""
+    """Return whether a row is already the result of the artifact's cell."""
     if row.manifest or not row.failure:
         return row.model == artifact.model
     return row.failure.may_be_of(artifact.manifest)
@@ -309,7 +309,7 @@ def _compiled(artifact: ArtifactRecord) -> Row:
 
 
 def _failed(failure: FailureRecord, artifact: ArtifactRecord | None) -> Row:
-    """Return a row that keeps what had been built and verified before the failure."""
+    """Return a row that keeps the artifact and parity from before the failure."""
     manifest = artifact.manifest if artifact else None
     target = failure.target or "all"
     return Row(

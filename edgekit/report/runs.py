@@ -26,7 +26,7 @@ NAMED_AT_MOST = 4
 
 @dataclass(frozen=True)
 class RunEntry:
-    """A run with what it recorded."""
+    """A run with its records."""
 
     run: RunRecord
     counts: RunCounts
@@ -49,7 +49,7 @@ class RunEntry:
 
     @property
     def resume(self) -> str | None:
-        """The command that goes on with it; None if it is done, or of a kind that is not resumed."""
+        """The command that resumes it; None if it is done or cannot be resumed."""
         if self.run.command not in RESUMABLE or self.status in {"done", "running"}:
             return None
         return f"edgekit {self.run.command} --resume {self.run.id}"

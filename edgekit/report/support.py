@@ -1,4 +1,4 @@
-"""Which recipe compiles for which target: a row per recipe, a cell per target, the reason where it does not."""
+"""The support matrix: a row per recipe, a cell per target, the reason if it does not compile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgekit.report.sheet import Note, Report, Section
 NOT_BUILT = "not built yet"
 LEGEND = (
     "A cell: size, seconds to compile, signal-to-noise ratio and top-1 agreement with PyTorch on the parity photos "
-    "(derived where the runtime does not run on this machine), and the delegate's parts where there is not exactly one."
+    "(derived if the runtime does not run on this machine), and the delegate's parts unless there is exactly one."
 )
 EMPTY = "The ledger holds no build yet; `edgekit compile --all` makes them."
 Network = tuple[str, str, str]
@@ -80,7 +80,7 @@ def _target(target: str) -> Column[SupportRow]:
 
 
 def _tools(artifacts: Iterable[ArtifactRecord]) -> str:
-    """Return the versions of what built the artifacts, each version where there were several."""
+    """Return all versions of the tools that built the artifacts."""
     found = {
         f"{name} {version}" for artifact in artifacts for name, version in artifact.manifest.get("tools", {}).items()
     }

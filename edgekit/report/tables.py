@@ -42,7 +42,7 @@ def overview(
 
 
 def csv(rows: Sequence[Row]) -> str:
-    """Return the table as CSV with a header; what is not known is empty."""
+    """Return the table as CSV with a header; unknown values are empty."""
     return text.csv(overview(rows))
 
 

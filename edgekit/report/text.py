@@ -84,7 +84,7 @@ def latex(report: Report) -> str:
 
 
 def csv(report: Report) -> str:
-    """Return the rows of all sections below one header; what is not known is empty."""
+    """Return the rows of all sections below one header; unknown values are empty."""
     chosen = [section.chosen("csv", report.keys) for section in report.sections]
     keys = list(dict.fromkeys(column.key for columns in chosen for column in columns))
     output = io.StringIO()

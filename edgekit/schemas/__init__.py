@@ -1,6 +1,6 @@
-"""JSON Schemas of what people write and what ``--json`` prints, committed so that editors and scripts find them in a checkout.
+"""JSON Schemas of recipes, profiles and ``--json`` output, committed for editors and scripts.
 
-``python -m edgekit.schemas`` (``make docs``) writes them anew.
+``python -m edgekit.schemas`` (``make docs``) rewrites them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compound scaling: depth, width and resolution grow together. EfficientNet, arXiv:1905.11946v5, section 3.3.
 
-depth = alpha ** phi, width = beta ** phi, resolution = gamma ** phi with alpha * beta ** 2 * gamma ** 2 ~ 2, so that a step of
-phi doubles the multiply-adds. The released EfficientNets are not on that curve: their coefficients were rounded by hand, and
-from B4 up no single phi gives them, so they are data (released_scalings.csv).
+depth = alpha ** phi, width = beta ** phi, resolution = gamma ** phi with alpha * beta ** 2 * gamma ** 2 ~ 2, so that a
+step of phi doubles the multiply-adds. The released EfficientNets are not on that curve: their coefficients were rounded
+by hand, and no single phi gives B4 and larger ones. So they are data (released_scalings.csv).
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ def released() -> tuple[Released, ...]:
 
 
 def scale(base: Recipe, phi: float, coefficients: Coefficients | None = None) -> Scaled:
-    """Scale `base` by `phi`; where its family was published and no `coefficients` are given, phi is the member's number.
+    """Scale `base` by `phi`. For a published family without `coefficients`, phi is the member's number.
 
-    So EfficientNet-B0 at 1 to 7 is B1 to B7. Other bases, and B0 with coefficients, follow the formula. UsageError for an
-    architecture without width or depth, and for a scaling that makes no model.
+    So EfficientNet-B0 at 1 to 7 is B1 to B7. Other bases, and B0 with coefficients, follow the formula.
+    UsageError for an architecture without width or depth, and for an invalid scaling.
     """
     _check(base)
     if coefficients is None and (found := _member(base, phi)):
@@ -119,7 +119,7 @@ def scale(base: Recipe, phi: float, coefficients: Coefficients | None = None) ->
 def within(base: Recipe, budget: float, coefficients: Coefficients | None = None) -> Scaled:
     """Scale `base` by the formula to the largest phi whose counted multiply-adds are at most `budget`.
 
-    UsageError where even the smallest scaling that makes a model costs more.
+    UsageError if even the smallest valid scaling costs more.
     """
     _check(base)
     chosen = coefficients or Coefficients()
@@ -138,7 +138,7 @@ def within(base: Recipe, budget: float, coefficients: Coefficients | None = None
 
 
 def _bracket(base: Recipe, budget: float, excess: Callable[[float], float]) -> tuple[float, float | None]:
-    """Return a phi that is within the budget and the next that is not, None where the next makes no model."""
+    """Return a phi within the budget and the next one above it; None if the next is invalid."""
     step = PHI_STEP if excess(0.0) <= 0 else -PHI_STEP
     phi = 0.0
     try:
@@ -158,8 +158,8 @@ def _bracket(base: Recipe, budget: float, excess: Callable[[float], float]) -> t
 def grid_search(base: Recipe, tolerance: float = 0.05) -> list[Candidate]:
     """Return the coefficients of a small grid that double the counted multiply-adds of `base`, nearest first.
 
-    Each of alpha, beta and gamma is 1.0 to 1.4 in steps of 0.05; `tolerance` is relative. Which of them is best only training
-    tells: the paper trained B0 with each and kept 1.2, 1.1, 1.15.
+    Each of alpha, beta and gamma is 1.0 to 1.4 in steps of 0.05; `tolerance` is relative. Only training shows which of
+    them is best: the paper trained B0 with each and kept 1.2, 1.1, 1.15.
     """
     _check(base)
     own = _cost(base, {}).multiply_adds
@@ -198,7 +198,7 @@ def _near_doubling() -> Iterator[Coefficients]:
 
 def _check(base: Recipe) -> None:
     if base.arguments.input_width not in {None, base.arguments.resolution}:
-        raise UsageError(f"{base.name} has an input that is no square: only squares are scaled.")
+        raise UsageError(f"{base.name} has an input that is not square. Only square inputs can be scaled.")
     lacking = [option for option in ("width", "depth") if option not in ARCHITECTURES[base.architecture].takes]
     if lacking:
         scalable = [name for name, known in ARCHITECTURES.items() if {"width", "depth"} <= set(known.options or ())]
@@ -209,7 +209,7 @@ def _check(base: Recipe) -> None:
 
 
 def _member(base: Recipe, phi: float) -> Released | None:
-    """Return the published member `phi` of the family that `base` begins; None where it begins none, or has no such member."""
+    """Return the published member `phi` of the family of `base`; None if there is none."""
     family = {network.step: network for network in released() if network.family == base.architecture}
     model = base.arguments
     begins = family and (model.width, model.depth, model.resolution) == (1.0, 1.0, family[0].resolution)
@@ -235,7 +235,7 @@ def _changed(base: Recipe, arguments: dict[str, float]) -> Recipe:
         said = str(problem["msg"]).removeprefix("Value error, ")
         described = ", ".join(f"{name} {value:g}" for name, value in arguments.items())
         raise UsageError(
-            f"{base.name} scaled to {described} is no model: {said}.", "Take a phi nearer to 0."
+            f"{base.name} scaled to {described} is not a valid model: {said}.", "Take a phi nearer to 0."
         ) from error
 
 

@@ -46,7 +46,7 @@ PROTOCOL = PROTOCOLS["quick"]
 SCAN_SECONDS = 6 * 3600
 """A scan that takes longer is stopped. It runs the model once for each layer."""
 AGREEMENT = "agreement"
-"""What judges an artifact if there are no labelled photos."""
+"""The judge of an artifact if there are no labelled photos."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class LayerEntry(Part):
 class CurveEntry(Part):
     """An artifact with the `float_layers` most sensitive layers in float.
 
-    `quality` is its agreement or accuracy in percent, `drop` what it lost against PyTorch, both with 95 % intervals.
+    `quality` is its agreement or accuracy in percent, `drop` the loss against PyTorch, both with 95 % intervals.
     They are None if it differs too much from PyTorch to be evaluated: then `within_parity` is false. `latency_ms` is
-    the median on this machine, and `latency_range_ms` that of the sessions; None if the artifact could not be timed.
+    the median on this machine, and `latency_range_ms` the range of the sessions; None if timing failed.
     """
 
     float_layers: int
@@ -237,7 +237,7 @@ class _Built:
 
 
 def _judge(request: Request, made: _Built, ledger: Ledger, progress: Progress) -> _Step:
-    """Judge an artifact. One outside parity is no candidate and is not evaluated."""
+    """Judge an artifact. An artifact outside parity is not a candidate and is not evaluated."""
     artifact, failure = made.built.artifact, made.built.failure
     if artifact is None:
         assert failure

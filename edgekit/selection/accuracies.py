@@ -38,8 +38,8 @@ def add_accuracies(
     """Give candidates their accuracies and name those without one; return what the accuracies are.
 
     `records` are newest first, `devices` ids. `kind` None: measured ones, or published ones if nothing was measured.
-    On one device, what that device computed comes before what the host computed. What is `excluded` decides nothing; it
-    gets an accuracy as well, from which the worth of measuring it follows.
+    On one device, results of that device come before results of the host. `excluded` candidates do not affect the
+    decision. They get an accuracy too, which shows if measuring them is worthwhile.
     """
     by_artifact: defaultdict[tuple[str | None, str], list[AccuracyRecord]] = defaultdict(list)
     for record in records:

@@ -1,12 +1,12 @@
-"""The one further measurement that would most likely change the answer.
+"""The next measurement that is most likely to change the answer.
 
-For models that take part: if their latency (or accuracy) were known exactly, how likely would another model be the answer? The
-draws are sorted by that quantity and cut into equal parts; within each part it is next to known. The share of the parts in which
-another model is the likeliest answer is what is sought (as for the value of partial information: Strong and Oakley 2013,
-Medical Decision Making 33:755-766).
+For candidates: if their latency (or accuracy) were known exactly, how likely would another model be the answer?
+The draws are sorted by that quantity and cut into equal parts. Within a part the quantity is almost known.
+The result is the share of parts in which another model is the likeliest answer. It is like the value of partial
+information: Strong and Oakley 2013, Medical Decision Making 33:755-766.
 
-For models that take no part, since something about them is unknown: how likely would they win if it were known? What is not
-known is guessed from the models that take part, and broadly.
+For excluded models with missing data: how likely would they win if the data were known?
+The data is guessed from the candidates, with a wide distribution.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from edgekit.selection.candidates import Candidate, Reason
-from edgekit.selection.deciding import NOBODY, Winners, probabilities, winners
+from edgekit.selection.deciding import NO_WINNER, Winners, probabilities, winners
 from edgekit.selection.posterior import Array, Draws, draw_accuracies, draw_latency
 from edgekit.selection.question import Question
 
@@ -32,7 +32,7 @@ CURABLE = {
 }
 """Reasons that a further measurement removes."""
 LIKELY = 0.01
-"""Candidates less likely to win than this are not looked at: measuring them again changes next to nothing."""
+"""Candidates less likely to win than this are skipped: measuring them again changes almost nothing."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def best_step(
     """Return the measurement that most likely changes the answer; None if none is likely to."""
     steps = _of_candidates(candidates, draws, found, devices)
     known = Known(candidates, np.median(draws.latency, axis=0), np.median(draws.accuracy, axis=0))
-    rivals = draws.of(np.unique(found[found != NOBODY])).first(DRAWS)
+    rivals = draws.of(np.unique(found[found != NO_WINNER])).first(DRAWS)
     random = np.random.default_rng([question.seed, 1])
     for candidate in excluded:
         if candidate.manifest is not None and all(problem.reason in CURABLE for problem in candidate.problems):

@@ -97,7 +97,7 @@ class Candidate:
 
     @property
     def key(self) -> Key:
-        """What it is known by."""
+        """The key of the candidate."""
         return (self.recipe, self.model, self.variant, self.target, self.sha256 or "")
 
     @property
@@ -255,7 +255,7 @@ def _add_other_measurement(
         message = f"measured on {record.device_name} {id}, another device or another build of its system"
     elif own.emulated:
         reason, message = Reason.emulated, "measured on an emulated device"
-        hint = "An emulator's latencies say nothing of a real device."
+        hint = "An emulator's latencies are not those of a real device."
     elif own.protocol != others.protocol:
         reason, message = Reason.other_protocol, f"measured by protocol {own.protocol}, the others by {others.protocol}"
         hint = f"--protocol {own.protocol} compares those of that protocol."
@@ -266,7 +266,7 @@ def _add_other_measurement(
 
 
 def _namesake(record: MeasurementRecord, devices: Sequence[DeviceRecord]) -> str:
-    """Return the id of the device that has the name of the one that a measurement was made on, else of the first."""
+    """Return the id of the device with the name of a measurement's device, else of the first device."""
     return next((device.id for device in devices if device.name == record.device_name), devices[0].id)
 
 
@@ -310,9 +310,9 @@ def _add_sessions(ledger: Ledger, candidates: Sequence[Candidate]) -> None:
 def _add_problems(
     candidate: Candidate, devices: Sequence[DeviceRecord], question: Question, runs: Collection[tuple[str, str]]
 ) -> None:
-    """Add why a candidate takes no part: what it was asked not to be, then what is not known well enough.
+    """Add the reasons that exclude a candidate: the question's limits first, then missing data.
 
-    `runs` are the devices and runtimes of which something was measured: others may not go together at all.
+    `runs` are the devices and runtimes with measurements. Other pairs may be impossible.
     """
     problems = candidate.problems
     if candidate.manifest is None:

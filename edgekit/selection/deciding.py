@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from edgekit.selection.posterior import Array, Draws
 from edgekit.selection.question import Question
 
-NOBODY = -1
-"""The winner where no model is within the limits."""
+NO_WINNER = -1
+"""The winner if no model is within the limits."""
 SURE = 0.95
 GRID_DRAWS = 1000
 """For the budgets at which the answer changes."""
 MOST_BUDGETS = 500
 Winners = NDArray[np.int64]
-"""The index of the winner in each draw, or :data:`NOBODY`."""
+"""The index of the winner in each draw, or :data:`NO_WINNER`."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class BudgetSpan:
 
 
 def within_limits(draws: Draws, question: Question, budget: float | None) -> NDArray[np.bool_]:
-    """Say in which draws a candidate meets the latency budget (ms; None is no budget) and the required accuracy."""
+    """Return the draws in which a candidate meets the latency budget (ms; None: no budget) and the accuracy."""
     met = np.ones_like(draws.accuracy, dtype=bool) if budget is None else draws.slowest <= budget
     return met if question.min_accuracy is None else met & (draws.accuracy >= question.min_accuracy)
 
@@ -46,26 +46,26 @@ def within_limits(draws: Draws, question: Question, budget: float | None) -> NDA
 def winners(draws: Draws, question: Question, budget: float | None) -> Winners:
     """Return who wins in each draw."""
     if not draws.accuracy.shape[1]:
-        return np.full(len(draws.accuracy), NOBODY)
+        return np.full(len(draws.accuracy), NO_WINNER)
     eligible = within_limits(draws, question, budget)
     if not question.fastest:
         accuracy = np.where(eligible, draws.accuracy, -np.inf)
         eligible &= accuracy >= accuracy.max(axis=1, keepdims=True) - question.equal_within
     latency = np.where(eligible, draws.slowest, np.inf)
     found = latency.argmin(axis=1)
-    return np.where(np.isfinite(latency.min(axis=1)), found, NOBODY)
+    return np.where(np.isfinite(latency.min(axis=1)), found, NO_WINNER)
 
 
 def probabilities(found: Winners, candidates: int) -> Array:
-    """Return with which probability each candidate wins; the last entry is :data:`NOBODY`'s."""
-    counts = np.bincount(np.where(found == NOBODY, candidates, found), minlength=candidates + 1)
+    """Return the probability that each candidate wins. The last entry is :data:`NO_WINNER`'s."""
+    counts = np.bincount(np.where(found == NO_WINNER, candidates, found), minlength=candidates + 1)
     return np.asarray(counts / len(found))
 
 
 def on_front(latency: Array, accuracy: Array) -> NDArray[np.bool_]:
-    """Say in which draws (rows) a candidate (column) is on the Pareto front.
+    """Return in which draws (rows) a candidate (column) is on the Pareto front.
 
-    A candidate is not if another is at least as fast and at least as accurate, and better in one of both.
+    It is not if another is at least as fast and as accurate, and better in one of both.
     """
     # By latency; of equally fast ones the more accurate first.
     order = np.lexsort((-accuracy, latency), axis=1)
@@ -95,7 +95,7 @@ def budget_spans(draws: Draws, question: Question) -> list[BudgetSpan]:
         end = following.low if following else None
         middle = np.sqrt(span.low * end) if end else None
         share = probabilities(winners(draws, question, middle), slowest.shape[1])[span.winner]
-        if span.winner != NOBODY:
+        if span.winner != NO_WINNER:
             closed.append(BudgetSpan(span.low, end, span.winner, float(share)))
     return closed
 
@@ -103,4 +103,4 @@ def budget_spans(draws: Draws, question: Question) -> list[BudgetSpan]:
 def _likeliest(draws: Draws, question: Question, budget: float) -> int:
     shares = probabilities(winners(draws, question, budget), draws.accuracy.shape[1])
     found = int(shares.argmax())
-    return NOBODY if found == len(shares) - 1 else found
+    return NO_WINNER if found == len(shares) - 1 else found

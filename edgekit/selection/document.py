@@ -39,7 +39,7 @@ class DeviceEntry(Part):
 
 
 class AccuracyBasis(Part):
-    """Where accuracies come from: `kind` is measured, derived, published, a mixture, or none."""
+    """The source of accuracies: `kind` is measured, derived, published, a mixture, or none."""
 
     kind: str
     metric: str

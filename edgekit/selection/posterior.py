@@ -1,12 +1,12 @@
-"""What the true latencies and accuracies may be: draws from their posteriors, given the sessions and the photos.
+"""Draws from the posteriors of latencies and accuracies, given the sessions and the photos.
 
-Latency: the logarithms of the session centres are taken as normal, with unknown spread. Then the true logarithm is their mean
-plus s / sqrt(n) times Student's t with n - 1 degrees of freedom. A bootstrap of 3 to 12 sessions would be too narrow, since it
-cannot know that the spread itself is hardly known (docs/selecting.md; coverage: benchmarks/selection.md).
+Latency: the logarithms of the session centres are assumed normal, with unknown spread. The true logarithm is their mean
+plus s / sqrt(n) times Student's t with n - 1 degrees of freedom. A bootstrap of 3 to 12 sessions would be too narrow:
+it ignores the uncertainty of the spread (docs/selecting.md; coverage: benchmarks/selection.md).
 
-Accuracy: the share of photos that are right has Jeffreys' posterior, Beta(k + 1/2, n - k + 1/2). If artifacts were compared with
-the same baseline on the same photos, they share the draws of the baseline; only the photos on which they differ from it are
-their own. So the difference between two artifacts of one model is known much better than either.
+Accuracy: the share of correct photos has Jeffreys' posterior, Beta(k + 1/2, n - k + 1/2). Artifacts that were compared
+with the same baseline on the same photos share the baseline's draws. They differ only in the photos on which they
+differ from it. So the difference between two artifacts of a model is known much better than either.
 """
 
 from __future__ import annotations

@@ -13,14 +13,14 @@ AccuracyKind = Literal["measured", "published", "any"]
 
 
 class Question(BaseModel):
-    """Which model to ship. Latencies in ms, accuracies in percent, sizes in bytes; None and empty lists limit nothing.
+    """Which model to ship. Latencies in ms, accuracies in percent, sizes in bytes. None and empty lists are no limits.
 
     - `devices`: names of profiles, or ids of devices; one model has to serve all of them.
     - `targets`: whole ones or parts, such as ``int8`` or ``tflite/xnnpack``.
     - `percentile`: what the budget is about: `p50` is the median, `p90` the upper bound of the 90th percentile.
-    - `accuracy`: where accuracies come from; None: measured ones, or published ones if nothing was measured.
+    - `accuracy`: the source of accuracies; None: measured ones, or published ones if nothing was measured.
     - `weights`: `trained` leaves random weights out.
-    - `equal_within`: points. Models that are as accurate as the best but for this count as equal; the fastest of them wins.
+    - `equal_within`: points. Models within this distance of the most accurate count as equal; the fastest of them wins.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -49,9 +49,9 @@ def log_reward(accuracy: Array, latency: Array, w: float) -> Array:
 
 
 def spans(accuracy: Array, latency: Array) -> list[Span]:
-    """Return who is the best for every w from :data:`STEEPEST` to 0, where the best changes.
+    """Return the spans of w from :data:`STEEPEST` to 0 with their best candidates.
 
-    Log reward is a straight line in w for each candidate, so the bests are the upper envelope of these lines.
+    A candidate's log reward is a straight line in w. The best ones are the upper envelope.
     """
     found: list[Span] = []
     low, best = STEEPEST, int(log_reward(accuracy, latency, STEEPEST).argmax())

@@ -57,7 +57,7 @@ def read_tensors(checkpoint: Path, name: str, entry: str | None) -> tuple[dict[s
 
 
 def is_tensors(content: object) -> bool:
-    """Say whether something is a mapping of names to tensors, and holds some."""
+    """Return whether something is a mapping of names to tensors, and holds some."""
     from torch import Tensor
 
     return (

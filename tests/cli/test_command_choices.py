@@ -68,7 +68,7 @@ def test_a_device_is_needed_unless_the_settings_have_one(tmp_path, monkeypatch):
 
 
 def test_a_resumed_deploy_takes_no_other_choices():
-    with pytest.raises(UsageError, match="--resume goes on with what its run had planned"):
+    with pytest.raises(UsageError, match="--resume continues the plan of its run"):
         run("deploy", "v2", "--resume")
     with pytest.raises(UsageError, match="Name a recipe"):
         run("deploy")

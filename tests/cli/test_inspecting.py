@@ -88,7 +88,7 @@ def test_markdown_is_a_table_that_a_page_can_hold(run, few):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--all", "--sweep", "width=1"), "A sweep is made of one recipe"),
+        (("--all", "--sweep", "width=1"), "--sweep needs exactly one recipe"),
         (("v1", "width=1"), "write --sweep before it"),
         (("v1", "v2"), "Name one recipe"),
         (("v1", "--peak-gflops", "2"), "needs both"),

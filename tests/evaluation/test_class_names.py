@@ -16,7 +16,7 @@ def test_a_class_of_imagenet_is_found_by_id_name_and_index(recipe, background, l
 
 def test_a_name_of_two_classes_names_none():
     assert outputs_of(["n02012849", "n03126707"], load_recipe("v2")) == {"n02012849": 134, "n03126707": 517}
-    with pytest.raises(UsageError, match="1 of the data set's 1 classes are no classes of v2: missile"):
+    with pytest.raises(UsageError, match="1 of the data set's 1 classes are not classes of v2: missile"):
         outputs_of(["missile"], load_recipe("v2"))
 
 
@@ -24,7 +24,7 @@ def test_classes_that_do_not_fit_are_refused_by_name():
     labels = ["tench", *(f"thing {number}" for number in range(10)), "1000"]
     with pytest.raises(UsageError) as raised:
         outputs_of(labels, load_recipe("v2"))
-    assert "11 of the data set's 12 classes are no classes of v2: 1000, thing 0" in raised.value.failure.message
+    assert "11 of the data set's 12 classes are not classes of v2: 1000, thing 0" in raised.value.failure.message
     assert "and 3 more" in raised.value.failure.message
     assert "ImageNet's" in raised.value.failure.message
 

@@ -179,7 +179,7 @@ def test_a_data_set_for_another_task_is_refused(recipe, tmp_path, ledger):
 
 def test_classes_that_the_model_does_not_have_are_refused_before_a_run(recipe, photos, ledger):
     photos.write_text("00.jpg,unicorn\n01.jpg,tench\n")
-    with pytest.raises(UsageError, match="1 of the data set's 2 classes are no classes of v1: unicorn"):
+    with pytest.raises(UsageError, match="1 of the data set's 2 classes are not classes of v1: unicorn"):
         evaluate(request_of(recipe, photos), ledger, print)
     assert ledger.runs() == []
 

@@ -224,7 +224,7 @@ def test_a_failed_compilation_is_settled_by_a_later_artifact_and_a_device_failur
 def test_a_manifest_that_lacks_something_is_refused(ledger: Ledger) -> None:
     incomplete = manifest()
     del incomplete["recipe_hash"]
-    with pytest.raises(EdgekitError, match="does not tell recipe_hash"):
+    with pytest.raises(EdgekitError, match="lacks recipe_hash"):
         ledger.record_artifact(ledger.begin_run("compile", 0, {}, {}), incomplete)
 
 
@@ -506,7 +506,7 @@ def test_a_file_that_is_no_database_is_refused_untouched(path: Path, content: by
     path.write_bytes(content)
     failure = refused(url_of(path))
     assert failure.kind is FailureKind.ledger
-    assert failure.message == f"The ledger {path} is not a ledger: the file is no database."
+    assert failure.message == f"The ledger {path} is not a ledger: the file is not a database."
     assert "--ledger" in failure.hint
     assert path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]
@@ -583,7 +583,7 @@ def test_the_connection_is_set_up_and_closing_leaves_one_tidy_file(path: Path) -
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_a_ledger_in_memory_would_lose_everything_and_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match="gone when edgekit ends"):
+    with pytest.raises(UsageError, match="lost when edgekit ends"):
         Ledger.open(url)
 
 

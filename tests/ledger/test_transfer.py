@@ -227,10 +227,10 @@ def test_a_name_without_a_format_and_a_file_that_is_there_are_refused(lab, tmp_p
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (lambda lines: lines[:-3], "so it was cut off"),
-        (lambda lines: [*lines[:-1], lines[-1][:20]], "is no JSON, so it was cut off or changed"),
+        (lambda lines: lines[:-3], "so the file is incomplete"),
+        (lambda lines: [*lines[:-1], lines[-1][:20]], "is not JSON, so the file is incomplete or was changed"),
         (lambda lines: lines[1:], "does not begin as one"),
-        (lambda lines: ["hello"], "its first line is no JSON"),
+        (lambda lines: ["hello"], "its first line is not JSON"),
         (lambda lines: [lines[0].replace('"edgekit_ledger": 1', '"edgekit_ledger": 2'), *lines[1:]], "a newer edgekit"),
         (lambda lines: [line.replace('"load_ns": 30000000', '"load_ns": "soon"') for line in lines], "load_ns: Input"),
         (lambda lines: [line.replace('"block": 0', '"block": 0, "extra": 1') for line in lines], "extra: Extra"),
@@ -258,7 +258,7 @@ def test_a_gzip_file_that_was_cut_off_is_refused(lab, new, tmp_path):
     with gzip.open(file, "rt") as opened:
         assert json.loads(opened.readline())["edgekit_ledger"] == 1
     file.write_bytes(file.read_bytes()[:-50])
-    with pytest.raises(EdgekitError, match="no whole gzip file"):
+    with pytest.raises(EdgekitError, match="not a complete gzip file"):
         import_ledger(new(), [file])
 
 

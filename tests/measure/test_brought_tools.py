@@ -90,7 +90,7 @@ def test_a_single_run_has_no_spread():
 )
 def test_a_text_without_result_gives_none_and_a_failure(text):
     assert parse_benchmark_model(text) is None
-    with pytest.raises(EdgekitError, match="nothing that benchmark_model tells was found") as raised:
+    with pytest.raises(EdgekitError, match="the output of benchmark_model does not contain its results") as raised:
         BenchmarkModel(("b",), (), {}).read(ended(text))
     assert raised.value.failure.kind == FailureKind.crashed
 
@@ -123,7 +123,7 @@ def test_a_result_that_cannot_be_read_is_a_failure(end):
     if end.startswith("Inference"):
         text = re.sub(r"Inference \(avg\): .*\n", end, text)
         end = ""
-    with pytest.raises(EdgekitError, match="nothing that benchmark_model tells was found"):
+    with pytest.raises(EdgekitError, match="the output of benchmark_model does not contain its results"):
         BenchmarkModel(("b",), (), {}).read(ended(text + end))
 
 
@@ -158,7 +158,7 @@ def test_the_python_tool_writes_its_median():
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]", b'{"latency": {"num_runs": 3}}'])
 def test_a_python_tool_that_writes_something_else_is_a_failure(content):
     printed = "" if content is None else f"{RESULT}{base64.b64encode(content).decode()}\n"
-    with pytest.raises(EdgekitError, match="nothing that benchmark_litert_model tells was found"):
+    with pytest.raises(EdgekitError, match="the output of benchmark_litert_model does not contain its results"):
         BenchmarkLitertModel(("b",), (), {}).read(ended(printed))
 
 
@@ -175,7 +175,7 @@ def test_executor_runners_text_is_taken_whole_or_not_at_all(lost):
     lines = (PRINTED / "executor_runner.txt").read_text().splitlines()
     text = "\n".join(line for line in lines if lost not in line)
     assert parse_executor_runner(text) is None
-    with pytest.raises(EdgekitError, match="nothing that executor_runner tells"):
+    with pytest.raises(EdgekitError, match="the output of executor_runner does not contain its results"):
         ExecutorRunner(("e",), (), {}).read(ended(stderr=text))
 
 

@@ -76,6 +76,6 @@ def test_the_command_shows_types_by_time_or_each_operator():
     lines = [line.split("│") for line in types.splitlines() if "│" in line]
     assert [line[1].strip() for line in lines[:3]] == ["DEPTHWISE_CONV_2D", "CONV_2D", "FULLY_CONNECTED"]
     assert [cell.strip() for cell in lines[0][2:5]] == ["15", "19.9195", "69.1%"]
-    assert "Mean of 35 runs in LiteRT: 28.808 ms, profiler included: no latency of the model." in types
+    assert "Mean of 35 runs in LiteRT: 28.808 ms with profiler. This is not the model's latency." in types
     each = CliRunner().invoke(cli, ["operators", "--each", str(CSV)]).output
     assert "[serving_default_output_0_output]:125" in each

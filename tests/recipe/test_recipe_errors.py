@@ -61,7 +61,7 @@ def failure_of(path, *overrides):
         ("weights.random=99999999999999999999", "key weights.random: Input should be less than 9223372036854775808."),
         ("weights.new_head=-1", "key weights.new_head: Input should be greater than or equal to 0."),
         ("published.model=MobilenetV1", "there are no published figures of MobilenetV1. Did you mean MobileNetV1?"),
-        ("targets=[coreml/-/fp16, coreml/-/fp16]", "key targets: a target is listed twice:  coreml/-/fp16"),
+        ("targets=[coreml/-/fp16, coreml/-/fp16]", "key targets: a target is listed twice: coreml/-/fp16"),
         ("model={width: 1}", " with --set model={width: 1}, key model.resolution: Field required."),
         ("null=3", " with --set null=3: unknown key null. "),
         ("published.variant=x", " with --set published.variant=x, key published.model: Field required."),
@@ -306,4 +306,4 @@ def test_an_empty_list_is_not_everything(arguments):
 def test_an_option_that_stands_twice_does_not_lose_its_first_value(arguments):
     done = CliRunner().invoke(cli, arguments)
     assert isinstance(done.exception, UsageError)
-    assert "stands there 2 times" in str(done.exception)
+    assert "was given 2 times" in str(done.exception)

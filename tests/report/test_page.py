@@ -270,7 +270,7 @@ def run(*arguments):
 def test_the_page_has_no_other_format(ledger, truth, tmp_path, option):
     result = run("--html", tmp_path / "page.html", *option)
     assert isinstance(result.exception, UsageError)
-    assert f"--html and {option[0]} do not go together" in str(result.exception)
+    assert f"--html and {option[0]} exclude each other" in str(result.exception)
     assert not (tmp_path / "page.html").exists()
 
 

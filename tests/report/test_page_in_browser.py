@@ -354,6 +354,6 @@ def test_random_weights_are_marked(visit, made, tmp_path):
     (tmp_path / "random.html").write_text(page_text(made.ledger, rows, Filters()), encoding="utf-8")
     tab = visit(f"file://{tmp_path}/random.html")
     assert "Train it before you ship it" in tab.locator("#answers").inner_text()
-    assert "random weights: latencies hold, accuracies do not" in tab.locator("#accuracy-caption").inner_text()
+    assert "random weights: latency is valid, accuracy is not" in tab.locator("#accuracy-caption").inner_text()
     tab.locator("#answers .model").first.click()
     assert "The weights are random" in tab.locator("#detail").inner_text()

@@ -127,7 +127,7 @@ def test_what_cannot_be_profiled_is_said(edgekit, tmp_path):
     for arguments, code, said in (
         (("v1", "--device", "host", "--target", "tflite/xnnpack/fp32"), 2, "none of tflite/xnnpack/fp32"),
         (("nowhere.etdp",), 2, "There is no file at nowhere.etdp"),
-        (("nowhere.etdp", "--output", "x"), 2, "Say on which device"),
+        (("nowhere.etdp", "--output", "x"), 2, "Name a device"),
         (("v1", "--device", "host", "--output", tmp_path), 2, "is a folder"),
         (("v1", "--device", "host", "--output", tmp_path / "no/x.etdp"), 2, "There is no folder"),
         ((dump, "--device", "host"), 2, "is not a recipe or device profile: it is not text"),

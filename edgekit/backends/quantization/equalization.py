@@ -133,7 +133,7 @@ def _pads_with_zeros(node: fx.Node) -> bool:
 
 
 def _flattens_one_pixel(node: fx.Node) -> bool:
-    """Say whether (N, C, 1, 1) becomes (N, C)."""
+    """Return whether (N, C, 1, 1) becomes (N, C)."""
     if node.target not in {aten.flatten.using_ints, aten.view.default, aten.reshape.default}:
         return False
     before, after = (tuple(end.meta["val"].shape) for end in (node.all_input_nodes[0], node))

@@ -1,4 +1,4 @@
-"""Weights on the int8 grid, rounded so that the outputs of their layer change least, and biases that keep its mean.
+"""Weights rounded to the int8 grid so that layer outputs change least, and biases that keep the mean.
 
 Rounding to the nearest is not the best. The errors of weights with similar inputs add up, most of all in depthwise
 convolutions, whose nine inputs are neighbouring pixels. So weights that are not yet rounded compensate the errors of
@@ -146,7 +146,7 @@ def _with_representable_bias(module: nn.Conv2d | nn.Linear) -> Tensor:
 
     A bias is stored in steps of the input's scale times the weight's. Training leaves channels whose weights are next to
     nothing; their steps are so fine that the bias overflows and the channel has any value. Their first weight becomes large
-    enough, which is next to nothing beside the bias.
+    enough, which is negligible beside the bias.
     """
     weight = module.weight.clone()
     if module.bias is not None:

@@ -33,8 +33,8 @@ def page(
 ) -> str:
     """Return the page of some rows of a ledger as HTML.
 
-    `sort` and `keys` are those of the table. `of_runs` says that the rows are of chosen runs. Then there is no
-    recommendation, nor with `filters.since`: a recommendation counts the newest result of every cell.
+    `sort` and `keys` are those of the table. `of_runs` says that the rows are of chosen runs. With it, or with
+    `filters.since`, there is no recommendation, because that needs the newest result of every cell.
     EdgekitError if a package of the extra `report` is missing.
     """
     report = overview(rows, sort=sort, keys=keys)

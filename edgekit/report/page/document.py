@@ -1,7 +1,7 @@
 """The data of the page, embedded in it as JSON. The page's JavaScript reads these names.
 
 Latencies are in ms, accuracies in percent, sizes in bytes. A measurement is known by its id in the ledger.
-What is not known is None.
+None means unknown.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Artifact(Part):
 class Detail(Part):
     """All about one measurement. `manifest` and `conditions` are indexes into the page's facts.
 
-    `centres` are those of the sessions. `samples` are some of each session, evenly spaced in time.
+    `centres` has a value per session. `samples` are some of each session, evenly spaced in time.
     `statistics` are in the order of the page's `statistics`. `where` completes the command that repeats it.
     """
 

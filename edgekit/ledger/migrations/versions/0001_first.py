@@ -1,4 +1,4 @@
-"""The first tables. There is no way down: a ledger is never made older."""
+"""The first tables. There is no downgrade."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -18,8 +18,8 @@ BATCH = 1000
 def upgrade() -> None:
     """Convert every row; nothing is lost.
 
-    Tables that others refer to get columns with an empty default: SQLite makes a column mandatory only so, unless the
-    table is copied, and the copy of a table that others refer to breaks their references.
+    Referenced tables get columns with an empty default. Without a default SQLite would have to copy the table, which
+    breaks the references to it.
     """
     _add_text("artifacts", "model_hash")
     _add_text("measurements", "protocol_name")
@@ -67,7 +67,7 @@ def _fill(name: str, read: list[str], values: Callable[[Any], dict[str, Any]]) -
 
 
 def _batches(table: Any, read: list[str]) -> Iterator[list[Any]]:
-    """Yield the rows, :data:`BATCH` at once, so that a large ledger fits into memory."""
+    """Yield the rows, :data:`BATCH` at a time, so that a large ledger fits into memory."""
     last = 0
     query = sa.select(table.c.id, *(table.c[column] for column in read)).order_by(table.c.id).limit(BATCH)
     while rows := list(op.get_bind().execute(query.where(table.c.id > last))):

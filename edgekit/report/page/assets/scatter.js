@@ -187,6 +187,6 @@ function accuracyCaption(drawn) {
   if (published) parts.push("Accuracies here are published ones of the papers' weights, not of these artifacts; bars are the range of the sources. Measure them: edgekit evaluate RECIPE --target T --data DIR.");
   if (hollow) parts.push("Hollow: takes no part in the recommendation.");
   if (without) parts.push(`${plural(without, "measurement has", "measurements have")} no accuracy and no place here: edgekit evaluate RECIPE --target T --data DIR.`);
-  if (random) parts.push(`${plural(random, "measurement has", "measurements have")} random weights: latencies hold, accuracies do not.`);
+  if (random) parts.push(`${plural(random, "measurement has", "measurements have")} random weights: latency is valid, accuracy is not.`);
   return parts.join(" ");
 }
