@@ -31,7 +31,7 @@ def mac_profile(mac, profile_of):
     """The profile of the lab's Mac, or of the phone that is attached to it."""
 
     def make(kind, **more):
-        return profile_of(mac, **more).model_copy(update={"name": f"lab-{kind}", "kind": kind, "runs": ("coreml",)})
+        return profile_of(mac, name=f"lab-{kind}", kind=kind, runs=("coreml",), **more)
 
     return make
 
