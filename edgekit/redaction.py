@@ -1,4 +1,4 @@
-"""Secrets in text: what is printed, logged or kept names addresses without the passwords and tokens in them."""
+"""Removal of passwords and tokens from addresses before text is printed, logged or stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECRET = re.compile(
 
 
 def redacted(text: str) -> str:
-    """Return `text` with every address in it without its user name, password and secret parts of its query.
+    """Return `text` without user names, passwords and secret query parts in its addresses.
 
     ``https://me:pass@host/x?token=t`` becomes ``https://host/x?token=***``.
     """

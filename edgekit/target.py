@@ -51,12 +51,12 @@ class Target:
 
     @staticmethod
     def parse(text: str) -> Target:
-        """Read ``backend/delegate/precision``; ValueError with the nearest known target where it does not fit."""
+        """Read ``backend/delegate/precision``; ValueError, with the nearest known target, if the text is invalid."""
         parts = text.split("/")
         if len(parts) != 3 or not all(parts):
             nearest = difflib.get_close_matches(text, KNOWN_TARGETS, n=1, cutoff=0.3)
             raise ValueError(
-                f"{text!r} is no target; write backend/delegate/precision, for example {(nearest or KNOWN_TARGETS)[0]}"
+                f"{text!r} is not a target. Write backend/delegate/precision, for example {(nearest or KNOWN_TARGETS)[0]}"
             )
         return Target(*parts)
 

@@ -398,7 +398,7 @@ def settle_batch_norm(model: nn.Module, inputs: tuple[Tensor, ...], batch_size: 
     with torch.no_grad():
         # Batches of about the same size: one image alone has no variance where a map is a single place.
         batches = -(-len(inputs[0]) // batch_size)
-        for batch in zip(*(one.tensor_split(batches) for one in inputs), strict=True):
+        for batch in zip(*(tensor.tensor_split(batches) for tensor in inputs), strict=True):
             model(*batch)
     model.eval()
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -73,7 +73,7 @@ def count(model: nn.Module, *shapes: Shape) -> Cost:
     for name, module in model.named_modules():
         if any(True for _ in module.parameters(recurse=False)):
             visit(name, module)
-    device = next((one.device for one in model.parameters()), None)
+    device = next((parameter.device for parameter in model.parameters()), None)
     try:
         with torch.no_grad():
             model(*(torch.zeros(1, *shape, device=device) for shape in shapes))
@@ -94,7 +94,7 @@ def count_foreign(model: nn.Module, *shapes: Shape) -> Cost:
     counted, counter = count(model, *shapes), FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         model(*(torch.zeros(1, *shape) for shape in shapes))
-    parameters = sum(one.numel() for one in model.parameters()) - counted.parameters
+    parameters = sum(parameter.numel() for parameter in model.parameters()) - counted.parameters
     multiply_adds = counter.get_total_flops() // 2 - counted.multiply_adds
     if parameters <= 0 and multiply_adds <= 0:
         return counted

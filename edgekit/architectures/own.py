@@ -62,7 +62,7 @@ def _files(source: str) -> list[Path]:
         if place.endswith(".pt2"):
             return [file]
         found = sorted(file.parent.rglob("*.py"))
-        return [one for one in found if not _skipped(one.relative_to(file.parent))]
+        return [path for path in found if not _skipped(path.relative_to(file.parent))]
     spec = _spec(source, place.partition(".")[0])
     if not spec.submodule_search_locations:
         return [Path(spec.origin)] if spec.origin else []
@@ -121,7 +121,7 @@ def _function(source: str) -> Callable[..., Any]:
         module = _import_file(Path(place)) if place.endswith(".py") else import_module(place)
     function = getattr(module, name, None)
     if not callable(function):
-        known = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
+        known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise _problem(source, f"{place} has no function {name}", did_you_mean(name, known))
     return function  # type: ignore[no-any-return]
 

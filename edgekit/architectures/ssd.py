@@ -62,8 +62,8 @@ class Detector(nn.Module):
         maps = list(self.backbone(images))
         for extra in self.extras:
             maps.append(extra(maps[-1]))
-        logits = [head(one) for head, one in zip(self.class_heads, maps, strict=True)]
-        codes = [head(one) for head, one in zip(self.box_heads, maps, strict=True)]
+        logits = [head(features) for head, features in zip(self.class_heads, maps, strict=True)]
+        codes = [head(features) for head, features in zip(self.box_heads, maps, strict=True)]
         return self._joined(logits, self.classes), self._joined(codes, 4)
 
     def _joined(self, maps: list[Tensor], size: int) -> Tensor:
@@ -74,7 +74,7 @@ class Detector(nn.Module):
         """
         images, joined = maps[0].shape[0], []
         for count, group in groupby(zip(self.anchors, maps, strict=True), key=itemgetter(0)):
-            places = [one.permute(0, 2, 3, 1).reshape(images, -1, count * size) for _, one in group]
+            places = [tensor.permute(0, 2, 3, 1).reshape(images, -1, count * size) for _, tensor in group]
             joined.append((torch.cat(places, 1) if len(places) > 1 else places[0]).reshape(images, -1, size))
         return torch.cat(joined, 1)
 

@@ -61,7 +61,7 @@ class Delegation(BaseModel):
 
 
 class Compiled(BaseModel):
-    """What a backend says of the file that it wrote; `delegation` is None where the runtime tells nothing on this machine."""
+    """A backend's facts on its file. `delegation` is None if the runtime does not report it here."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -85,15 +85,19 @@ class LayerValue:
 class ParityResult(BaseModel):
     """How far an artifact is from PyTorch on the parity photos.
 
-    `kind` is ``measured`` if the artifact ran in its own runtime and ``derived`` if edgekit executed its saved program.
-    `max_relative` is the largest absolute error over the largest absolute value of that output. If a model has several
-    outputs every figure is that of the worst. `top1_agreement` is the share of equal largest logits among `decisions`: one
-    a photo, or one a pixel or anchor. A model without logits makes none. `clear_agreement` is that among the
-    `clear_decisions`, in which PyTorch's largest logit leads, with its 95 % Wilson interval. `ties` is the share of
-    decisions with several largest logits in the artifact and not in PyTorch, `saturation` the share of photos whose
-    outputs reach the end of what the artifact ever gives. `layer_db` is the signal-to-noise ratio of the worst layer alone
-    (:mod:`edgekit.build.layer_parity`). `first_departure` is the layer at which a failed artifact departs from PyTorch, if
-    it could be found. `layers_unknown` says why the layers of an artifact could not be compared, if they should have been.
+    If a model has several outputs, every figure is that of the worst.
+
+    - `kind` is ``measured`` if the artifact ran in its runtime, ``derived`` if edgekit executed its saved program.
+    - `max_relative` is the largest absolute error over the largest absolute value of that output.
+    - `top1_agreement` is the share of equal largest logits among `decisions`: one per photo, pixel or anchor.
+      A model without logits makes no decisions.
+    - `clear_agreement` is that share among the `clear_decisions`, with its 95 % Wilson interval.
+      A decision is clear if PyTorch's largest logit leads.
+    - `ties` is the share of decisions with several largest logits in the artifact and not in PyTorch.
+    - `saturation` is the share of photos whose outputs reach the end of the artifact's range.
+    - `layer_db` is the signal-to-noise ratio of the worst layer alone (:mod:`edgekit.build.layer_parity`).
+    - `first_departure` is the first layer of a failed artifact that departs from PyTorch, if found.
+    - `layers_unknown` is the reason if the layers could not be compared.
     """
 
     kind: Literal["measured", "derived"]
@@ -171,14 +175,14 @@ class Artifact:
 
 
 class Backend(Protocol):
-    """Compiles a model for its targets and, where it can, executes the result on this machine.
+    """Compiles a model for its targets and, if possible, executes the result on this machine.
 
-    A backend may also have ``layer_values(model, target, calibration, artifact, inputs)``: what the artifact's convolutions
-    and fully connected layers compute, in their order, so that a wrong one can be named; and ``layers_of`` which says
-    whether that is read from the ``artifact`` or from the ``graph`` that it is lowered from.
+    A backend may also have ``layer_values(model, target, calibration, artifact, inputs)``. It returns the values of the
+    artifact's convolutions and fully connected layers, in order, so that a wrong layer can be named.
+    ``layers_of`` then says if they come from the ``artifact``, or from the ``graph`` before lowering.
 
-    `distributions` are the packages whose versions tell artifacts apart, `modules` what takes long to load: it stays loaded from
-    one compilation to the next.
+    `distributions` are the packages whose versions distinguish artifacts. `modules` are slow to load: they stay
+    loaded between compilations.
     """
 
     name: str
@@ -241,7 +245,7 @@ def _backend(entries: Sequence[EntryPoint]) -> Backend:
 def backend_of(target: Target) -> Backend:
     """Return the backend that compiles `target`; UsageError (``unsupported_target``) names the known ones.
 
-    EdgekitError names the package where it is a plug-in that does not work.
+    EdgekitError names the package of a broken plug-in.
     """
     known = backends()
     if target.backend not in known and (entries := provided("edgekit.backends").get(target.backend)):

@@ -53,7 +53,9 @@ class CoreML:
         package.save(str(output))
         return Compiled(
             inputs=input_specs(example),
-            outputs=tuple(torch_spec(one.name, shapes[one.name]) for one in package.get_spec().description.output),
+            outputs=tuple(
+                torch_spec(output.name, shapes[output.name]) for output in package.get_spec().description.output
+            ),
         )
 
     def execute(self, artifact: Path, inputs: Inputs) -> Outputs:
@@ -61,8 +63,8 @@ class CoreML:
         from edgekit.backends import mil_interpreter
 
         program = mil_interpreter.load(artifact)
-        outputs = [program.run(_named(program, one)) for one in inputs]
-        return tuple(np.concatenate([one[name] for one in outputs]) for name in program.output_names)
+        outputs = [program.run(_named(program, example)) for example in inputs]
+        return tuple(np.concatenate([output[name] for output in outputs]) for name in program.output_names)
 
     def layer_values(
         self, model: nn.Module, target: Target, calibration: Inputs, artifact: Path, inputs: Inputs
@@ -71,7 +73,7 @@ class CoreML:
         from edgekit.backends import mil_interpreter
 
         program = mil_interpreter.load(artifact)
-        runs = [program.layers(_named(program, one)) for one in inputs]
+        runs = [program.layers(_named(program, example)) for example in inputs]
         found = []
         for layer in zip(*runs, strict=True):
             read, written, (weight, *_) = zip(*layer, strict=True)
@@ -80,5 +82,5 @@ class CoreML:
 
 
 def _named(program: Any, example: Inputs) -> dict[str, Array]:
-    """Return an example under the program's names for its inputs, in which coremltools replaces words of its own."""
+    """Return an example under the program's input names. coremltools renames reserved words."""
     return dict(zip(program.input_shapes, example.arrays.values(), strict=True))

@@ -53,7 +53,7 @@ class ExecuTorch:
             inputs=input_specs(example),
             # torch.export keeps the order of a tuple; the runner reads the shapes back, and parity compares by name.
             outputs=tuple(
-                torch_spec(name, one.shape) for name, one in named_outputs(model, *example.tensors()).items()
+                torch_spec(name, output.shape) for name, output in named_outputs(model, *example.tensors()).items()
             ),
             delegation=delegation,
         )
@@ -82,7 +82,7 @@ class ExecuTorch:
         ends = [(node.all_input_nodes[0], activation_after(node) or node) for node in nodes]
         applied = [arguments(node)[1] for node in nodes]
         wanted = {node for pair in ends for node in pair} | set(applied)
-        runs = [record(graph, wanted, one.tensors()) for one in inputs]
+        runs = [record(graph, wanted, example.tensors()) for example in inputs]
         joined = {node: np.concatenate([run[node].numpy() for run in runs]) for pair in ends for node in pair}
         return [
             LayerValue(joined[input], joined[output], tuple(runs[0][weight].shape))
@@ -126,8 +126,8 @@ def _quantise(exported: Any, calibration: Inputs, float_layers: Collection[str] 
     _allow_small_scales(prepared)
     _widen_outputs(prepared)
     with torch.no_grad():
-        for one in calibration:
-            prepared(*one.tensors())
+        for example in calibration:
+            prepared(*example.tensors())
     return convert_pt2e(prepared)
 
 

@@ -1,13 +1,13 @@
-"""A reference executor: runs a saved Core ML ML program in torch, where Core ML itself cannot run.
+"""A reference executor: runs a saved Core ML program in torch on machines without Core ML.
 
 Variables that the program declares fp16 hold values rounded to fp16 after every operator; the arithmetic inside an
-operator is float32. That is about how Apple's hardware accumulates, not exactly: results from here are of kind
+operator is float32. Apple's hardware accumulates similarly, not identically: results are of kind
 ``derived``.
 
 Operator semantics are those of coremltools' MIL definitions (``coremltools/converters/mil/mil/ops/defs``). A new
 operator is one function under ``_operator``. Its parameters are the operator's inputs by name: floating-point tensors
-arrive as float32, constant integers, strings and booleans as plain Python values (lists where the program has vectors),
-several variables as a list. An input that the program leaves out and MIL gives no default is left out here as well.
+arrive as float32, constant integers, strings and booleans as plain Python values (lists for vectors),
+several variables as a list. An input that the program omits, and that has no default in MIL, is omitted here too.
 """
 
 from __future__ import annotations
@@ -98,12 +98,12 @@ def load(path: Path) -> Program:
     """Read the ``.mlpackage`` folder at `path`.
 
     EdgekitError: unsupported_operator naming every operator of the program that is not known here;
-    unsupported_target for what is no ML program.
+    unsupported_target if it is not an ML program.
     """
     model = MLModel(str(path), skip_model_load=True)  # loading for prediction needs a Mac
     spec = model.get_spec()
     if spec.WhichOneof("Type") != "mlProgram":
-        raise EdgekitError(FailureKind.unsupported_target, "parity", f"{path.name} is no ML program")
+        raise EdgekitError(FailureKind.unsupported_target, "parity", f"{path.name} is not an ML program")
     _check_operators(spec.mlProgram.functions["main"], path)
     function = load_mil(spec, spec.specificationVersion, model.weights_dir).functions["main"]
     constants = {
@@ -125,7 +125,7 @@ def _is_constant(op_type: str) -> bool:
 
 
 def _check_operators(function: Any, path: Path) -> None:
-    # On the stored specification, because coremltools fails with errors of its own on operators that it cannot load.
+    # On the stored specification, because coremltools raises other errors for operators that it cannot load.
     used = {operation.type for block in function.block_specializations.values() for operation in block.operations}
     unknown = sorted(op_type for op_type in used - OPERATORS.keys() if not _is_constant(op_type))
     if unknown:
@@ -411,7 +411,7 @@ def _expand_dims(x: Tensor, axes: list[int]) -> Tensor:
 
 @_operator
 def _cast(x: Tensor, dtype: str) -> Tensor:
-    # fp16 becomes float32 here as well: the rounding follows from the output variable.
+    # fp16 becomes float32 here too: the type of the output variable decides the rounding.
     return x.to({"fp16": torch.float32, "fp32": torch.float32, "int32": torch.int32, "bool": torch.bool}[dtype])
 
 

@@ -105,9 +105,9 @@ class DepthwiseReLU(nn.Module):
 
 
 class ConvolvedL2Norm(nn.Module):
-    """An L2 norm over the channels whose sum is a 1x1 convolution with ones: XNNPACK sums over no channels.
+    """An L2 norm over the channels. Its sum is a 1x1 convolution with ones: XNNPACK cannot sum over channels.
 
-    ExecuTorch's own form leaves the delegate for the sum, and in int8 the runtime then refuses the layout that comes back.
+    ExecuTorch's form leaves the delegate for the sum. In int8 the runtime then refuses the returned layout.
     """
 
     def __init__(self, norm: L2Norm) -> None:

@@ -37,7 +37,7 @@ MOVES_VALUES = {"CONCATENATION", "RESHAPE", "RESIZE_BILINEAR", "SLICE", "STRIDED
 class TFLite:
     """Inputs and outputs of rank 4 are float32 NHWC, other outputs float32; int8 graphs quantise inside.
 
-    XNNPACK has HARD_SWISH in float, where the fused operator is faster, and not in int8, where the decomposed form keeps the
+    XNNPACK has HARD_SWISH in float: the fused operator is faster. It has none in int8: the decomposed form keeps the
     graph in one delegate.
     """
 
@@ -91,8 +91,8 @@ class TFLite:
         found = [node for node in interpreter._get_ops_details() if node["op_name"] in LAYERS]
         ends = [(int(node["inputs"][0]), int(node["outputs"][0])) for node in found]
         values: dict[int, list[NDArray[np.float32]]] = {index: [] for pair in ends for index in pair}
-        for one in inputs:
-            _set_inputs(interpreter, one)
+        for example in inputs:
+            _set_inputs(interpreter, example)
             interpreter.invoke()
             for index, kept in values.items():
                 kept.append(_dequantised(interpreter.get_tensor(index), details[index]))
@@ -105,7 +105,7 @@ class TFLite:
 
 
 def _steps(detail: dict[str, Any]) -> tuple[float, tuple[float, float]]:
-    """Return the scale of a tensor of integers, and from what to what it reaches; nothing limits one of floats."""
+    """Return the scale and range of an integer tensor. A float tensor has no limits."""
     scale, zero_point = detail["quantization"]
     if not scale:
         return 0.0, (-math.inf, math.inf)
@@ -165,10 +165,11 @@ def _output_shapes(model: nn.Module, calibration: Inputs) -> dict[str, tuple[int
 
 
 def _quantise(source: Path, calibration: Inputs, output: Path, float_tensors: Collection[str] = ()) -> None:
-    """Quantise everything to int8, but a layer whose result is an output, or joined to one: its input is quantised as it comes.
+    """Quantise everything to int8, except layers whose result is an output or joined to one.
 
-    Its result then is float and cannot saturate, in the same delegate. What joins is float as well, because joined integers
-    would have one scale. Other outputs have a range with margin. Operators that write one of `float_tensors` stay in float.
+    The input of such a layer is quantised at run time. Its result is float and cannot saturate, in the same delegate.
+    Joins are float too, because joined integers would share one scale. Other outputs have a range with a margin.
+    Operators that write one of `float_tensors` stay in float.
     """
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
@@ -179,7 +180,7 @@ def _quantise(source: Path, calibration: Inputs, output: Path, float_tensors: Co
     makers = _output_makers(interpreter)
     int8 = quantizer.Quantizer(str(source))
     int8.load_quantization_recipe(recipe.static_wi8_ai8())
-    for name, operation in (one for made in makers for one in _float_layers(made)):
+    for name, operation in (layer for made in makers for layer in _float_layers(made)):
         int8.add_dynamic_config(re.escape(name), TFLOperationName[operation], 8)
     for name in (*float_tensors, *(name for made in makers for name in _joining(made))):
         int8.update_quantization_recipe(f"^{re.escape(name)};", TFLOperationName.ALL_SUPPORTED, None, "no_quantize")
@@ -262,8 +263,8 @@ def _ranges(source: Path, calibration: Inputs, wanted: Collection[str]) -> dict[
         if detail["index"] in computed and detail["name"] in wanted and detail["dtype"] == np.float32
     }
     ranges = {name: Range() for name in tensors.values()}
-    for one in calibration:
-        _set_inputs(interpreter, one)
+    for example in calibration:
+        _set_inputs(interpreter, example)
         interpreter.invoke()
         for index, name in tensors.items():
             ranges[name].add(interpreter.get_tensor(index))
@@ -289,12 +290,12 @@ def name_outputs(
     """Return the specs of a file's outputs in the order of the file, which is not always the model's.
 
     The converter's signature calls the model's outputs output_0, output_1 ...; it leads to the tensor by its index. `shapes` are
-    the model's outputs in its own order and layout: EdgekitError (``compilation``) where one does not fit its name.
+    the model's outputs in its own order and layout. EdgekitError (``compilation``) if one does not fit its name.
     """
     places = {detail["index"]: int(key.rpartition("_")[2]) for key, detail in signature.items()}
     if unknown := [detail["name"] for detail in details if detail["index"] not in places]:
-        message = f"The quantizer lost the output {', '.join(unknown)}, which the model reads itself as well."
-        hint = "Return it from a layer of its own, or leave int8 out: --targets tflite/xnnpack/fp32"
+        message = f"The quantizer lost the output {', '.join(unknown)}, which the model also reads internally."
+        hint = "Return it from a separate layer, or omit int8: --targets tflite/xnnpack/fp32"
         raise EdgekitError(FailureKind.compilation, "compile", message, hint)
     names = list(shapes)
     specs = tuple(_spec(detail, names[places[detail["index"]]]) for detail in details)

@@ -1,1 +1,1 @@
-"""From a recipe to artifacts: weights, photos, conversion in processes of its own, and the comparison with PyTorch."""
+"""From a recipe to artifacts: weights, photos, conversion in separate processes, comparison with PyTorch."""

@@ -1,4 +1,4 @@
-"""From a prepared model to verified artifacts, in the cache. :func:`compile_target` runs in a process of its own."""
+"""From a prepared model to verified artifacts in the cache. :func:`compile_target` runs in a separate process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from edgekit.weights.checkpoints import Resolved
 
 @dataclass(frozen=True)
 class Built:
-    """What became of one target: an artifact, a failure, or (outside parity) both; and whether it was in the cache already."""
+    """The result of a target: an artifact, a failure, or (outside parity) both. `cached`: it was in the cache."""
 
     target: Target
     artifact: Artifact | None
@@ -108,13 +108,13 @@ def build_target(
 def build_targets(
     recipe: Recipe, resolved: Resolved, prepared: Prepared, targets: Sequence[Target], logs: Path, jobs: int
 ) -> Iterator[Built]:
-    """Build all targets, at most `jobs` at a time, and yield each as it is done. An interrupt ends what is under way."""
+    """Build all targets, at most `jobs` at a time, and yield each as it is done. An interrupt stops running builds."""
     with Workers(jobs) as workers, ThreadPoolExecutor(jobs) as pool:
         started = [pool.submit(build_target, recipe, resolved, prepared, target, logs, workers) for target in targets]
         try:
             for done in as_completed(started):
                 yield done.result()
-        finally:  # the pool waits for its threads, and they for their workers: both end here, however this ends
+        finally:  # the pool waits for its threads, and the threads for their workers: stop both in any case
             pool.shutdown(wait=False, cancel_futures=True)
             workers.kill()
 
@@ -165,7 +165,7 @@ def compile_target(job: CompileJob) -> dict[str, Any]:
         recipe.parity,
         kind=backend.parity_kind,
         trained=job.trained,
-        layer_db=min((one.alone for one in layers), default=None),
+        layer_db=min((layer.alone for layer in layers), default=None),
     )
     parity.layers_unknown = problem
     if not parity.passed:
@@ -193,7 +193,7 @@ def compare_layers_of(job: CompareLayersJob) -> list[dict[str, Any]]:
 def _layers(
     model: Any, target: Target, calibration: Inputs, artifact: Path, inputs: Inputs
 ) -> tuple[list[LayerParity], str | None]:
-    """Return the layers of an artifact beside PyTorch's; none, and why, if they cannot be compared: no failure of its own."""
+    """Return the layers of an artifact beside PyTorch's. If they cannot be compared: none, and the reason."""
     try:
         return compare_layers(model, target, calibration, artifact, inputs), None
     except EdgekitError as error:

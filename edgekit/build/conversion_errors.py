@@ -1,4 +1,4 @@
-"""Which operator a converter could not take, and the line of the model's code that it came from."""
+"""The operator that a converter rejected, and its line in the model's code."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _short(text: str) -> str:
 
 
 def _operator(model: nn.Module, inputs: Inputs, said: str) -> tuple[str, str] | None:
-    """Return the name of the operator that an error is about, and where it comes from; None if the model has none such."""
+    """Return the name of the operator that an error is about, and its origin. None if the model does not have it."""
     nodes = _nodes(model, inputs)
     named = [match[1] for match in OPERATOR.finditer(said)]
     for node in nodes:

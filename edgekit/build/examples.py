@@ -23,25 +23,25 @@ PARITY = (64, 2)
 """How many crops, and their seed. The photos of parity are never those of calibration."""
 RANDOM_CALIBRATION = (32, 1)
 RANDOM_PARITY = (16, 2)
-"""A network with random weights knows only the photos that its batch norm is settled on: it gets other crops of them.
+"""A network with random weights is settled on few photos, so it is judged on other crops of them.
 
 Recoloured crops widen its ranges until nothing is left: EfficientNet-B0 has -19 dB with them and 10 dB without.
 """
 FEW_PHOTOS = 32
 """With fewer photos of the user's, crops of them in turn make up the number."""
 LITTLE_VARIETY = 0.25
-"""Photos that differ from their mean by less than this share of their own contrast look alike."""
+"""Photos look alike if they differ from their mean by less than this share of their contrast."""
 FLAT = 1e-3
-"""A photo whose pixels vary by less, in units of the network's input, shows nothing."""
+"""A photo is flat if its pixels vary by less, in units of the network's input."""
 LARGE = 512 * 512
-"""Pixels of an input beyond which there are fewer crops, at least two, so that all of them together do not grow."""
+"""Larger inputs (in pixels) get fewer crops, at least two, to limit their total size."""
 
 
 @dataclass(frozen=True)
 class Examples:
     """What a model is settled on, calibrated on and judged on.
 
-    `chosen` says how `calibration` was chosen, `warnings` what is to be said against it.
+    `chosen` says how `calibration` was chosen. `warnings` are its problems.
     """
 
     settle: Inputs
@@ -68,7 +68,7 @@ def examples_of(recipe: Recipe, photos: PhotoSet, random: bool) -> Examples:
 
 
 def _own_examples(recipe: Recipe, model: OwnModel, random: bool) -> Examples:
-    values = {name: _values(recipe, name, one) for name, one in model.inputs.items() if one.values is not None}
+    values = {name: _values(recipe, name, spec) for name, spec in model.inputs.items() if spec.values is not None}
     count = min((len(array) for array in values.values()), default=None)
 
     def of(chosen: tuple[int, int], rows: slice) -> Inputs:
@@ -79,8 +79,8 @@ def _own_examples(recipe: Recipe, model: OwnModel, random: bool) -> Examples:
             {
                 name: values[name][rows][:size]
                 if name in values
-                else noise.standard_normal((size, *one.shape)).astype(np.float32)
-                for name, one in model.inputs.items()
+                else noise.standard_normal((size, *spec.shape)).astype(np.float32)
+                for name, spec in model.inputs.items()
             }
         )
 
@@ -91,9 +91,7 @@ def _own_examples(recipe: Recipe, model: OwnModel, random: bool) -> Examples:
     choice = " and ".join([*(["values of the recipe"] if values else []), *(["normal noise"] if noisy(model) else [])])
     warnings = []
     if noisy(model):
-        warnings.append(
-            f"{', '.join(noisy(model))}: normal noise stands in for examples. Accuracy means nothing with it."
-        )
+        warnings.append(f"{', '.join(noisy(model))}: normal noise replaces examples. Accuracy has no meaning with it.")
     if count == 1:
         warnings.append("There is one example: int8 is calibrated on it and judged by it.")
     facts = {"choice": choice, "photos": 0, "images": len(calibration), "seed": CALIBRATION[1]}
@@ -103,8 +101,8 @@ def _own_examples(recipe: Recipe, model: OwnModel, random: bool) -> Examples:
 
 
 def noisy(model: OwnModel) -> list[str]:
-    """Return the inputs that noise stands in for."""
-    return [] if model.takes_photos else [name for name, one in model.inputs.items() if one.values is None]
+    """Return the inputs that get noise instead of examples."""
+    return [] if model.takes_photos else [name for name, spec in model.inputs.items() if spec.values is None]
 
 
 def _values(recipe: Recipe, name: str, given: OwnInput) -> Array:
@@ -124,11 +122,11 @@ def _values(recipe: Recipe, name: str, given: OwnInput) -> Array:
 
 
 def calibration_images(recipe: Recipe, photos: PhotoSet, random: bool) -> tuple[Array, dict[str, Any], list[str]]:
-    """Return images (N, 3, H, W) to calibrate on, how they were chosen, and what is to be said against them.
+    """Return images (N, 3, H, W) to calibrate on, how they were chosen, and warnings.
 
-    Of the default photos they are varied crops, plain ones for `random` weights. The user's photos are shown as at evaluation,
-    up to `calibration.count` of them in a seeded order; if they are few, crops of them are added. UsageError if no photo shows
-    anything.
+    The default photos give varied crops, and plain crops for `random` weights.
+    The user's photos are prepared as at evaluation: up to `calibration.count`, in a seeded order.
+    If there are few, crops of them are added. UsageError if all photos are flat.
     """
     (preprocessing, size), seed = recipe.photos, CALIBRATION[1]
     if not photos.own:
@@ -149,12 +147,12 @@ def calibration_images(recipe: Recipe, photos: PhotoSet, random: bool) -> tuple[
 
 
 def _shortcomings(images: Array) -> list[str]:
-    """Return what makes photos bad for calibration; UsageError if none of them shows anything."""
+    """Return the problems of photos for calibration; UsageError if all of them are flat."""
     flat = int((images.std((2, 3)).max(1) < FLAT).sum())
     if flat == len(images):
-        message = f"Each of the {flat} calibration photos is one colour all over: no range can be found."
-        raise UsageError(message, "Name a folder with photos of what the network will see: --photos DIR.")
-    found = [f"{flat} of {len(images)} calibration photos are one colour all over."] if flat else []
+        message = f"Each of the {flat} calibration photos has a single colour: no range can be found."
+        raise UsageError(message, "Name a folder with typical photos for the network: --photos DIR.")
+    found = [f"{flat} of {len(images)} calibration photos have a single colour."] if flat else []
     if len(images) < FEW_PHOTOS:
         advice = f"int8 is more accurate with {FEW_PHOTOS} or more."
         found.append(f"There are only {len(images)} calibration photos; {advice}")

@@ -1,7 +1,7 @@
-"""Which layer of an artifact departs from PyTorch: the outputs of its layers beside those of the model's.
+"""The first layer of an artifact that departs from PyTorch, by comparison of layer outputs.
 
-A backend gives what every convolution and fully connected layer of the artifact reads and computes (`layer_values`), in the
-order in which they run. The model's layers have the same order; their shapes are checked.
+A backend returns the inputs and outputs of the artifact's convolutions and fully connected layers (`layer_values`),
+in the order in which they run. The model's layers have the same order; their shapes are checked.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
     from torch import Tensor, fx, nn
 
 IMAGES = 4
-"""So many parity images are run; their layers' outputs are in memory at once."""
+"""The number of parity images: the outputs of all their layers are in memory together."""
 DEPARTS_DB = {"fp32": 60.0, "fp16": 30.0, "int8": 10.0}
 """Below this signal-to-noise ratio a layer departs, as the whole artifact does."""
 WRONG_ALONE_DB = {"fp32": 60.0, "fp16": 30.0, "int8": 33.0}
-"""Below this, what a layer computes of its own input is not what PyTorch computes of it."""
+"""Below this, a layer computes something else than PyTorch from the same input."""
 ROUNDING = 2.0
-"""So many times the noise of rounding to a layer's own steps is as it should be."""
+"""The tolerated multiple of the noise of rounding to a layer's steps."""
 
 
 @dataclass(frozen=True)
 class LayerParity:
     """How far a layer's output is from PyTorch's, in dB.
 
-    `so_far`: with all layers before it. `alone`: of its own input, without what rounding to its own steps and range costs.
+    `so_far`: with all layers before it. `alone`: for the artifact's input of this layer, without the cost of its
+    rounding and range.
     """
 
     name: str
@@ -66,7 +67,7 @@ def compare_layers(
 
 
 def first_departure(layers: Sequence[LayerParity], precision: str) -> LayerParity | None:
-    """Return the first layer that computes something else of its own input, else the first whose output departs."""
+    """Return the first layer that computes something else from its input, else the first that departs."""
     alone = (layer for layer in layers if layer.alone < WRONG_ALONE_DB[precision])
     so_far = (layer for layer in layers if layer.so_far < DEPARTS_DB[precision])
     return next(alone, None) or next(so_far, None)
@@ -84,7 +85,7 @@ class _Applied:
 def _references(
     model: nn.Module, target: Target, calibration: Inputs, inputs: Inputs
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, _Applied]]:
-    """Return layer -> its output in float, and layer -> what the artifact should apply: for int8 the rounded weights."""
+    """Return layer -> its float output, and layer -> the weights that the artifact should apply."""
     import torch
 
     from edgekit.backends.quantization import equalise_for_int8, optimise_for_int8
@@ -111,13 +112,13 @@ def _outputs(model: nn.Module, graph: fx.GraphModule, inputs: tuple[Tensor, ...]
     from edgekit.backends.quantization.graph import record
 
     found = _layers(model, graph)
-    nodes = {name: one.activation or one.node for name, one in found.items()}
+    nodes = {name: layer.activation or layer.node for name, layer in found.items()}
     values = record(graph, set(nodes.values()), inputs)
     return {name: values[node].numpy() for name, node in nodes.items()}
 
 
 def _alone_db(applied: _Applied, value: LayerValue) -> float:
-    """Return the ratio of a layer by itself. Rounding to its steps, and what its range cuts off, are not held against it."""
+    """Return the ratio of a layer alone, without the cost of rounding and clipping."""
     wanted = _alone(applied, value.input).clip(*value.range)
     return _snr_db(wanted, value.output, rounding=ROUNDING * value.step**2 / 12)
 
@@ -145,7 +146,7 @@ def _alone(applied: _Applied, input: NDArray[np.float32]) -> NDArray[np.float32]
 def _matched(
     exact: Mapping[str, NDArray[np.float32]], own: Mapping[str, _Applied], values: Sequence[LayerValue]
 ) -> list[tuple[str, NDArray[np.float32], LayerValue]]:
-    """Match layers by their order; what only the artifact has, or only the model, is passed over by its shapes."""
+    """Match layers by order and shape. Layers that only one side has are skipped."""
     found, waiting = [], list(exact.items())
     for value in values:
         for place, (name, wanted) in enumerate(waiting):

@@ -1,4 +1,4 @@
-"""A recipe for a user's own network: what edgekit has to know is asked of the code, in a process of its own."""
+"""A recipe for a user's own network. A separate process asks the user's code for the facts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IMAGENET = {
     "mean": [0.485, 0.456, 0.406],
     "std": [0.229, 0.224, 0.225],
 }
-"""The preprocessing of torchvision's classifiers: assumed if neither the code nor the user states one."""
+"""The preprocessing of torchvision's classifiers: the default if none is stated."""
 ASKED = ("inputs", "outputs", "task", "classes", "preprocessing", "class_names")
 """What the attribute ``edgekit`` of a user's function may state, in a recipe's words."""
 
@@ -126,7 +126,7 @@ def ask(job: DescribeJob) -> dict[str, Any]:
     inputs = job.inputs or stated.get("inputs") or timm.get("inputs") or _exported_inputs(source)
     if not inputs:
         message = f"{own.short(source)} does not say what its inputs are."
-        hint = "Say it: --input 3x224x224 (channels, height, width); for several: --input a=3x96x96 --input b=10"
+        hint = "State it: --input 3x224x224 (channels, height, width); for several: --input a=3x96x96 --input b=10"
         raise UsageError(message, hint)
     model: dict[str, Any] = {
         "source": source,
@@ -157,7 +157,7 @@ def ask(job: DescribeJob) -> dict[str, Any]:
 
 
 def _timm(network: nn.Module) -> Mapping[str, Any]:
-    """Return what a network of timm's interface says of itself: input, preprocessing and classes. Empty for others."""
+    """Return input, preprocessing and classes of a network with timm's interface. Empty for others."""
     config: Any = getattr(network, "pretrained_cfg", None) or getattr(network, "default_cfg", None)
     config = config.to_dict() if hasattr(config, "to_dict") else config
     if not isinstance(config, Mapping) or "input_size" not in config:
@@ -178,11 +178,11 @@ def _exported_inputs(source: str) -> dict[str, list[int]]:
     if not source.endswith(".pt2"):
         return {}
     shapes = [list(shape[1:]) for shape in own.exported_shapes(source)]
-    return {"image": shapes[0]} if len(shapes) == 1 else {f"input_{index}": one for index, one in enumerate(shapes)}
+    return {"image": shapes[0]} if len(shapes) == 1 else {f"input_{index}": shape for index, shape in enumerate(shapes)}
 
 
 def _classes(network: nn.Module, model: OwnModel) -> int | None:
-    """Return the number of classes of what looks like a classifier: its only output is one row of several numbers."""
+    """Return the number of classes if the only output is a row of several numbers, as a classifier's."""
     import torch
 
     from edgekit.architectures.outputs import named_outputs

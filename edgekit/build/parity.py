@@ -1,4 +1,4 @@
-"""Does an artifact still compute what PyTorch computed? Compared on photos, before any device time is spent."""
+"""Comparison of an artifact's outputs with PyTorch's on photos, before device time is spent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from edgekit.recipe.schema import FloatLimits, ParityLimits, QuantizedLimits
 NamedOutputs = Mapping[str, NDArray[np.float32]]
 
 EQUAL_DB = 999.0
-"""What is written for an infinite signal-to-noise ratio: JSON knows no infinity."""
+"""Replaces an infinite signal-to-noise ratio: JSON has no infinity."""
 MAX_FLOAT = float(np.finfo(np.float32).max)
 """What is written for an error that is not finite."""
 CLEAR = 0.25
 """A decision is clear if the largest logit leads by so many standard deviations of the logits."""
 FEW = 8
-"""Fewer photos than these do not judge decisions: one that ties or differs would be too large a share."""
+"""With fewer photos decisions are not judged: a single photo would be too large a share."""
 MEASURED_AS = {"agreement": "clear_agreement", "absolute": "max_absolute", "relative": "max_relative"}
 """What a limit is of, if it is not called as the measured quantity."""
 
@@ -62,21 +62,21 @@ def compare(
 ) -> ParityResult:
     """Compare the outputs (photos first) of PyTorch and of an artifact by name, under the limits of its `precision`.
 
-    Every output must be within them, and so must be `layer_db`, the worst layer's signal-to-noise ratio, if it is given.
-    Decisions are judged if the model is `trained`, because of random logits the largest is a matter of chance, and if there are
-    at least FEW photos. A value that is not finite is never within the limits. AttributeError for a precision that has none,
-    KeyError for an output that the artifact lacks.
+    Every output must be within them, and so must `layer_db`, the worst layer's signal-to-noise ratio, if given.
+    Decisions are judged if the model is `trained` and there are at least FEW photos. With random weights the largest
+    logit is a matter of chance. A value that is not finite is never within the limits.
+    AttributeError for a precision without limits, KeyError for an output that the artifact lacks.
     """
     limit: FloatLimits | QuantizedLimits = getattr(limits, precision)
     differences = [_difference(reference[name], artifact[name]) for name in reference]
     decisions = _decide(reference, artifact)
     finite = all(bool(np.isfinite(artifact[name]).all()) for name in reference)
-    snr_db = min(EQUAL_DB, *(one.snr_db for one in differences)) if finite else -EQUAL_DB
+    snr_db = min(EQUAL_DB, *(difference.snr_db for difference in differences)) if finite else -EQUAL_DB
     result = ParityResult(
         kind=kind,
         photos=len(next(iter(reference.values()))),
-        max_absolute=max(one.max_absolute for one in differences) if finite else MAX_FLOAT,
-        max_relative=max(one.max_relative for one in differences) if finite else MAX_FLOAT,
+        max_absolute=max(difference.max_absolute for difference in differences) if finite else MAX_FLOAT,
+        max_relative=max(difference.max_relative for difference in differences) if finite else MAX_FLOAT,
         snr_db=snr_db,
         saturation=max(0.0, *(_saturation(artifact[name]) - _saturation(reference[name]) for name in reference))
         if finite
@@ -92,7 +92,7 @@ def compare(
 
 
 def exceeded(result: ParityResult) -> list[str]:
-    """Return which of its limits a result does not keep, as ``ties 40.6 % (at most 5.0 %)``; empty if it keeps all."""
+    """Return the limits that a result exceeds, as ``ties 40.6 % (at most 5.0 %)``; empty if there are none."""
     found = []
     for name, limit in result.limits.items():
         bound, _, quantity = name.partition("_")
@@ -121,7 +121,7 @@ def explain(result: ParityResult) -> str:
 
 
 def agreement(share: float, photos: int, decisions: int | None) -> str:
-    """Write top-1 agreement: ``15/16`` where each photo is one decision, else, for pixels or anchors, ``99.8 %``."""
+    """Write top-1 agreement: ``15/16`` if each photo is one decision. For pixels or anchors: ``99.8 %``."""
     return f"{round(share * photos)}/{photos}" if decisions in {None, photos} else f"{share:.1%}".replace("%", " %")
 
 
@@ -147,10 +147,10 @@ def _difference(reference: NDArray[np.float32], artifact: NDArray[np.float32]) -
 
 
 def _decide(reference: NamedOutputs, artifact: NamedOutputs) -> dict[str, Any]:
-    """Return what becomes of the decisions (photos, pixels or anchors), as fields of ParityResult; nothing without logits.
+    """Compare the decisions of photos, pixels or anchors, as fields of ParityResult. Empty without logits.
 
-    A decision is clear if PyTorch's largest logit leads the second by CLEAR standard deviations of the logits. Of others the
-    largest is soon another, also in a good artifact.
+    A decision is clear if PyTorch's largest logit leads the second by CLEAR standard deviations of the logits.
+    Other decisions change easily, even in a good artifact.
     """
     from scipy.stats import binomtest
 
@@ -178,7 +178,7 @@ def _decide(reference: NamedOutputs, artifact: NamedOutputs) -> dict[str, Any]:
 
 
 def _saturation(output: NDArray[np.float32]) -> float:
-    """Return the share of images that reach the largest or the smallest value of all, beyond the one that must."""
+    """Return the share of images that reach the overall largest or smallest value, except the one that must."""
     flat = output.reshape(len(output), -1)
     reaching = max(int((flat == end).any(1).sum()) for end in (flat.max(), flat.min()))
     return (reaching - 1) / len(flat)

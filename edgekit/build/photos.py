@@ -1,8 +1,8 @@
 """Photos: where they come from, and how they become the network's input.
 
-Default calibration uses the two photos that scikit-learn carries, or the photos of a folder that the user names. Parity uses
-photos of scikit-image, always the same ones, so that no artifact is judged by photos that it was calibrated on. Both
-packages are dependencies of the converters. Photos with labels are for evaluation and never used here.
+Calibration uses the two photos of scikit-learn by default, or the user's folder of photos.
+Parity always uses the same photos of scikit-image, so it never uses calibration photos.
+Both packages are dependencies of the converters. Photos with labels are for evaluation and never used here.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photo files in the order of their contents' hashes, and the SHA-256 over these; file names do not count.
+    """Photo files in the order of their contents' hashes, and the SHA-256 of these hashes.
 
-    `own`: they are the user's, not edgekit's default.
+    `own`: the user's photos, not edgekit's default.
     """
 
     paths: tuple[Path, ...]
@@ -52,11 +52,11 @@ class PhotoSet:
 
 
 def photo_set(folder: Path | None = None) -> PhotoSet:
-    """Return the photos of `folder` and of its sub-folders, or scikit-learn's two where it is None.
+    """Return the photos of `folder` and of its sub-folders, or scikit-learn's two if it is None.
 
     Hidden files and folders are skipped: macOS writes ``._x.jpg`` beside ``x.jpg``.
-    UsageError where there are none or one cannot be read. EdgekitError (``missing_extra``) where scikit-learn itself is not
-    there.
+    UsageError if there are none or one cannot be read.
+    EdgekitError (``missing_extra``) if scikit-learn is missing.
     """
     named = folder is not None
     folder = folder or _package_folder("sklearn", "scikit-learn") / "datasets" / "images"
@@ -65,7 +65,7 @@ def photo_set(folder: Path | None = None) -> PhotoSet:
     paths = _photo_files(folder)
     if not paths:
         raise UsageError(
-            f"{folder} holds no photo ({', '.join(sorted(SUFFIXES))}).", "Name another folder: --photos DIR."
+            f"{folder} does not contain a photo ({', '.join(sorted(SUFFIXES))}).", "Name another folder: --photos DIR."
         )
     for path in paths if named else ():
         open_photo(path)
@@ -75,7 +75,7 @@ def photo_set(folder: Path | None = None) -> PhotoSet:
 
 
 def default_photos() -> PhotoSet:
-    """Return the two photos that models are settled and calibrated on unless the user names others."""
+    """Return the two default photos for settling and calibrating models."""
     return photo_set()
 
 
@@ -108,7 +108,7 @@ def _photo_files(folder: Path) -> list[Path]:
 def open_photo(path: Path) -> Image:
     """Open a photo as RGB, as a viewer shows it: turned upright, 8 bits a channel, transparent parts white.
 
-    UsageError where the file is missing or is no photo, and for pixels whose range the file does not state.
+    UsageError if the file is missing, is not a photo, or does not state the range of its pixels.
     """
     from PIL import Image, ImageOps
 
@@ -117,9 +117,9 @@ def open_photo(path: Path) -> Image:
             photo = _as_shown(ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
         raise UsageError(f"There is no photo at {path}.") from error
-    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+    except Exception as error:  # Pillow's readers raise many types for damaged files
         message = f"{path} is not a photo that can be read: {error}."
-        raise UsageError(message, "Name another, or take it out of its folder.") from error
+        raise UsageError(message, "Name another, or remove it from its folder.") from error
     if photo is None:
         message = f"{path} has float or 32-bit pixels, and the file does not state which value is white."
         raise UsageError(message, "Save it with 8 or 16 bits, for example as PNG.")
@@ -143,7 +143,7 @@ def _as_shown(image: Image) -> Image | None:
 def preprocess(photo: Image, preprocessing: Preprocessing, size: Size) -> NDArray[np.float32]:
     """Resize, centre-crop and normalise a photo as at evaluation; returns float32 (3, height, width).
 
-    Where the preprocessing says ``stretch`` the whole photo becomes the input, whatever its aspect ratio.
+    If the preprocessing is ``stretch``, the whole photo is resized to the input's aspect ratio.
     """
     height, width = sides(size)
     if preprocessing.fit == "stretch":
@@ -165,9 +165,9 @@ def crops(
 ) -> NDArray[np.float32]:
     """Return `count` random crops, the photos taking turns, as float32 (count, 3, height, width).
 
-    A crop has the input's aspect ratio and 80 to 100 % of the largest size that its photo has room for, about as much as
-    evaluation shows; half of them are mirrored. With `varied` it shows 50 to 100 %, and three of four have other colours,
-    contrast and brightness: a few photos then reach as far as many.
+    A crop has the input's aspect ratio and 80 to 100 % of the largest possible size, like evaluation.
+    Half of the crops are mirrored. With `varied` the size is 50 to 100 %, and three of four crops have changed colours,
+    contrast and brightness: a few photos then cover the ranges of many.
     """
     from PIL import Image
 

@@ -1,7 +1,7 @@
-"""From a recipe to a model with weights: the contract is checked, the weights loaded, PyTorch's outputs on photos computed.
+"""From a recipe to a model with weights: check of the contract, loading of weights, PyTorch's outputs on photos.
 
-The result is a folder that every target compiles from, so that all of them start from the same numbers. :func:`prepare` runs in a
-process of its own (:mod:`edgekit.build.worker`); nothing else here imports torch.
+The result is a folder. All targets compile from it, so they start from the same numbers.
+:func:`prepare` runs in a separate process (:mod:`edgekit.build.worker`); nothing else here imports torch.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def foreign_source_hash(recipe: Recipe) -> str:
     Values of the user's inputs count too. Empty for edgekit's own architectures.
     """
     if isinstance(recipe.model, OwnModel):
-        values = [file_sha256(Path(one.values)) for one in recipe.model.inputs.values() if one.values]
+        values = [file_sha256(Path(spec.values)) for spec in recipe.model.inputs.values() if spec.values]
         return "\n".join([own.source_sha256(recipe.model.source), *values])
     return plugged_source_hash(recipe.architecture)
 
@@ -125,7 +125,7 @@ def prepare_cached(recipe: Recipe, resolved: Resolved, photos: PhotoSet, logs: P
 def prepare(job: PrepareJob) -> dict[str, Any]:
     """Build, check and fill the model of `job`, and write its folder; returns parameters, multiply_adds and contract.
 
-    EdgekitError: ``contract`` where the counts are not what the recipe expects, ``recipe`` where a checkpoint does not fit.
+    EdgekitError: ``contract`` if the counts are not as expected, ``recipe`` if a checkpoint does not fit.
     """
     from safetensors.torch import save_file
 
@@ -137,21 +137,23 @@ def prepare(job: PrepareJob) -> dict[str, Any]:
     parts: list[str] = []
     checkpoint = str(job.checkpoint) if job.checkpoint else None
     model = build_model(recipe, checkpoint, job.seed, examples.settle, parts.append)
-    reference = [named_outputs(model, *one.tensors()) for one in examples.parity]
+    reference = [named_outputs(model, *example.tensors()) for example in examples.parity]
     folder = job.folder
     save_file(
         {name: tensor.contiguous().clone() for name, tensor in model.state_dict().items()}, folder / "state.safetensors"
     )
     examples.calibration.save(folder / "calibration.npz")
     examples.parity.save(folder / "parity.npz")
-    outputs: dict[str, Any] = {name: np.concatenate([one[name].numpy() for one in reference]) for name in reference[0]}
+    outputs: dict[str, Any] = {
+        name: np.concatenate([output[name].numpy() for output in reference]) for name in reference[0]
+    }
     check_finite_outputs(outputs, recipe.name)
     np.savez(folder / "reference.npz", **outputs)
     return {**facts, "checkpoint_part": "".join(parts), "calibration": examples.chosen, "warnings": examples.warnings}
 
 
 def check_contract(recipe: Recipe) -> dict[str, Any]:
-    """Count the recipe's model and compare with what it expects; EdgekitError (``contract``) where they differ."""
+    """Count the recipe's model and compare with what it expects; EdgekitError (``contract``) if they differ."""
     counted = count_model(recipe)
     expected = recipe.expectation
     if expected and (counted.parameters, counted.multiply_adds) != (expected.parameters, expected.multiply_adds):
@@ -181,7 +183,7 @@ def count_model(recipe: Recipe) -> Cost:
 def own_network(recipe: Recipe) -> nn.Module:
     """Return the network of a recipe's source, with names for its outputs; the user's code runs here.
 
-    EdgekitError (``own_model``) for whatever it raises, and for inputs that it does not take.
+    EdgekitError (``own_model``) for any error that it raises, and for inputs that it rejects.
     """
     import torch
 
@@ -196,7 +198,7 @@ def own_network(recipe: Recipe) -> nn.Module:
 
 
 def network_of(recipe: Recipe) -> nn.Module:
-    """Return the recipe's network in eval mode, with whatever weights its code gives it."""
+    """Return the recipe's network in eval mode, with the weights that its code sets."""
     from edgekit.architectures.registry import build
 
     if isinstance(recipe.model, OwnModel):

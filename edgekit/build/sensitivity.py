@@ -52,7 +52,7 @@ class QuantisedLayer:
 def scan(job: ScanJob) -> list[dict[str, Any]]:
     """Scan a prepared model. Returns the layers as dictionaries, the most sensitive first.
 
-    Runs in a process of its own.
+    Runs in a separate process.
     """
     folder = job.prepared
     model = load_prepared(job.recipe, folder)

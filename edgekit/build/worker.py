@@ -1,8 +1,8 @@
-"""One job in a process of its own: converters are noisy, large and sometimes crash, and none of that may reach the user.
+"""Jobs in separate processes, because converters print much, need much memory and sometimes crash.
 
-Loading a converter takes as long as many a conversion. So a job's process is forked from a warm one that has the converter
-loaded, has never run anything, and waits for the next job: ``python -m edgekit.build.worker MODULE ...`` forks one process per
-line that it reads and answers with how that ended.
+Loading a converter is slow. So a job's process is forked from a warm process that has loaded the converter
+and has run nothing else. ``python -m edgekit.build.worker MODULE ...`` is the warm process: it forks a process
+for each line that it reads and reports how the process ended.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ class Job(BaseModel):
 
 
 def usable_cpus() -> int:
-    """Return how many CPUs this process may use; all of the machine's where the system lets nobody choose (macOS)."""
+    """Return the number of CPUs that this process may use; on macOS, which has no affinity, all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Workers:
-    """The processes of jobs that are under way; leaving the context, or :meth:`kill`, ends those that still run.
+    """The processes of running jobs. The end of the context, or :meth:`kill`, stops them.
 
-    Of `at_once` jobs each has its share of the CPUs, unless OMP_NUM_THREADS says otherwise: OpenMP threads that take turns
-    on a CPU wait for each other at every operator, which made calibrating six times as slow on two CPUs.
+    Each of `at_once` jobs gets its share of the CPUs, unless OMP_NUM_THREADS is set. OpenMP threads that share a CPU
+    wait for each other at every operator: calibration was six times as slow on two CPUs.
     """
 
     def __init__(self, at_once: int = 1) -> None:
@@ -87,9 +87,9 @@ class Workers:
     def call(self, job: Job, log: Path, timeout: float = 1800, modules: tuple[str, ...] = ()) -> Any:
         """Do a job in a fresh process and return the result of its function, from JSON.
 
-        What it prints replaces `log`. An EdgekitError in the job is raised here again; a crash is EdgekitError (``crashed``,
-        ``out_of_memory``), more than `timeout` seconds are ``timed_out``. `modules` are loaded already where a process waits that
-        has them, and kept for the next job that names them.
+        Its output replaces `log`. An EdgekitError in the job is raised here again. A crash is EdgekitError (``crashed``,
+        ``out_of_memory``), more than `timeout` seconds are ``timed_out``. `modules` are loaded in the warm process,
+        which stays for the next job that names them.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
@@ -175,7 +175,7 @@ class _Warm:
         return None if timed_out.is_set() else -signal.SIGKILL if status is None else status
 
     def _ended(self) -> int | None:
-        """Wait for the job's end and return its exit status; None where nothing tells it any more."""
+        """Wait for the job's end and return its exit status; None if it is unknown."""
         assert self._process.stdout
         for line in self._process.stdout:
             word, number = line.split()
@@ -227,11 +227,11 @@ def _warm(modules: tuple[str, ...], environment: dict[str, str]) -> Iterator[_Wa
         with _taking:
             _idle.append(process)
             room = psutil.virtual_memory().total // MEMORY_EACH
-            surplus = [one for one in _idle if not one.alive] or _idle[: max(0, len(_idle) - room)]
-            for one in surplus:
-                _idle.remove(one)
-        for one in surplus:
-            one.close()
+            surplus = [worker for worker in _idle if not worker.alive] or _idle[: max(0, len(_idle) - room)]
+            for worker in surplus:
+                _idle.remove(worker)
+        for worker in surplus:
+            worker.close()
 
 
 def _key(modules: tuple[str, ...], environment: dict[str, str]) -> tuple[str, ...]:
@@ -254,10 +254,10 @@ def _close_all() -> None:
 
 def _crash(status: int, stage: str, log: Path) -> EdgekitError:
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-    # SIGKILL that nobody here sent is what the kernel's out-of-memory killer does.
+    # A SIGKILL that edgekit did not send is from the kernel's out-of-memory killer.
     kind = FailureKind.out_of_memory if status == -signal.SIGKILL else FailureKind.crashed
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
-    # A full disk ends some converters on the spot, and then there may be no room for their last words either.
+    # A full disk crashes some converters, and there may be no room for their messages.
     if disk_is_full("\n".join(last)) or (not last and shutil.disk_usage(log.parent).free < SOME_ROOM):
         kind, how = FailureKind.disk_full, f"{how} because the disk that holds {log.parent} is full"
     hint = FREE_SPACE if kind is FailureKind.disk_full else f"Log: {log}"
@@ -266,9 +266,9 @@ def _crash(status: int, stage: str, log: Path) -> EdgekitError:
 
 
 def _end_with_edgekit(pipe: int) -> None:
-    """End this process when nobody holds the other end of `pipe` any more: a killed edgekit shall leave no converter at work."""
+    """End this process when the other end of `pipe` closes: edgekit was killed, and converters must stop too."""
     waiting = select.poll()
-    waiting.register(pipe, 0)  # only the end is of interest, which is always told
+    waiting.register(pipe, 0)  # only the hang-up matters, and poll always reports it
     waiting.poll()
     os.killpg(0, signal.SIGKILL)
 
@@ -280,7 +280,7 @@ def main(modules: list[str]) -> None:
     for module in modules:
         with suppress(Exception):  # a job that needs it will say what is wrong with it
             importlib.import_module(module)
-    # Bytes by bytes: what a buffer read ahead, a forked process would have as well.
+    # Unbuffered: a forked process would inherit data that a buffer has read ahead.
     while line := _line(0):
         request = json.loads(line)
         job = os.fork()

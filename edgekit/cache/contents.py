@@ -27,7 +27,7 @@ class ArtifactFacts(BaseModel):
 
 
 class ArtifactEntry(BaseModel):
-    """An artifact in the cache, by its build key; `facts` is None where the entry is damaged, and is built anew when needed."""
+    """An artifact in the cache, by its build key. `facts` is None if the entry is damaged; it is rebuilt when needed."""
 
     build_key: str
     age_seconds: int
@@ -43,7 +43,7 @@ class CacheDocument(JsonDocument):
 
 
 def cache_contents() -> CacheDocument:
-    """Return what the cache holds; UsageError where it is no folder."""
+    """Return what the cache holds; UsageError if the cache is not a folder."""
     found = {kind: entries(kind) for kind in KINDS}
     started = [path for kind in KINDS for path in unfinished(kind)]
     kinds = [

@@ -1,7 +1,7 @@
-"""The content-addressed cache: a folder per key, made once, complete or not there; and a look at all of it, and its cleaning.
+"""The content-addressed cache: one complete folder per key, with listing and cleaning.
 
-Whatever has the key KEY is written under the lock ``KEY.lock``. What is not finished is named ``.KEY-...``, where 12 characters
-of the key are enough, so that what a killed process left is recognised: its lock is free.
+The entry of a key KEY is written under the lock ``KEY.lock``. An unfinished entry is named ``.KEY-...``, with at
+least 12 characters of the key. If its lock is free, the process that wrote it was killed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgekit.config.paths import cache_folder
 from edgekit.errors import disk_is_full
 
 SEAL = "content.sha256"
-"""The file of a :func:`cached_folder` that says what the others came to when they were written."""
+"""The file of a :func:`cached_folder` with the hash of the other files."""
 TEMPORARY = "edgekit-"
 """How names of temporary folders begin."""
 KINDS = ("weights", "models", "artifacts", "capsules", "evaluations", "logs")
@@ -33,7 +33,7 @@ SECONDS_PER_DAY = 86_400
 
 @dataclass(frozen=True)
 class Entry:
-    """Something whole in the cache: one of KINDS, its bytes, and how many seconds ago it was written."""
+    """A complete entry in the cache: one of KINDS, its bytes, and its age in seconds."""
 
     kind: str
     path: Path
@@ -48,9 +48,9 @@ class Entry:
 
 @dataclass
 class Cleaned:
-    """What a cleaning removed: entries, unfinished things, locks of nothing, bytes; and the entries `in_use`, which stay.
+    """What a cleaning removed: entries, unfinished entries, unused locks, bytes. Entries `in_use` stay.
 
-    Among the unfinished things are temporary folders of killed processes.
+    Temporary folders of killed processes count as unfinished.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Cleaned:
 
 @contextmanager
 def in_use() -> Iterator[None]:
-    """Hold the cache as it is: `clean` removes no entry meanwhile, not even of another process."""
+    """Keep all entries: meanwhile `clean` removes none, in this process or another."""
     with ExitStack() as held:
         with usable(cache_folder()):
             held.enter_context(_cleaning_lock().read_lock())
@@ -71,7 +71,7 @@ def in_use() -> Iterator[None]:
 
 @contextmanager
 def usable(folder: Path) -> Iterator[None]:
-    """Say what SQLite refuses of a lock in `folder` as the system would: OSError."""
+    """Raise OSError if SQLite refuses a lock in `folder`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -80,11 +80,11 @@ def usable(folder: Path) -> Iterator[None]:
 
 
 def cached_folder(root: Path, key: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
-    """Return the folder ``root/key`` and whether it was there, whole; `make` fills it where it was not.
+    """Return the folder ``root/key`` and whether it existed. If not, `make` fills it.
 
-    Whoever comes second, in this process or another, waits and finds it. What `make` leaves behind when it fails is removed, and
-    its error goes on to the caller. What a killed process left of the same key is removed before, and so is what the disk or
-    somebody has changed since it was made.
+    Concurrent callers, in any process, block until the folder exists.
+    If `make` fails, its files are removed and its error is raised.
+    Remains of a killed process are removed first, and so is an entry that has changed since it was made.
     """
     folder = root / key
     if is_whole(folder):
@@ -105,13 +105,13 @@ def cached_folder(root: Path, key: str, make: Callable[[Path], None]) -> tuple[P
 
 
 def is_whole(folder: Path) -> bool:
-    """Say whether a :func:`cached_folder` is there and holds what was made."""
+    """Return whether a :func:`cached_folder` exists and is unchanged."""
     seal = folder / SEAL
     return seal.is_file() and seal.read_bytes() == content_sha256(folder).encode()
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a temporary folder, which goes with its context; where the process is killed in it, `clean` removes it."""
+    """Return a temporary folder. It is removed at the end of the context; after a kill, by `clean`."""
     return tempfile.TemporaryDirectory(prefix=TEMPORARY)
 
 
@@ -122,7 +122,7 @@ def file_sha256(path: Path) -> str:
 
 
 def content_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, or of a folder: over its sorted relative paths and their files' hashes, but for its seal."""
+    """Return the SHA-256 of a file or a folder: of sorted relative paths and file hashes, without the seal."""
     if path.is_file():
         return file_sha256(path)
     total = hashlib.sha256()
@@ -152,15 +152,16 @@ def entries(kind: str) -> list[Entry]:
 
 
 def unfinished(kind: str) -> list[Path]:
-    """Return what is under way in one of KINDS, or was when its process was killed."""
+    """Return the unfinished entries of one of KINDS."""
     return [path for path in _children(kind) if path.name.startswith(".")]
 
 
 def clean(kinds: Sequence[str] = KINDS, older_than_days: float | None = None) -> Cleaned:
-    """Remove what was left unfinished in `kinds` and the locks of nothing; entries where `older_than_days` is a number.
+    """Remove unfinished entries and unused locks of `kinds`, and entries older than `older_than_days`.
 
-    What another process holds the lock of stays, and so does every entry while one is :func:`in_use`. Temporary folders go when
-    they are older than a day: nobody works as long in one. OSError where a file cannot be removed.
+    None for `older_than_days` keeps all entries. Entries that another process has locked stay.
+    All entries stay while one is :func:`in_use`. Temporary folders are removed after a day.
+    OSError if a file cannot be removed.
     """
     done = Cleaned()
     if older_than_days is not None:
@@ -215,7 +216,7 @@ def _remove_entry(entry: Entry, done: Cleaned) -> None:
             done.in_use.append(entry)
             return
         leaving = entry.path.with_name(f".{entry.key[:12]}-removed")
-        entry.path.replace(leaving)  # at once: nobody finds half of it
+        entry.path.replace(leaving)  # atomic: no process finds half of it
         _remove(leaving)
         lock.unlink()
         done.entries.append(entry)
@@ -240,7 +241,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _locked(locks: Iterable[Path]) -> Iterator[bool]:
-    """Hold all of `locks` and yield True, or yield False where somebody else holds one."""
+    """Hold all of `locks` and yield True; yield False if another process holds one."""
     with ExitStack() as held:
         try:
             for lock in locks:

@@ -50,7 +50,7 @@ def _pairs_of(first: list[Row], second: list[Row]) -> list[tuple[Row | None, Row
     pairs: list[tuple[Row | None, Row | None]] = []
     for same in (_alike, _exact, _by_name, _of_failure):
         for row in list(first):
-            partners = [one for one in second if same(row, one)]
+            partners = [partner for partner in second if same(row, partner)]
             if partners:
                 partner = min(partners, key=partial(_differences, row))
                 pairs.append((row, partner))
@@ -93,8 +93,8 @@ def _order(row: Row | None) -> tuple[str, ...]:
 
 def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], question: Question) -> CellEntry:
     first, second = pair
-    one = first or second
-    assert one
+    row = first or second
+    assert row
     outcome, reasons = _status(first, second)
     conditions = differing(first, second) if first and second and first.summary and second.summary else {}
     built = differing(first, second, BUILT_WITH) if first and second and first.manifest and second.manifest else {}
@@ -110,14 +110,14 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
                 needed = _needed(centres, measured, question.difference)
     assert outcome
     return CellEntry(
-        recipe=one.recipe,
-        variant=one.variant,
-        target=one.target,
-        device=one.device,
-        model=one.model,
-        device_id=one.device_id,
-        protocol=one.protocol,
-        runner=(one.conditions or {}).get("runner"),
+        recipe=row.recipe,
+        variant=row.variant,
+        target=row.target,
+        device=row.device,
+        model=row.model,
+        device_id=row.device_id,
+        protocol=row.protocol,
+        runner=(row.conditions or {}).get("runner"),
         outcome=outcome,
         reasons=reasons,
         latency_ms=(_median(first), _median(second)),
@@ -230,20 +230,20 @@ def _accuracy(first: Row | None, second: Row | None) -> AccuracyChange | None:
         and first.manifest["sha256"] == second.manifest["sha256"]
     ):
         return None
-    one, other = (row.accuracy if row else None for row in (first, second))
-    if one is None or other is None or (one.metric, one.subset_sha256) != (other.metric, other.subset_sha256):
+    before, after = (row.accuracy if row else None for row in (first, second))
+    if before is None or after is None or (before.metric, before.subset_sha256) != (after.metric, after.subset_sha256):
         return None
-    interval, other_interval = interval_of(one), interval_of(other)
-    if interval is None or other_interval is None:
+    interval, after_interval = interval_of(before), interval_of(after)
+    if interval is None or after_interval is None:
         return None
     return AccuracyChange(
-        metric=one.metric,
-        data_set=one.data_set,
-        n=other.n,
-        first=chief(one),
+        metric=before.metric,
+        data_set=before.data_set,
+        n=after.n,
+        first=chief(before),
         first_interval=interval,
-        second=chief(other),
-        second_interval=other_interval,
-        difference=chief(other) - chief(one),
-        shown=interval[1] < other_interval[0] or other_interval[1] < interval[0],
+        second=chief(after),
+        second_interval=after_interval,
+        difference=chief(after) - chief(before),
+        shown=interval[1] < after_interval[0] or after_interval[1] < interval[0],
     )

@@ -52,7 +52,7 @@ BUILT_WITH: Mapping[str, Callable[[Row], Any]] = {
     "weights": lambda row: (row.manifest or {}).get("weights", UNKNOWN),
     "recipe": lambda row: (row.manifest or {}).get("recipe_hash", UNKNOWN)[:12],
     "tools": lambda row: ", ".join(
-        f"{name} {one}" for name, one in sorted((row.manifest or {}).get("tools", {}).items())
+        f"{name} {version}" for name, version in sorted((row.manifest or {}).get("tools", {}).items())
     ),
 }
 """What a comparison is about: it is listed if it differs, and never a reason not to compare."""

@@ -31,7 +31,9 @@ class Gate:
     def judge(self, cells: Sequence[CellEntry]) -> GateEntry:
         """Return which cells break the condition, and of which that is open."""
         judged = [(label, JUDGES[self.what](cell, self.limit)) for label, cell in zip(names(cells), cells, strict=True)]
-        failed, undecided = ([label for label, one in judged if one == kind] for kind in ("failed", "undecided"))
+        failed, undecided = (
+            [label for label, verdict in judged if verdict == kind] for kind in ("failed", "undecided")
+        )
         if self.what == "slower" and not any(cell.ratio for cell in cells):
             undecided = undecided or [NOTHING]
         return GateEntry(condition=self.text, failed=failed, undecided=undecided)

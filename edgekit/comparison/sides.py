@@ -79,7 +79,7 @@ def _until(ledger: Ledger, until: datetime) -> Side:
 
 def _measurement(ledger: Ledger, id: str) -> Side:
     """Return the side of one measurement, whether or not it is the newest of its cell."""
-    runs = [one.run_id for one in ledger.measurements() if str(one.id) == id]
+    runs = [measurement.run_id for measurement in ledger.measurements() if str(measurement.id) == id]
     rows = [row for row in (rows_of(ledger, *runs) if runs else ()) if str(row.measurement_id) == id]
     if not rows:
         raise UsageError(f"The ledger holds no measurement {id}.", HINT)
@@ -107,7 +107,7 @@ def newest_of_each_cell(rows: Sequence[Row]) -> list[Row]:
     return [
         row
         for row in rows
-        if row.status != "measured" or (id(row) in kept and not any(_replaces(one, row) for one in failed))
+        if row.status != "measured" or (id(row) in kept and not any(_replaces(failure, row) for failure in failed))
     ]
 
 

@@ -144,5 +144,5 @@ def _rank(cell: CellEntry) -> tuple[int, str]:
 
 def _gate(gate: GateEntry) -> list[str]:
     lines = [f"{gate.condition}: {'failed' if gate.failed else 'undecided' if gate.undecided else 'passed'}."]
-    lines += [f"{gate.condition} failed: {one}." for one in gate.failed]
+    lines += [f"{gate.condition} failed: {reason}." for reason in gate.failed]
     return lines + ([f"{gate.condition} undecided: {', '.join(gate.undecided)}."] if gate.undecided else [])

@@ -1,4 +1,4 @@
-"""Where things are kept and where names are looked up. Nothing here creates a folder."""
+"""Folders of edgekit and look-up of names. Nothing here creates a folder."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from edgekit.errors import UsageError, did_you_mean, printable
 def cache_folder() -> Path:
     """Return the cache (``EDGEKIT_CACHE``, else that of the settings, else the user's): weights, models, artifacts.
 
-    UsageError for what is no folder, and for a path that is not UTF-8: the converters and runtimes that read and write there
-    refuse it.
+    UsageError if it is not a folder, or its path is not UTF-8: converters and runtimes refuse such a path.
     """
     chosen = os.environ.get("EDGEKIT_CACHE") or settings().cache
     folder = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("edgekit"))
     if printable(str(folder)) != str(folder):
         raise UsageError(f"The cache's path {folder} is not UTF-8.", "Name another with EDGEKIT_CACHE.")
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"The cache {folder} is no folder.", "Name another with EDGEKIT_CACHE.")
+        raise UsageError(f"The cache {folder} is not a folder.", "Name another with EDGEKIT_CACHE.")
     return folder
 
 
 def runtime_folder() -> Path:
-    """Return the user's folder for what holds until the machine is switched off: who is at work on which device."""
+    """Return the user's folder for locks on devices. It need not survive a reboot."""
     with warnings.catch_warnings():
-        # A session without a login has no runtime folder of its own; platformdirs then takes one below /tmp, and warns.
+        # A session without a login has no runtime folder. platformdirs then uses /tmp and warns.
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("ignore", UserWarning)
         return platformdirs.user_runtime_path("edgekit")
@@ -41,7 +40,7 @@ def find_document(noun: str, plural: str, environment: str, name: str) -> Path:
     """Find a recipe or device profile by path or by name.
 
     Order: an explicit path, the current folder's `plural` folder, the folders named by the variable `environment`, the user's
-    config folder, the package's own data. UsageError with the nearest known name where nothing is found.
+    config folder, the package's own data. UsageError, with the nearest known name, if nothing is found.
     """
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
@@ -59,7 +58,7 @@ def find_document(noun: str, plural: str, environment: str, name: str) -> Path:
 
 
 def known_documents(plural: str, environment: str) -> dict[str, Path]:
-    """Return name -> file of all documents of a kind; earlier places hide later ones. Names are printable, files as they are."""
+    """Return name -> file of all documents of a kind. Earlier places hide later ones."""
     known: dict[str, Path] = {}
     for folder in _folders(plural, environment):
         for path in sorted(folder.glob("*.yaml")):
@@ -80,5 +79,5 @@ def shipped(plural: str) -> Path:
     """Return edgekit's own folder of recipes or device profiles."""
     package = Path(str(files("edgekit")))
     inside = package / "data" / plural
-    # In an editable installation the package's data still lies at the top of the checkout.
+    # In an editable installation the data is at the top of the checkout.
     return inside if inside.is_dir() else package.parent / plural

@@ -1,4 +1,4 @@
-"""Reading YAML that holds nothing unusual, fifty times as fast as ruamel.yaml reads it."""
+"""A reader for simple YAML, fifty times as fast as ruamel.yaml."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
 
 DEEPEST = 50
-"""Levels of nesting: no document has a tenth of it."""
+"""The maximum nesting. Real documents have less than a tenth of it."""
 
 INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 def simple_values(text: str) -> dict[Any, Any] | None:
-    """Return the mapping that `text` holds, as ruamel.yaml does; None for what only ruamel.yaml can judge.
+    """Return the mapping in `text`, equal to ruamel.yaml's; None if only ruamel.yaml can judge it.
 
     That is text with an error, an alias, a tag, a directive, a key that stands twice, or a value that
     YAML 1.1 and 1.2 may read differently. libyaml finds the parts of the text; ruamel.yaml's rules say

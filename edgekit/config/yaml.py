@@ -1,4 +1,4 @@
-"""YAML documents that people write (recipes, device profiles): loading, overriding, and errors that name file, line and key."""
+"""Recipes and device profiles in YAML: loading, overrides, errors with file, line and key."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class Strict(BaseModel):
 
 @dataclass(frozen=True)
 class Written:
-    """Annotates text that a regular expression has to match, all of it; `wanted` tells people what to write."""
+    """Annotates text that must match a regular expression. `wanted` is the hint for people."""
 
     pattern: str
     wanted: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check the text after everything else that its type asks for."""
+        """Check the text after the checks of its type."""
         return no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Progress editors the pattern."""
+        """Show editors the pattern."""
         return {**handler(schema), "pattern": self.pattern}
 
     def fits(self, text: str) -> bool:
-        """Say whether `text` is so written."""
+        """Return whether `text` matches."""
         return re.fullmatch(self.pattern, text) is not None
 
     def _check(self, text: str) -> str:
@@ -59,7 +59,7 @@ class Written:
 
 
 class UnfittingError(ValueError):
-    """Raised by a validator of a whole document about one of its values: `at` is the key that the user is told."""
+    """Raised by a validator of a document for one value: `at` is the key in the message."""
 
     def __init__(self, message: str, *at: str) -> None:
         super().__init__(message)
@@ -72,9 +72,9 @@ SET = re.compile(r"""(?P<key>(?:"[^"]+"|[^."=]+)(?:\.(?:"[^"]+"|[^."=]+))*)=(?P<
 
 @dataclass(frozen=True)
 class Override:
-    """A key that something else than the document's file gives: ``key.key=value``, the value in YAML, and how the user said it.
+    """A key that overrides the file: ``key.key=value``, with a YAML value, and what the user wrote.
 
-    UsageError where `text` is nothing such.
+    UsageError if `text` has another form.
     """
 
     text: str
@@ -82,7 +82,7 @@ class Override:
 
     def __post_init__(self) -> None:
         if not SET.fullmatch(self.text):
-            hint = "Keys of keys have dots between, and a key with a dot of its own stands in quotes."
+            hint = "Separate nested keys with dots. Quote a key that contains a dot."
             raise UsageError(f"{self.said}: write KEY=VALUE.", hint)
 
     @property
@@ -104,7 +104,7 @@ class Override:
 
 NAME = Written(r"^[a-z0-9][a-z0-9_.-]{0,99}$", "a name: a-z, 0-9 and, after the first, _ . - too, 100 at most")
 Name = Annotated[str, NAME]
-"""What recipes, device profiles and tools are called."""
+"""The form of names of recipes, device profiles and tools."""
 DocumentT = TypeVar("DocumentT", bound=Strict)
 
 IN_YAML = {
@@ -112,9 +112,9 @@ IN_YAML = {
     "dict_type": "write keys and values here, not one value",
     "tuple_type": "write a list here: [a, b]",
     "too_short": "name at least one",
-    "string_type": "write text here, in quotes where it looks like a number",
+    "string_type": "write text here, in quotes if it looks like a number",
 }
-"""Pydantic's kind of error -> the same in the words of YAML, where pydantic's are Python's."""
+"""Pydantic's kind of error -> a message in the terms of YAML instead of Python."""
 
 
 def load_document(schema: type[DocumentT], path: Path, overrides: Sequence[Override] = ()) -> DocumentT:
@@ -165,7 +165,7 @@ class YamlFile:
 
 
 LARGEST = 200_000
-"""Bytes of a document: the parser takes seconds for more, and people write a hundredth of it."""
+"""The largest document in bytes. The parser needs seconds for more; real documents have a hundredth."""
 
 
 def _text(path: Path) -> str:
@@ -173,11 +173,11 @@ def _text(path: Path) -> str:
         size = path.stat().st_size
         if size > LARGEST:
             raise UsageError(
-                f"{path} has {size:,} bytes; no recipe or profile has over {LARGEST:,}.", kind=FailureKind.recipe
+                f"{path} has {size:,} bytes. A recipe or profile has at most {LARGEST:,}.", kind=FailureKind.recipe
             )
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        message = f"{path} is no recipe or device profile: it is not text in UTF-8 ({error.reason})."
+        message = f"{path} is not a recipe or device profile: it is not text in UTF-8 ({error.reason})."
         raise UsageError(message, "Name another file, or write this one in UTF-8.", FailureKind.recipe) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error}.", kind=FailureKind.recipe) from error
@@ -195,7 +195,7 @@ def _parse(path: Path, text: str) -> CommentedMap:
         line = f", line {mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: this is not YAML: {_yaml_problem(error)}.", kind=FailureKind.recipe) from error
     if not isinstance(content, CommentedMap):
-        raise UsageError(f"{path} holds no mapping of keys to values.", kind=FailureKind.recipe)
+        raise UsageError(f"{path} does not contain a mapping of keys to values.", kind=FailureKind.recipe)
     return content
 
 
@@ -241,14 +241,14 @@ def _plain(value: Any) -> Any:
 def _explain(
     schema: type[Strict], content: CommentedMap, path: Path, overrides: Sequence[Override], problem: Any
 ) -> str:
-    """Turn one pydantic error into: file, line (or override), key, what is wrong, nearest valid name."""
+    """Format a pydantic error: file, line (or override), key, problem, nearest valid name."""
     unfitting = problem.get("ctx", {}).get("error")
     places = [part for part in problem["loc"] if not str(part).startswith("(")]  # tags of kinds, see Recipe.model
     location = [*places, *(unfitting.at if isinstance(unfitting, UnfittingError) else ())]
     lines, part = _lines(content, location), location[:-1]
-    # What a part lacks that the file does not have is lacking in the override that gives the part.
+    # If the file does not have the part, the missing key belongs to the override.
     place = part if problem["type"] == "missing" and len(lines) < len(part) else location
-    override = next((one for one in reversed(overrides) if _concerns(one, place)), None)
+    override = next((candidate for candidate in reversed(overrides) if _concerns(candidate, place)), None)
     where = f"{path} with {override.said}" if override else f"{path}, line {[1, *lines][-1]}"
     key = ".".join(map(str, location)) or "(top)"
     if problem["type"] == "extra_forbidden":
@@ -262,7 +262,7 @@ def _explain(
 
 
 def _misspelt(schema: type[BaseModel], content: CommentedMap, location: list[str | int]) -> str:
-    """Return the unknown key beside a missing one that is much like it; empty if there is none."""
+    """Return an unknown key that resembles the missing key beside it, or an empty text."""
     place: Any = content
     for part in location[:-1]:
         place = place.get(part, {}) if isinstance(place, dict) else {}
@@ -271,14 +271,14 @@ def _misspelt(schema: type[BaseModel], content: CommentedMap, location: list[str
 
 
 def _concerns(override: Override, location: list[str | int]) -> bool:
-    """Say whether the key that `override` sets holds the place of an error, or lies within it."""
+    """Return whether the key of `override` contains the place of an error, or lies in it."""
     key, place = override.keys, [str(part) for part in location]
     shorter = min(len(key), len(place))
     return shorter > 0 and key[:shorter] == place[:shorter]
 
 
 def _lines(content: CommentedMap, location: Iterable[str | int]) -> list[int]:
-    """Return the lines of the keys on the way to `location`, the outermost first, as far as the file has them."""
+    """Return the lines of the keys on the path to `location`, outermost first, as far as the file has them."""
     lines: list[int] = []
     place: Any = content
     for part in location:

@@ -54,7 +54,9 @@ def objects(recipe: Recipe, outputs: Outputs) -> list[list[float]]:
         raise EdgekitError(FailureKind.usage, "evaluate", message, hint)
     exclusive = recipe.architecture == SSD300
     found = detect(outputs["class_logits"], outputs["box_codes"], anchors, LEAST_SCORE, exclusive=exclusive)
-    return [[one.label, round(one.score, 6), *(round(side, 6) for side in one.box)] for one in found]
+    return [
+        [detection.label, round(detection.score, 6), *(round(side, 6) for side in detection.box)] for detection in found
+    ]
 
 
 def overlap(logits: NDArray[np.float32], truth: NDArray[np.uint8]) -> dict[str, list[int]]:

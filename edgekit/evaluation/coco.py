@@ -109,7 +109,7 @@ class CocoResults:
     def _precision(self, chosen: NDArray[np.int64]) -> tuple[float, float]:
         evaluator, matched = self.evaluator, self.matched
         cells = len(matched) // self.images
-        evaluator.evalImgs = [matched[cell * self.images + one] for cell in range(cells) for one in chosen.tolist()]
+        evaluator.evalImgs = [matched[cell * self.images + image] for cell in range(cells) for image in chosen.tolist()]
         # pycocotools only counts the images here, and keeps what it matched with.
         evaluator.params.imgIds = evaluator._paramsEval.imgIds = list(range(len(chosen)))
         with contextlib.redirect_stdout(io.StringIO()):
@@ -130,7 +130,9 @@ def match(
     coco, evaluation = _pycocotools()
     content = read_coco(dataset.source)
     sizes = {str(image["id"]): (image["id"], image["height"], image["width"]) for image in content["images"]}
-    categories = {outputs[one["name"]]: one["id"] for one in content["categories"] if one["name"] in outputs}
+    categories = {
+        outputs[category["name"]]: category["id"] for category in content["categories"] if category["name"] in outputs
+    }
     results, ids = [], []
     for index, detections in zip(counted, found, strict=True):
         id, height, width = sizes[dataset.examples[index].label]
@@ -142,7 +144,10 @@ def match(
                 results.append({"image_id": id, "category_id": category, "bbox": box, "score": score})
     with contextlib.redirect_stdout(io.StringIO()):
         truth = coco()
-        truth.dataset = {**content, "annotations": [_complete(one, key) for key, one in _numbered(content)]}
+        truth.dataset = {
+            **content,
+            "annotations": [_complete(annotation, key) for key, annotation in _numbered(content)],
+        }
         truth.createIndex()
         evaluator = evaluation(truth, _detections(coco, content, results), "bbox")
         evaluator.params.imgIds = sorted(ids)
@@ -152,7 +157,7 @@ def match(
         evaluator.evaluate()
     order = np.argsort(np.argsort(ids))  # pycocotools sorts the images by their ids
     cells = len(evaluator.evalImgs) // len(ids)
-    matched = [evaluator.evalImgs[cell * len(ids) + one] for cell in range(cells) for one in order.tolist()]
+    matched = [evaluator.evalImgs[cell * len(ids) + image] for cell in range(cells) for image in order.tolist()]
     return CocoResults(evaluator, matched, len(ids))
 
 
@@ -160,8 +165,8 @@ def _detections(coco: Any, content: dict[str, Any], results: list[dict[str, Any]
     """Return the detections as pycocotools takes them; its own reader refuses a list without any."""
     found = coco()
     annotations = [
-        {**one, "id": number, "area": one["bbox"][2] * one["bbox"][3], "iscrowd": 0}
-        for number, one in enumerate(results, 1)
+        {**result, "id": number, "area": result["bbox"][2] * result["bbox"][3], "iscrowd": 0}
+        for number, result in enumerate(results, 1)
     ]
     found.dataset = {"images": content["images"], "categories": content["categories"], "annotations": annotations}
     found.createIndex()

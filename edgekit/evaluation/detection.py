@@ -50,8 +50,8 @@ def ssd_anchors(size: Size) -> Array:
         rows, columns = ceil(height / stride), ceil(width / stride)
         specs = [(scale, ratio) for ratio in RATIOS] + [(sqrt(scale * SCALES[index + 1]), 1.0)]
         shapes = [
-            (one / sqrt(ratio) * shorter / height, one * sqrt(ratio) * shorter / width)
-            for one, ratio in (specs if index else FIRST_MAP)
+            (size / sqrt(ratio) * shorter / height, size * sqrt(ratio) * shorter / width)
+            for size, ratio in (specs if index else FIRST_MAP)
         ]
         y, x = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")
         centres = np.repeat(np.stack([y, x], -1).reshape(-1, 1, 2), len(shapes), 1)
@@ -99,7 +99,7 @@ def overlaps(boxes: Array, others: Array) -> Array:
     top_left = np.maximum(boxes[:, None, :2], others[None, :, :2])
     bottom_right = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     shared = np.prod(np.clip(bottom_right - top_left, 0, None), -1)
-    areas, other_areas = (np.prod(np.clip(one[:, 2:] - one[:, :2], 0, None), -1) for one in (boxes, others))
+    areas, other_areas = (np.prod(np.clip(corners[:, 2:] - corners[:, :2], 0, None), -1) for corners in (boxes, others))
     union = areas[:, None] + other_areas[None] - shared
     result: Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return result
@@ -138,4 +138,4 @@ def detect(
             anchor = likely[index]
             ymin, xmin, ymax, xmax = boxes[anchor].tolist()
             found.append(Detection(label, float(scores[anchor, label]), (ymin, xmin, ymax, xmax)))
-    return sorted(found, key=lambda one: -one.score)[:most]
+    return sorted(found, key=lambda detection: -detection.score)[:most]

@@ -76,7 +76,7 @@ def evaluate(request: Request, ledger: Ledger, progress: Progress) -> EvaluateDo
             subset, records = _records(run, request, scorer, ready)
         except EdgekitError as error:
             failed = error
-            if error.failure not in [one.failure for one in ledger.failures(run.id)]:
+            if error.failure not in [failure.failure for failure in ledger.failures(run.id)]:
                 run.fail(error.failure, plan, request.target, request.device.name if request.device else None)
     if failed:  # a failure of this cell, and not of the run itself
         raise failed
@@ -102,9 +102,9 @@ def evaluate(request: Request, ledger: Ledger, progress: Progress) -> EvaluateDo
 
 def _built(run: Run, plan: Plan) -> dict[str, Ready]:
     """Return target -> artifact; EdgekitError if one cannot be had."""
-    ready = {str(one.artifact.target): one for one in build(run, plan, Remaining(len(plan.targets)))}
+    ready = {str(built.artifact.target): built for built in build(run, plan, Remaining(len(plan.targets)))}
     if missing := {str(target) for target in plan.targets} - ready.keys():
-        failures = [one for one in run.ledger.failures(run.id) if one.target in {None, *missing}]
+        failures = [failure for failure in run.ledger.failures(run.id) if failure.target in {None, *missing}]
         raise EdgekitError(**vars(failures[0].failure))
     return ready
 
@@ -114,7 +114,7 @@ def _records(
 ) -> tuple[str, list[AccuracyRecord]]:
     """Judge, record what comes of it, and return it with the hash of the photos and labels."""
     dataset = request.dataset
-    truths = truths_of(dataset) if dataset.format == "coco" else [one.label for one in dataset.examples]
+    truths = truths_of(dataset) if dataset.format == "coco" else [example.label for example in dataset.examples]
     hashes = example_hashes(dataset, truths, request.jobs)
     subset = subset_hash(dataset, hashes)
     records = _judge(run, request, Task(request.recipe, dataset, hashes, request.jobs), subset, scorer, ready)

@@ -119,8 +119,8 @@ def _batches(
     images: Iterator[tuple[int, NDArray[np.float32]]], size: int
 ) -> Iterator[list[tuple[int, NDArray[np.float32]]]]:
     batch = []
-    for one in images:
-        batch.append(one)
+    for image in images:
+        batch.append(image)
         if len(batch) == size:
             yield batch
             batch = []

@@ -134,12 +134,12 @@ def sweep(recipe: Recipe, settings: Iterable[str]) -> list[RecipeEntry]:
     if values:
         combinations = [dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())]
         changed = [_changed(recipe, chosen) for chosen in combinations]
-        return [inspect(one) for one in {one.model.variant: one for one in changed}.values()]
+        return [inspect(recipe) for recipe in {recipe.model.variant: recipe for recipe in changed}.values()]
     if recipe.sweep is None:
         raise UsageError(
             f"{recipe.name} has no `sweep` of its own.", "Say what to vary: --sweep width=1.0,0.75 resolution=224,192"
         )
-    return [inspect(one) for one in recipe.variants()]
+    return [inspect(variant) for variant in recipe.variants()]
 
 
 def exit_code(document: InspectDocument) -> ExitCode:

@@ -53,7 +53,7 @@ def peak_of(model: nn.Module, *inputs: Tensor) -> Peak:
     """
     steps = _record(model, inputs)
     last_read = {storage: index for index, step in enumerate(steps) for storage in step.reads}
-    alive = {_storage(one): tuple(one.shape[1:]) for one in inputs}
+    alive = {_storage(tensor): tuple(tensor.shape[1:]) for tensor in inputs}
     peak = Peak(bytes=0, shapes=[])
     for index, step in enumerate(steps):
         for storage, shape in step.writes.items():

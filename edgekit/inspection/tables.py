@@ -69,10 +69,20 @@ def listing(document: InspectDocument) -> Page:
     """Return a row per recipe or variant, and below a line for each recipe that cannot be loaded."""
     columns = ("recipe", "architecture", "variant", "parameters", "multiply-adds", "contract")
     rows = [
-        (one.name, one.architecture, one.variant, f"{one.parameters:,}", f"{one.multiply_adds:,}", one.contract)
-        for one in document.recipes
+        (
+            recipe.name,
+            recipe.architecture,
+            recipe.variant,
+            f"{recipe.parameters:,}",
+            f"{recipe.multiply_adds:,}",
+            recipe.contract,
+        )
+        for recipe in document.recipes
     ]
-    return Page([Section("", columns, rows)], [Text(f"{one.name}: {one.message}", "red") for one in document.problems])
+    return Page(
+        [Section("", columns, rows)],
+        [Text(f"{problem.name}: {problem.message}", "red") for problem in document.problems],
+    )
 
 
 def terminal(page: Page) -> RenderableType:
@@ -139,13 +149,13 @@ def _operators(entry: RecipeEntry) -> Section:
     assert entry.operators is not None
     rows = [
         (
-            one.operator,
-            f"{one.parameters:,}",
-            f"{one.parameters_share:.2%}",
-            f"{one.multiply_adds:,}",
-            f"{one.multiply_adds_share:.2%}",
+            operator.operator,
+            f"{operator.parameters:,}",
+            f"{operator.parameters_share:.2%}",
+            f"{operator.multiply_adds:,}",
+            f"{operator.multiply_adds_share:.2%}",
         )
-        for one in entry.operators
+        for operator in entry.operators
     ]
     columns = ("operator", "parameters", "share of parameters", "multiply-adds", "share of multiply-adds")
     return Section("by layer type", columns, rows)

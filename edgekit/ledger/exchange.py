@@ -57,10 +57,10 @@ def format_of(path: Path) -> Format:
     from edgekit.ledger import json_lines, parquet
 
     known = (json_lines.FORMAT, parquet.FORMAT)
-    for one in known:
-        if path.name.endswith(one.suffixes):
-            return one
-    ends = ", ".join(suffix for one in known for suffix in one.suffixes)
+    for exchange_format in known:
+        if path.name.endswith(exchange_format.suffixes):
+            return exchange_format
+    ends = ", ".join(suffix for exchange_format in known for suffix in exchange_format.suffixes)
     raise UsageError(f"The name {path.name} does not say which format it has.", f"Let it end with one of: {ends}.")
 
 
@@ -74,7 +74,7 @@ def table_of(row: type[Base]) -> Table:
 def counts(connection: Connection) -> dict[str, int]:
     """Return how many rows each table has."""
     tables = [table_of(row) for row in TABLES]
-    return {one.name: connection.execute(select(func.count()).select_from(one)).scalar_one() for one in tables}
+    return {table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables}
 
 
 def batches(connection: Connection, row: type[Base], size: int = BATCH) -> Iterator[list[Row]]:
@@ -82,7 +82,7 @@ def batches(connection: Connection, row: type[Base], size: int = BATCH) -> Itera
     table = table_of(row)
     result = connection.execution_options(yield_per=size).execute(select(table).order_by(table.c.id))
     for part in result.mappings().partitions(size):
-        yield [dict(one) for one in part]
+        yield [dict(row) for row in part]
 
 
 def is_json(column: Column[Any]) -> bool:
@@ -130,7 +130,7 @@ def _models() -> dict[str, type[BaseModel]]:
     config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
     models: dict[str, type[BaseModel]] = {}
     for table in map(table_of, TABLES):
-        columns: dict[str, Any] = {one.name: (_type_of(one), ...) for one in table.columns}
+        columns: dict[str, Any] = {column.name: (_type_of(column), ...) for column in table.columns}
         models[table.name] = create_model(table.name, __config__=config, **columns)
     return models
 

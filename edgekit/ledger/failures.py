@@ -15,7 +15,7 @@ def newest_failures(found: Iterable[FailureRecord]) -> list[FailureRecord]:
     newest: dict[Hashable, list[FailureRecord]] = {}
     for failure in found:
         same_cell = newest.setdefault((failure.recipe, failure.variant, failure.target, failure.device), [])
-        if all(failure.networks and one.networks and not failure.networks & one.networks for one in same_cell):
+        if all(failure.networks and other.networks and not failure.networks & other.networks for other in same_cell):
             same_cell.append(failure)
     return [failure for same_cell in newest.values() for failure in same_cell]
 
@@ -25,9 +25,9 @@ def unsettled(
 ) -> list[FailureRecord]:
     """Return the failures that nothing of what works settles: :meth:`FailureRecord.settled_by`."""
     later: defaultdict[tuple[str, str], list[MeasurementRecord | ArtifactRecord]] = defaultdict(list)
-    for one in works:
-        later[one.recipe, one.variant].append(one)
-    return [one for one in failures if not any(map(one.settled_by, later[one.recipe, one.variant]))]
+    for success in works:
+        later[success.recipe, success.variant].append(success)
+    return [failure for failure in failures if not any(map(failure.settled_by, later[failure.recipe, failure.variant]))]
 
 
 def failure_record(row: FailureRow, networks: set[str]) -> FailureRecord:

@@ -40,7 +40,7 @@ def write(connection: Connection, path: Path) -> None:
         for row in TABLES:
             name = table_of(row).name
             for rows in batches(connection, row):
-                file.writelines(f"{json.dumps({TABLE: name, **one}, default=_iso)}\n" for one in rows)
+                file.writelines(f"{json.dumps({TABLE: name, **row}, default=_iso)}\n" for row in rows)
 
 
 def read(path: Path) -> Iterator[tuple[str, list[Row]]]:

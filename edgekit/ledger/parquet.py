@@ -49,8 +49,10 @@ def write(connection: Connection, path: Path) -> None:
             for rows in batches(connection, row, 10 * BATCH):
                 for column in table.columns:
                     if is_json(column):
-                        for one in rows:
-                            one[column.name] = None if one[column.name] is None else json.dumps(one[column.name])
+                        for record in rows:
+                            record[column.name] = (
+                                None if record[column.name] is None else json.dumps(record[column.name])
+                            )
                 writer.write_table(Table.from_pylist(rows, schema))
 
 
@@ -68,7 +70,7 @@ def read(path: Path) -> Iterator[tuple[str, list[Row]]]:
                 version = (opened.schema_arrow.metadata or {}).get(VERSION_KEY, b"").decode()
                 check_version(int(version) if version.isdigit() else None, path)
                 for batch in opened.iter_batches(BATCH):
-                    yield table.name, checked(table.name, [_row(one, row) for one in batch.to_pylist()], path)
+                    yield table.name, checked(table.name, [_row(record, row) for record in batch.to_pylist()], path)
         except (ArrowInvalid, json.JSONDecodeError) as error:
             raise not_exported(path, f"{file.name} is damaged: {error}") from error
 
@@ -89,7 +91,9 @@ def _row(values: Row, row: type[Base]) -> Row:
 def _schema(row: type[Base]) -> pa.Schema:
     import pyarrow as pa
 
-    fields = [pa.field(one.name, _type_of(one), nullable=bool(one.nullable)) for one in table_of(row).columns]
+    fields = [
+        pa.field(column.name, _type_of(column), nullable=bool(column.nullable)) for column in table_of(row).columns
+    ]
     return pa.schema(fields, metadata={VERSION_KEY: str(VERSION).encode()})
 
 

@@ -168,7 +168,7 @@ class FailureRecord:
         return not known or network_of(manifest) in self.networks
 
     def settled_by(self, later: MeasurementRecord | ArtifactRecord) -> bool:
-        """Progress whether a measurement, or for a failure on no device an artifact, shows that what failed works by now.
+        """Return whether a measurement, or for a failure on no device an artifact, shows that what failed works by now.
 
         The device may be named by its profile or by its identity. A failure before any target or device was reached
         (say, of the weights) is settled by every later artifact of the recipe, because that had to pass the same step.

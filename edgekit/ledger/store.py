@@ -380,12 +380,12 @@ class Ledger:
 
     def _check_manifests(self, found: Iterable[ArtifactRecord | MeasurementRecord]) -> None:
         checked: set[int] = set()  # equal manifests are one object
-        for one in found:
-            if id(one.manifest) in checked:
+        for record in found:
+            if id(record.manifest) in checked:
                 continue
-            checked.add(id(one.manifest))
-            if missing := [field for field in ARTIFACT_FIELDS if field not in one.manifest]:
-                raise damaged(self._place, f"the manifest of {one.recipe} {one.target} has no {missing[0]}")
+            checked.add(id(record.manifest))
+            if missing := [field for field in ARTIFACT_FIELDS if field not in record.manifest]:
+                raise damaged(self._place, f"the manifest of {record.recipe} {record.target} has no {missing[0]}")
 
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:

@@ -42,7 +42,7 @@ def _too_hot(state: dict[str, Any], limit: TemperatureLimit | None) -> str:
     if limit is None or not isinstance(hottest, int | float) or hottest <= limit:
         return ""
     sensors = state.get("temperatures", {}).items()
-    where = next((f" at {one['sensor']} ({type})" for type, one in sensors if one["celsius"] == hottest), "")
+    where = next((f" at {sensor['sensor']} ({type})" for type, sensor in sensors if sensor["celsius"] == hottest), "")
     return f"{hottest:.1f} degrees{where}, and the limit is {limit:.1f}"
 
 

@@ -1,6 +1,6 @@
-"""Where an inference spends its time, from what a runtime's own profiler wrote: LiteRT's CSV, ExecuTorch's ETDump.
+"""Operator times of an inference, from a runtime's own profiler: LiteRT's CSV, ExecuTorch's ETDump.
 
-Timing every operator perturbs all of them, so these are no latencies: they say which operators to look at.
+Timing slows every operator. The times are not latencies; they show which operators matter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ETDUMP = b"ED00"
 RUNS = "Operator-wise Profiling Info for Regular Benchmark Runs:"
 INSIDE = "Delegate internal:"
 FIRST_TABLE = re.compile(r"^=+ Run Order =+\n.*\n((?:.+\n)*)", re.M)
-# Types that delegates tell have commas of their own, names of operators any sign.
+# Delegates' types may contain commas, and operator names any character.
 ROW = re.compile(r"^(.+?), [-+.\de]+, ([-+.\de]+), [-+.\de]+%, [-+.\de]+%, [-+.\de]+, (\d+), (.*)$")
 TIMINGS = re.compile(r"^Timings \(microseconds\): count=(\d+) .*?(?:curr|avg)=([-+.\de]+)(?: std=.*)?$", re.M)
 METHOD, DELEGATE, CALLED = "Method::execute", "DELEGATE_CALL", "native_call_"
@@ -52,13 +52,14 @@ class OperatorsDocument(JsonDocument):
     @property
     def elsewhere_ms(self) -> float:
         """What of a run was spent in no operator of the graph, in milliseconds."""
-        return self.mean_ms - sum(one.mean_ms for one in self.operators if not one.inside)
+        return self.mean_ms - sum(operator.mean_ms for operator in self.operators if not operator.inside)
 
 
 def read_profile(path: Path) -> OperatorsDocument:
     """Read what ``benchmark_model --enable_op_profiling=true --op_profiling_output_mode=csv`` or an ExecuTorch runner wrote.
 
-    The content tells which. UsageError for any other file, EdgekitError (``missing_extra``) for an ETDump without ExecuTorch.
+    The content decides the format. UsageError for any other file.
+    EdgekitError (``missing_extra``) for an ETDump without ExecuTorch.
     """
     if not path.is_file():
         raise UsageError(
@@ -68,7 +69,7 @@ def read_profile(path: Path) -> OperatorsDocument:
     found = _of_etdump(path) if content[8:12] == ETDUMP else _of_csv(content.decode(errors="replace"))
     if found is None:
         raise UsageError(
-            f"{path} is no whole profile of operators.",
+            f"{path} is not a complete operator profile.",
             "Give the CSV file of LiteRT's benchmark_model or the ETDump of an ExecuTorch runner.",
         )
     return found
@@ -93,7 +94,7 @@ def _rows(text: str, inside: bool) -> Iterator[OperatorTime]:
 
 
 def _of_etdump(path: Path) -> OperatorsDocument | None:
-    """Return what ran in the method; where it ran more than once, the first run is left out as warm-up."""
+    """Return the operators of the method. If it ran more than once, the first run is the warm-up."""
     job = ReadJob(path=path.absolute())
     with Workers() as workers:
         document = workers.call(job, cache_folder() / "logs" / "operators.log")
@@ -110,7 +111,7 @@ class ReadJob(Job):
 
 
 def etdump_times(job: ReadJob) -> dict[str, Any] | None:
-    """Return the document of an ETDump, in a process of its own: loading ExecuTorch is noisy. None where the file is cut off."""
+    """Return the document of an ETDump, read in a separate process. None if the file is incomplete."""
     from executorch.devtools import Inspector
 
     try:

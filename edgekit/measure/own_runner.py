@@ -16,7 +16,7 @@ from edgekit.runners import read_events
 class OwnRunner:
     """A runner of :mod:`edgekit.runners`, Python or native, by the command that starts it.
 
-    An `emulated` device cannot tell on which CPUs its programs ran.
+    An `emulated` device does not know on which CPUs its programs ran.
     """
 
     command: Sequence[str]
@@ -40,15 +40,15 @@ class OwnRunner:
     def read(self, ended: Ended) -> Session:
         """Return what the runner reported.
 
-        EdgekitError: ``crashed`` where it did not come to its end, ``unverified`` where it did not stay on its CPU or the runtime
-        used other than the protocol's threads.
+        EdgekitError: ``crashed`` if it did not finish, ``unverified`` if it left its CPU or used another number of threads
+        than the protocol's.
         """
         events = {event["event"]: event for event in read_events(ended.completed.stdout)}
         if "done" not in events:
             raise broken(ended.where, ended.completed)
         environment = {**_facts(events["environment"]), **_facts(events["load"]), **_facts(events["done"])}
         if self.emulated:
-            # An emulator shows the program a /proc of its own, without CPUs and with the emulator's threads.
+            # An emulator shows the program a different /proc, without CPUs and with the emulator's threads.
             environment |= {"cpus_seen": [], "threads_busy": None}
         _verify(environment, ended)
         samples = tuple(events["samples"]["ns"])
@@ -67,7 +67,7 @@ def _verify(environment: dict[str, Any], ended: Ended) -> None:
         problems.append(f"it ran on CPUs {environment['cpus_seen']} instead of {cpu}")
     if environment["threads"] not in {None, threads}:  # None: the runtime has no threads to set, as Core ML
         problems.append(f"the runtime has {environment['threads']} threads instead of {threads}")
-    # What a runtime says of itself may only echo what it was asked for: the threads that did the work are counted as well.
+    # A runtime may only echo the request, so the threads that did the work are counted too.
     if environment["threads_busy"] is not None and environment["threads_busy"] > threads:
         problems.append(f"{environment['threads_busy']} threads did the work instead of {threads}")
     if problems:

@@ -23,9 +23,9 @@ KILLED = {137, -9}
 
 @dataclass(frozen=True)
 class Session:
-    """What one process reported. Times in nanoseconds; `samples` are all timed runs in their order; `started_at` is ours.
+    """The report of one process. Times in nanoseconds; `samples` are all timed runs in order; `started_at` is the host's.
 
-    A program that gives no samples tells something about them: `told`.
+    A program without samples gives statistics of them: `reported`.
     """
 
     load_ns: int
@@ -48,7 +48,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Ended:
-    """A process that ended well: what it was asked for, and what it left."""
+    """A process that ended with success: the request, and its output."""
 
     where: str
     protocol: protocols.Protocol
@@ -63,23 +63,23 @@ class Program(Protocol):
     def arguments(
         self, subject: Subject, protocol: protocols.Protocol, cpu: int | None, with_output: bool
     ) -> Sequence[str]:
-        """Return the command line of one session on `cpu`; `with_output` asks for the model's outputs as well."""
+        """Return the command line of one session on `cpu`; `with_output` requests the model's outputs too."""
         ...
 
     def outputs(self, base: str, count: int) -> Sequence[str]:
-        """Return the files on the device, in their order, that hold a model's `count` outputs; none where it tells none."""
+        """Return the files on the device with a model's `count` outputs, in order; none if the program writes none."""
         ...
 
     def read(self, ended: Ended) -> Session:
-        """Return what it reported; EdgekitError (``unverified``, ``fallback``, ``crashed``) where that is not what was asked."""
+        """Return its report; EdgekitError (``unverified``, ``fallback``, ``crashed``) if it is not what was requested."""
         ...
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Something to measure on a device: a name for people, what times it, its model and input files there.
+    """Something to measure on a device: its name, the program that times it, its model and input files.
 
-    `output` is where the first session shall write the model's outputs, for ``check`` to compare.
+    The first session writes the model's outputs to `output`, for ``check`` to compare.
     """
 
     name: str
@@ -92,10 +92,10 @@ class Subject:
 def run_session(
     device: Device, subject: Subject, protocol: protocols.Protocol, *, with_output: bool = False
 ) -> Session:
-    """Time `subject` in one fresh process, which writes the model's outputs after it where `with_output` asks for them.
+    """Time `subject` in one fresh process. With `with_output` it then writes the model's outputs.
 
-    EdgekitError: ``timed_out``, ``crashed`` or ``out_of_memory`` with the program's last words, and what the program itself
-    has to say against its result.
+    EdgekitError: ``timed_out``, ``crashed`` or ``out_of_memory`` with the program's last words, or an error that the
+    program itself reports.
     """
     cpu = device.timing_cpu()
     arguments = subject.program.arguments(subject, protocol, cpu, with_output)
@@ -127,12 +127,12 @@ def run_interleaved(
     on_session: Callable[[int, int, Session], None],
     on_failure: Callable[[int, Failure], None],
 ) -> None:
-    """Run every subject once per block, in an order shuffled anew for each block, so that drift hits all of them alike.
+    """Run every subject once per block. Each block has a new random order, so that drift affects all equally.
 
-    Before each session waits until the device is cool. After a subject's first session ``check(index)`` compares its outputs
-    and raises EdgekitError (``parity``) where they are wrong: before any latency of it is told. Calls
-    ``on_session(index, block, session)`` after each session, and ``on_failure(index, failure)`` once for a subject that fails: it
-    takes no part in later blocks.
+    Waits before each session until the device is cool. After a subject's first session, before its latency is reported,
+    ``check(index)`` compares its outputs. It raises EdgekitError (``parity``) if they are wrong.
+    Calls ``on_session(index, block, session)`` after each session, and ``on_failure(index, failure)`` once for a
+    subject that fails. A failed subject is left out of later blocks.
     """
     random, alive = np.random.default_rng(seed), list(subjects)
     for block in range(protocol.sessions):

@@ -18,7 +18,7 @@ NANOSECONDS = 1e6  # per millisecond
 
 
 class Interval(BaseModel):
-    """An interval for a median and the confidence that it really has (at least that asked for, where n allows)."""
+    """An interval for a median and its actual confidence (at least the requested one, if n allows)."""
 
     low: float
     high: float
@@ -26,7 +26,7 @@ class Interval(BaseModel):
 
 
 class ReportedStats(BaseModel):
-    """What a program that keeps its samples to itself tells of a session's runs, in milliseconds; None where it does not."""
+    """The statistics of a session's runs, in milliseconds, from a program that gives no samples. None is unknown."""
 
     runs: int
     mean: float
@@ -37,10 +37,11 @@ class ReportedStats(BaseModel):
 
 
 class Summary(BaseModel):
-    """What a measurement came to, in milliseconds.
+    """The statistics of a measurement, in milliseconds.
 
-    `median` is that of the sessions' medians, or of their means where `centre` says so: of a program that gives neither samples
-    nor a median. What cannot be known without samples is None. `p90_upper` is None where too few iterations bound it.
+    `median` is the median of the sessions' medians, or of their means if `centre` says so. The latter is for programs
+    that give neither samples nor a median. Statistics that need samples are then None.
+    `p90_upper` is None if there are too few iterations.
     """
 
     sessions: int
@@ -80,7 +81,7 @@ def order_statistic_interval(values: Sequence[float], confidence: float = 0.95) 
 
 
 def quantile_upper_bound(values: Sequence[float], quantile: float, confidence: float = 0.95) -> float | None:
-    """Return the smallest order statistic that lies above the `quantile` with `confidence`, None where n is too small.
+    """Return the smallest order statistic that lies above the `quantile` with `confidence`, None if n is too small.
 
     Distribution-free; needs n >= 29 for 90 % and n >= 299 for 99 %.
     """
@@ -120,20 +121,24 @@ def summarise(samples: Sequence[Sequence[int]], loads: Sequence[int], firsts: Se
 def summarise_reported(reported: Sequence[ReportedStats], loads: Sequence[int], firsts: Sequence[int]) -> Summary:
     """Summarise sessions of a program that gives no samples; loads and first runs are in nanoseconds.
 
-    `centre` is ``median`` only where every session has one.
+    `centre` is ``median`` only if every session has one.
     """
-    centre: Literal["median", "mean"] = "median" if all(one.median is not None for one in reported) else "mean"
-    centres = [one.median if centre == "median" and one.median is not None else one.mean for one in reported]
-    minima = [one.minimum for one in reported if one.minimum is not None]
-    spreads = [one.standard_deviation / one.mean for one in reported if one.standard_deviation is not None]
-    runs = sum(one.runs for one in reported)
+    centre: Literal["median", "mean"] = "median" if all(session.median is not None for session in reported) else "mean"
+    centres = [
+        session.median if centre == "median" and session.median is not None else session.mean for session in reported
+    ]
+    minima = [session.minimum for session in reported if session.minimum is not None]
+    spreads = [
+        session.standard_deviation / session.mean for session in reported if session.standard_deviation is not None
+    ]
+    runs = sum(session.runs for session in reported)
     return Summary(
         sessions=len(reported),
         iterations=runs,
         median=float(np.median(centres)),
         interval=order_statistic_interval(centres),
         minimum=min(minima, default=None),
-        mean=sum(one.mean * one.runs for one in reported) / runs,
+        mean=sum(session.mean * session.runs for session in reported) / runs,
         median_absolute_deviation=None,
         between_sessions_cv=_cv(centres),
         within_sessions_cv=float(np.median(spreads)) if spreads else None,
@@ -146,17 +151,17 @@ def summarise_reported(reported: Sequence[ReportedStats], loads: Sequence[int], 
 
 
 def session_centre(samples: Sequence[int], reported: ReportedStats | None) -> float:
-    """Return a session's median in milliseconds, from samples in nanoseconds or as told; the mean where only that is told."""
+    """Return a session's median in milliseconds, from samples in nanoseconds or as reported, else the reported mean."""
     if reported is not None:
         return reported.mean if reported.median is None else reported.median
     return float(np.median(samples)) / NANOSECONDS
 
 
 def paired_ratio(slower: dict[int, float], faster: dict[int, float]) -> tuple[float, Interval]:
-    """Return how many times `slower` takes what `faster` takes: the median over blocks of the ratio, and its interval.
+    """Return the ratio of the times of `slower` and `faster`: the median over blocks, and its interval.
 
-    Arguments map a block to that block's session median; only blocks that both have count, because only those saw the same
-    state of the machine. ValueError where there is none.
+    Arguments map a block to that block's session median. Only common blocks count, because they had the same state of
+    the machine. ValueError if there is none.
     """
     ratios = [slower[block] / faster[block] for block in sorted(slower.keys() & faster.keys())]
     return float(np.median(ratios)) if ratios else float("nan"), order_statistic_interval(ratios)

@@ -1,7 +1,7 @@
-"""Benchmark programs that users bring, for delegates that edgekit's own runners have not: GPUs and NPUs.
+"""The user's benchmark programs, for delegates that edgekit's runners lack: GPUs and NPUs.
 
-They verify less than edgekit's runners do: neither the CPU that they ran on nor their threads are known, and of LiteRT's
-programs neither the samples nor the model's outputs.
+They verify less than edgekit's runners. Their CPU and threads are unknown. LiteRT's programs give neither samples nor
+the model's outputs.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ LOADED = re.compile(r"Model loaded in ([\d.]+) ms")
 
 
 def tool_program(device: Device, tool: Tool) -> Program:
-    """Bring a tool and its libraries to the device, and return what times artifacts with it.
+    """Copy a tool and its libraries to the device, and return the program that times artifacts.
 
-    EdgekitError: ``usage`` where the files are not on this computer, ``missing_extra`` where the device's Python is not made yet,
-    ``unsupported_device`` where it can have none.
+    EdgekitError: ``usage`` if the files are missing here, ``missing_extra`` if the device's Python is not set up yet,
+    ``unsupported_device`` if it cannot have one.
     """
     environment = (
         ("env", f"LD_LIBRARY_PATH={device.push(_here(device, tool.libraries, folder=True))}") if tool.libraries else ()
@@ -62,7 +62,7 @@ def tool_program(device: Device, tool: Tool) -> Program:
     facts: dict[str, Any] = {"runner": tool.kind, "runner_arguments": list(tool.arguments)}
     if tool.program is None:
         if not isinstance(device, HasPython):
-            message = f"{device.profile.name} has no Python of its own, which {tool.kind} needs."
+            message = f"{tool.kind} needs a Python environment on {device.profile.name}, which it does not have."
             raise EdgekitError(FailureKind.unsupported_device, "push", message)
         python = device.own_python()
         command: Sequence[str] = (python, "-m", "ai_edge_litert.tools.benchmark_litert_model")
@@ -111,7 +111,7 @@ class _OfLiteRT(_Brought):
         return ("sh", "-c", WITH_RESULT, "sh", result, *self.command, *options, f"{option}={result}", *self.extra)
 
     def outputs(self, base: str, count: int) -> Sequence[str]:
-        """Return nothing: no output can be had."""
+        """Return nothing: there are no outputs."""
         return ()
 
 
@@ -128,14 +128,14 @@ class BenchmarkModel(_OfLiteRT):
         )
 
     def read(self, ended: Ended) -> Session:
-        """Return what the program told on either stream, and its median where it is new enough to write a result file.
+        """Return the statistics on either stream, and the median from the result file of newer programs.
 
-        EdgekitError: ``fallback`` where no part of the model ran on the delegate, ``crashed`` where no result is in the text.
+        EdgekitError: ``fallback`` if no part of the model ran on the delegate, ``crashed`` if the text has no result.
         """
         text = f"{ended.completed.stdout}\n{ended.completed.stderr}"
         delegated = DELEGATED.findall(text)
         if any(how == "not be" for how, _ in delegated):
-            message = f"{ended.where}: nothing of the model ran on the delegate; it would be the CPU's time."
+            message = f"{ended.where}: no part of the model ran on the delegate. The time would be the CPU's."
             raise EdgekitError(FailureKind.fallback, "measure", message, "The delegate does not take these operators.")
         try:
             parsed, files = parse_benchmark_model(text), _results(text)
@@ -156,9 +156,9 @@ class BenchmarkModel(_OfLiteRT):
 
 
 class BenchmarkLitertModel(_OfLiteRT):
-    """The program of that name in the Python package ai-edge-litert, which runs a compiled model on a CPU, GPU or NPU.
+    """The program of this name in the package ai-edge-litert. It runs a compiled model on a CPU, GPU or NPU.
 
-    How long it shall last at least cannot be said.
+    It has no option for a minimum duration.
     """
 
     def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
@@ -170,9 +170,9 @@ class BenchmarkLitertModel(_OfLiteRT):
         )
 
     def read(self, ended: Ended) -> Session:
-        """Return what the program wrote; EdgekitError (``crashed``) where it wrote nothing of the kind.
+        """Return the program's result; EdgekitError (``crashed``) if there is none.
 
-        It says whether all of the model ran on what was asked for, not how much of it.
+        It says if the whole model ran on the requested unit, not how much of it.
         """
         files = _results(ended.completed.stdout)
         parsed = parse_litert_result(files[-1]) if files else None
@@ -190,7 +190,7 @@ class ExecutorRunner(_Brought):
     """
 
     def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
-        """Return the command line of one session; how long it shall last at least cannot be said."""
+        """Return the command line of one session; a minimum duration cannot be set."""
         return (
             *("sh", "-c", WITH_LOG, "sh"),
             *self.command,
@@ -205,7 +205,7 @@ class ExecutorRunner(_Brought):
         return [f"{base}-{index}.bin" for index in range(count)]
 
     def read(self, ended: Ended) -> Session:
-        """Return the runs after the warm-up; EdgekitError (``crashed``) where the program printed other than it was asked for."""
+        """Return the runs after the warm-up; EdgekitError (``crashed``) if the output is not as requested."""
         parsed = parse_executor_runner(f"{ended.completed.stdout}\n{ended.completed.stderr}")
         if parsed is None:
             raise _unreadable(ended, "executor_runner")
@@ -223,7 +223,7 @@ KINDS: dict[str, type[BenchmarkModel | BenchmarkLitertModel | ExecutorRunner]] =
 
 
 def parse_benchmark_model(text: str) -> tuple[float, float, ReportedStats] | None:
-    """Return load and first inference in milliseconds and what is told of the timed runs; None where no result is in the text.
+    """Return load and first inference in milliseconds and the statistics of the timed runs; None without a result.
 
     The text itself says which of the two programs printed it.
     """
@@ -252,10 +252,10 @@ def _compiled_model(text: str) -> tuple[float, float, ReportedStats] | None:
 
 
 def parse_result_file(content: bytes) -> float | None:
-    """Return the median in milliseconds from what ``--result_file_path`` writes: field 5 of field 2 of LiteRT's BenchmarkResult.
+    """Return the median in milliseconds from the ``--result_file_path``: field 5 of field 2 of BenchmarkResult.
 
-    The schema is not installed with any package: fields are taken by number, floats of either width. ValueError for what is no
-    message of protobuf.
+    No package installs the schema, so fields are read by number, floats of either width.
+    ValueError if it is not a protobuf message.
     """
     from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import DecodeError
@@ -277,9 +277,9 @@ def parse_result_file(content: bytes) -> float | None:
 
 
 def parse_litert_result(content: bytes) -> tuple[float, float, ReportedStats, dict[str, Any]] | None:
-    """Return load and first inference in milliseconds, what is told of the timed runs, and where the model ran.
+    """Return load and first inference in milliseconds, statistics of the timed runs, and where the model ran.
 
-    `content` is the JSON of ``--result_json``; None where it is not.
+    `content` is the JSON of ``--result_json``; None if it is not.
     """
     try:
         result = json.loads(content)
@@ -300,7 +300,7 @@ def parse_litert_result(content: bytes) -> tuple[float, float, ReportedStats, di
 
 
 def parse_executor_runner(text: str) -> tuple[int, list[int]] | None:
-    """Return the time of loading and of each run, in nanoseconds; None where the text has not all of them."""
+    """Return the time of loading and of each run, in nanoseconds; None if any is missing."""
     loaded, runs = LOADED.search(text), ITERATION.findall(text)
     if loaded is None or not runs or int(runs[0][0]) != len(runs):
         return None
@@ -314,7 +314,7 @@ def _results(text: str) -> list[bytes]:
 
 def _unreadable(ended: Ended, kind: str) -> EdgekitError:
     said = last_words("", ended.completed.stderr or ended.completed.stdout)
-    message = f"{ended.where}: nothing that {kind} tells was found in what it printed: {said}"
+    message = f"{ended.where}: the output of {kind} does not contain its results: {said}"
     return EdgekitError(
         FailureKind.crashed, "measure", message, "Check `kind` of the tool in the profile, and its version."
     )

@@ -1,4 +1,4 @@
-"""The way of the data, once: recipe -> model -> artifact -> device -> measurement -> ledger."""
+"""The way of the data: recipe -> model -> artifact -> device -> measurement -> ledger."""
 
 from edgekit.pipeline.building import build_artifact, build_artifacts
 from edgekit.pipeline.plan import Plan, Progress, Sweep

@@ -1,4 +1,4 @@
-"""The first half of the way: recipe -> model -> artifacts, recorded as they come."""
+"""The first half of the way: recipe -> model -> artifacts, each recorded when it is done."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Ready:
 
 
 def prepare_model(plan: Plan, progress: Progress, logs: Path) -> tuple[Resolved, Prepared]:
-    """Return the plan's weights and its model, ready to be compiled; EdgekitError where they cannot be had."""
+    """Return the plan's weights and its model, ready to be compiled; EdgekitError if either is unavailable."""
     resolved = resolve(plan.recipe.weights)
     if resolved.warning:
         progress(f"warning: {resolved.warning}")
@@ -45,13 +45,13 @@ def prepare_model(plan: Plan, progress: Progress, logs: Path) -> tuple[Resolved,
 
 
 def build_artifacts(plan: Plan, progress: Progress, logs: Path) -> tuple[Prepared, list[Built]]:
-    """Prepare the model and build every target of the plan; EdgekitError where the model itself cannot be had."""
+    """Prepare the model and build every target of the plan; EdgekitError if the model fails."""
     resolved, prepared = prepare_model(plan, progress, logs)
     return prepared, list(_build(plan, resolved, prepared, progress, logs, Remaining(len(plan.targets))))
 
 
 def build_artifact(plan: Plan, progress: Progress, logs: Path) -> tuple[Prepared, Artifact]:
-    """Prepare the model and build the plan's one target; EdgekitError where either cannot be had."""
+    """Prepare the model and build the plan's one target; EdgekitError if either fails."""
     prepared, (built,) = build_artifacts(plan, progress, logs)
     if built.failure:
         raise EdgekitError(**vars(built.failure))
@@ -60,7 +60,7 @@ def build_artifact(plan: Plan, progress: Progress, logs: Path) -> tuple[Prepared
 
 
 def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
-    """Build, and record what comes of it as it comes. Returns what may be timed, in the order of the plan's targets."""
+    """Build and record all artifacts. Return those within parity, in the order of the plan's targets."""
     ready: list[Ready] = []
     if not plan.targets:
         return ready
@@ -72,14 +72,14 @@ def build(run: Run, plan: Plan, remaining: Remaining) -> list[Ready]:
         run.fail(failure, plan)
         run.progress(failure.line(plan.recipe.name))
         return []
-    for one in _build(plan, resolved, prepared, run.progress, run.logs, remaining):
-        manifest = one.artifact.manifest if one.artifact else None
+    for built in _build(plan, resolved, prepared, run.progress, run.logs, remaining):
+        manifest = built.artifact.manifest if built.artifact else None
         id = run.ledger.record_artifact(run.id, manifest.model_dump(mode="json")) if manifest else 0
-        if one.failure:
-            run.fail(one.failure, plan, str(one.target), artifact_sha256=manifest.sha256 if manifest else None)
-        elif one.artifact:
-            ready.append(Ready(id, one.artifact, plan, prepared))
-    return sorted(ready, key=lambda one: plan.targets.index(one.artifact.target))
+        if built.failure:
+            run.fail(built.failure, plan, str(built.target), artifact_sha256=manifest.sha256 if manifest else None)
+        elif built.artifact:
+            ready.append(Ready(id, built.artifact, plan, prepared))
+    return sorted(ready, key=lambda built: plan.targets.index(built.artifact.target))
 
 
 def _build(
@@ -87,10 +87,10 @@ def _build(
 ) -> Iterator[Built]:
     with compiling(progress):
         remaining.begin()
-        for one in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
-            name, stands = f"{plan.recipe.name} {one.target}", remaining.step(costs=not one.cached)
-            progress(one.failure.line(name) if one.failure else f"{name}: {_describe_artifact(one)} {stands}")
-            yield one
+        for built in build_targets(plan.recipe, resolved, prepared, plan.targets, logs, plan.jobs):
+            name, state = f"{plan.recipe.name} {built.target}", remaining.step(costs=not built.cached)
+            progress(built.failure.line(name) if built.failure else f"{name}: {_describe_artifact(built)} {state}")
+            yield built
 
 
 def _describe_artifact(built: Built) -> str:

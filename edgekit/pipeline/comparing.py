@@ -25,7 +25,7 @@ class Compared:
 
 
 def compare_artifact(plan: Plan, by_layer: bool, progress: Progress) -> Compared:
-    """Build the plan's one target and compare it; EdgekitError if there is no artifact, or its layers cannot be compared."""
+    """Build the plan's one target and compare it; EdgekitError if the build or the comparison of layers fails."""
     logs = cache_folder() / "logs" / "parity"
     prepared, (built,) = build_artifacts(plan, progress, logs)
     if built.artifact is None:
@@ -40,4 +40,4 @@ def compare_artifact(plan: Plan, by_layer: bool, progress: Progress) -> Compared
     with Workers() as workers:
         modules = (*backend_of(built.target).modules, "edgekit.build.compile")
         found = workers.call(job, logs / "layers.log", modules=modules)
-    return Compared(built.target, parity, tuple(LayerParity(**one) for one in found))
+    return Compared(built.target, parity, tuple(LayerParity(**layer) for layer in found))

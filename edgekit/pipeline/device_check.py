@@ -1,4 +1,4 @@
-"""The whole way to a device in small steps, so that the first thing that fails is known."""
+"""A check of a device in small steps, end to end, which shows the first failure."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from edgekit.target import Target
 TINY = ("v1", ("model.width=0.25", "model.depth=0.1", "model.resolution=64", "weights={random: 0}"))
 PROBE = b"edgekit\n" * 1024
 CANNOT = {FailureKind.unsupported_device, FailureKind.unsupported_target}
-"""What tells that a device cannot do something at all, in contrast to what went wrong this time."""
+"""The kinds of failures that show a missing ability of the device, not a temporary problem."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to try: `do` returns what was found, or raises EdgekitError.
+    """One step: `do` returns its finding, or raises EdgekitError.
 
-    Where that is of a kind in `skipped`, the next step can be tried all the same.
+    If the kind of the error is in `skipped`, the next step can still be tried.
     """
 
     name: str
@@ -42,9 +42,9 @@ class Step:
 
 
 def check_device(profile: DeviceProfile, progress: Progress) -> Generator[Step]:
-    """Yield the steps, each of which needs those before it. Close the generator where one fails: the device is then released.
+    """Yield the steps; each needs the previous ones. Close the generator if one fails, to release the device.
 
-    Nobody else uses the device meanwhile.
+    The device is locked for other processes.
     """
     yield Step("reach", lambda: _reach(profile))
     with opened(profile) as device, timing(device, progress):
@@ -65,7 +65,7 @@ class Runtimes:
     refused: list[Failure] = field(default_factory=list)
 
     def find(self, device: Device, backend: str) -> str:
-        """Return the command of the runner for a backend, and note that it is there; EdgekitError where it is not."""
+        """Return the command of the runner for a backend and note it; EdgekitError if there is none."""
         try:
             command = device.runner(backend)
         except EdgekitError as error:
@@ -116,8 +116,12 @@ def _measure(profile: DeviceProfile, runtimes: Runtimes, progress: Progress) -> 
         if failures := ledger.failures(run):
             failure = failures[0].failure
             raise EdgekitError(failure.kind, failure.stage, failure.message, failure.hint)
-        medians = [f"{one.target} {one.summary['median']:.2f} ms" for one in ledger.measurements(run) if one.summary]
-    return ", ".join(medians) + " (a look, no measurement)"
+        medians = [
+            f"{measurement.target} {measurement.summary['median']:.2f} ms"
+            for measurement in ledger.measurements(run)
+            if measurement.summary
+        ]
+    return ", ".join(medians) + " (a quick look, not a measurement)"
 
 
 def _targets(profile: DeviceProfile) -> list[str]:
@@ -134,7 +138,7 @@ def _nothing_runs(profile: DeviceProfile, runtimes: Runtimes) -> EdgekitError:
         message = (
             f"{profile.name} names neither a runtime (`runs`) nor a tool (`tools`) that times what is compiled here."
         )
-        return EdgekitError(FailureKind.usage, "check", message, "Name what it can run in the profile.")
+        return EdgekitError(FailureKind.usage, "check", message, "List the targets that it can run in the profile.")
     reason = runtimes.refused[0]
     message = f"None of the runtimes that {profile.name} names runs on this device: {reason.message}"
     return EdgekitError(FailureKind.unsupported_device, "check", message, reason.hint)

@@ -49,7 +49,7 @@ class Timing:
 def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Protocol, remaining: Remaining) -> None:
     """Time artifacts on a device in turns, and record sessions, results and failures as they come.
 
-    What is not the device's fault alone ends only its own cell. EdgekitError where the device is lost before the first session.
+    A failure that is not the device's ends only its own cell. EdgekitError if the device is lost before the first session.
     """
     device.prepare()
     identity, before = device.identify(), device.state()
@@ -58,7 +58,8 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
         described["published_as"] = device.profile.published
     run.ledger.record_device(identity.hash, device.profile.name, described)
     ids = [
-        run.ledger.begin_measurement(one.ready.id, identity.hash, one.target, protocol.model_dump()) for one in timings
+        run.ledger.begin_measurement(timing.ready.id, identity.hash, timing.target, protocol.model_dump())
+        for timing in timings
     ]
     sessions: list[list[Session]] = [[] for _ in timings]
     failed: set[int] = set()
@@ -90,9 +91,9 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
     parities: dict[int, dict[str, float] | None] = {}
     with temporary_folder() as folder:
         subjects: dict[int, Subject] = {}
-        for index, one in enumerate(timings):
+        for index, timing in enumerate(timings):
             try:
-                subjects[index] = push(device, one, Path(folder))
+                subjects[index] = push(device, timing, Path(folder))
             except EdgekitError as error:
                 on_failure(index, error.failure)
 
@@ -102,10 +103,10 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
         remaining.begin()
         run_interleaved(device, subjects, protocol, run.seed, check, on_session, on_failure)
     conditions = {**described, "before": before, "after": _state_after(device)}
-    for index, one in enumerate(timings):
+    for index, timing in enumerate(timings):
         if index not in failed:
             on_device = {"parity_on_device": parities[index]}
-            _finish(ids[index], sessions[index], one, {**conditions, **on_device}, run.ledger)
+            _finish(ids[index], sessions[index], timing, {**conditions, **on_device}, run.ledger)
 
 
 def _state_after(device: Device) -> dict[str, Any]:
@@ -117,9 +118,9 @@ def _state_after(device: Device) -> dict[str, Any]:
 
 
 def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> dict[str, float] | None:
-    """Compare what the program wrote on the device with what PyTorch computed for the same photo, under the recipe's limits.
+    """Compare the device's output with PyTorch's for the same photo, under the recipe's limits.
 
-    None where the program is a tool that gives no outputs. EdgekitError (``parity``): a fast wrong model is a failure.
+    None if the program is a tool without outputs. EdgekitError (``parity``) if they differ: a fast wrong model is a failure.
     """
     manifest = ready.artifact.manifest
     parts = []
@@ -166,7 +167,7 @@ def _summarise(sessions: Sequence[Session]) -> Summary:
     return (
         summarise_reported(reported, loads, firsts)
         if reported
-        else summarise([one.samples for one in sessions], loads, firsts)
+        else summarise([session.samples for session in sessions], loads, firsts)
     )
 
 

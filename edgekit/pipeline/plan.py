@@ -22,7 +22,7 @@ from edgekit.recipe.schema import Recipe
 from edgekit.target import Target, named_targets
 
 Progress = Callable[[str], None]
-"""Takes one line of progress for a person."""
+"""Shows one line of progress to the user."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ class Sweep:
             provider(profile.kind)  # an unknown kind is an error before hours of compilations
 
     def _check_names(self) -> None:
-        """UsageError where the ledger could not tell the results of two recipes apart."""
+        """UsageError if the ledger could not distinguish the results of two recipes."""
         named = Counter((plan.recipe.name, plan.recipe.model.variant) for plan in self.plans)
         for (name, variant), count in named.items():
             if count > 1:
                 message = f"{count} of the recipes are named {name} and are of the variant {variant}."
-                raise UsageError(message, "Give each a `name:` of its own: results are kept by name and variant.")
+                raise UsageError(message, "Give each a different `name:`. Results are stored by name and variant.")
 
     @staticmethod
     def of(
@@ -96,12 +96,12 @@ class Sweep:
         folder: Path | None,
         unreadable: Mapping[str, Failure] | None = None,
     ) -> Sweep:
-        """Plan all `recipes` for `targets` (each recipe's own where none is named) with the `photos` of `folder`."""
+        """Plan all `recipes` for `targets` (default: the recipe's targets) with the `photos` of `folder`."""
         plans = tuple(Plan.of(recipe, targets or recipe.targets, photos) for recipe in recipes)
         return Sweep(plans, tuple(profiles), protocol, folder, unreadable or {})
 
     def cells(self, target: Target) -> set[tuple[str, str | None]]:
-        """Return what an artifact for `target` is timed as, and on which device, by its profile's name; empty where on none."""
+        """Return the (target, profile name) pairs that an artifact for `target` is timed as."""
         return {(timed_as, profile.name) for profile in self.profiles for timed_as in profile.timings(target)}
 
     def written(self) -> dict[str, Any]:
@@ -124,14 +124,14 @@ class Sweep:
     def read(written: dict[str, Any]) -> Sweep:
         """Return the sweep that :meth:`written` made.
 
-        UsageError where its photos have changed, where a plug-in that it needs is gone, and for a plan of an older edgekit.
+        UsageError if its photos have changed, a plug-in is missing, or the plan is of an older edgekit.
         """
         try:
             return Sweep._read(written)
         except (KeyError, TypeError, ValidationError) as error:
             message = f"That run's plan cannot be read: {str(error).splitlines()[0]}."
             raise UsageError(
-                message, "It was made by another edgekit, or with a plug-in that is gone; start anew."
+                message, "It was made by another edgekit, or a plug-in is missing. Start a new run."
             ) from error
 
     @staticmethod
@@ -139,12 +139,12 @@ class Sweep:
         folder = Path(written["photos"]) if written["photos"] else None
         try:
             photos = photo_set(folder)
-            recipes = [(Recipe.model_validate(one["recipe"]), one) for one in written["recipes"]]
-            plans = tuple(Plan.of(recipe, one["targets"], photos) for recipe, one in recipes)
+            recipes = [(Recipe.model_validate(entry["recipe"]), entry) for entry in written["recipes"]]
+            plans = tuple(Plan.of(recipe, entry["targets"], photos) for recipe, entry in recipes)
         except UsageError as error:
             message = f"That run cannot be continued: {error.failure.message}"
             raise UsageError(message, "Bring back what is missing, or start a new run.") from error
-        if [plan.photos.sha256 for plan in plans] != [one["photos_sha256"] for one in written["recipes"]]:
+        if [plan.photos.sha256 for plan in plans] != [entry["photos_sha256"] for entry in written["recipes"]]:
             raise UsageError("The calibration photos have changed since that run.", "Start a new run.")
         return Sweep(
             plans,

@@ -1,4 +1,4 @@
-"""Where an artifact's time goes on a device: a pass of its own with ExecuTorch's profiler, which perturbs what it times."""
+"""Operator times of an artifact on a device: a separate pass, because ExecuTorch's profiler slows the model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PASS = Protocol(name="operators", sessions=1, iterations=20, min_seconds=0, warm
 def dump_operators(plan: Plan, profile: DeviceProfile, progress: Progress, output: Path) -> None:
     """Build the plan's one target, run it on a device with the profiler, and write its ETDump to `output`.
 
-    UsageError for a target that is not ExecuTorch's, EdgekitError where the build or the device fails, and (``missing_extra``)
-    where only the Python runner is there, which has no profiler.
+    UsageError for a target that is not ExecuTorch's. EdgekitError if the build or the device fails.
+    EdgekitError (``missing_extra``) if the device has only the Python runner, which has no profiler.
     """
     (target,) = plan.targets
     if target.backend != "executorch":
@@ -34,7 +34,7 @@ def dump_operators(plan: Plan, profile: DeviceProfile, progress: Progress, outpu
             f"edgekit's own runner writes a profile of ExecuTorch's artifacts, and none of {target}.", hint
         )
     with opened(profile):
-        pass  # a device that is not there is told before anything is compiled
+        pass  # report a missing device before anything is compiled
     with in_use(), temporary_folder() as folder:
         prepared, artifact = build_artifact(plan, progress, cache_folder() / "logs" / "operators")
         with opened(profile) as device, timing(device, progress):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Remaining:
-    """How many steps of one kind (compilations, sessions) a run has before it, at the pace of those that it has done.
+    """The remaining steps of one kind (compilations, sessions), and the time that they need at the pace so far.
 
-    A step that costs nothing, as one from the cache, is counted and does not change the pace.
+    A step without cost, such as one from the cache, is counted but does not change the pace.
     """
 
     steps: int
@@ -24,7 +24,7 @@ class Remaining:
         self.last = time.monotonic()
 
     def step(self, costs: bool = True) -> str:
-        """Count a step and say where the run stands."""
+        """Count a step and return the state of the run."""
         now = time.monotonic()
         self.done += 1
         if costs:
@@ -36,5 +36,5 @@ class Remaining:
         return f"[{self.done}/{self.steps}{remaining}]"
 
     def give_up(self, steps: int) -> None:
-        """Take away steps that will not be made."""
+        """Remove steps that will not be done."""
         self.steps -= steps

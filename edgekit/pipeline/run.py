@@ -1,4 +1,4 @@
-"""One run in the ledger: where it keeps its logs, how it fails, and how it ends."""
+"""One run in the ledger: its logs, its failures and its end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Run:
         device: str | None = None,
         artifact_sha256: str | None = None,
     ) -> None:
-        """Record a failure and what it befell."""
+        """Record a failure and the cell that failed."""
         self.ledger.record_failure(
             self.id,
             failure,
@@ -55,30 +55,29 @@ class Run:
 
 
 def under_way(run: RunRecord) -> UsageError:
-    """Return the error for a run that somebody else is going on with."""
+    """Return the error for a run that another process continues."""
     process = run.plan.get("process") or {"pid": "unknown", "host": "unknown"}
     message = f"Run {run.id} is under way in process {process['pid']} of {process['host']}."
     if is_elsewhere(run):
-        hint = (
-            f"Wait for it, or end it. If that machine is gone: `edgekit {run.command} --resume {run.id}` takes it over."
-        )
+        command = f"edgekit {run.command} --resume {run.id}"
+        hint = f"Wait for it, or stop it. If that machine no longer exists, take it over: `{command}`"
         return UsageError(message, hint)
     return UsageError(message, "Wait for it, or end it.")
 
 
 def is_elsewhere(run: RunRecord) -> bool:
-    """Say whether a run is that of another machine, so that nobody here can see whether its process lives."""
+    """Return whether a run is of another machine, so that its process cannot be checked."""
     process = run.plan.get("process")
     return process is not None and process["host"] != platform.node()
 
 
 def this_process() -> dict[str, Any]:
-    """Return what tells later whether the process that made a run still lives."""
+    """Return the facts that later show whether this process is still alive."""
     return {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 
 def is_dead(run: RunRecord) -> bool:
-    """Say whether the ledger calls a run of this machine running, and its process is gone."""
+    """Return whether a run of this machine is marked as running but its process has ended."""
     process = run.plan.get("process")
     if run.status != "running" or not process or is_elsewhere(run):
         return False
@@ -86,15 +85,15 @@ def is_dead(run: RunRecord) -> bool:
 
 
 def mark_dead_runs(ledger: Ledger, progress: Progress) -> None:
-    """Progress of runs of this machine whose process is gone without a word, and record that they were interrupted."""
+    """Report runs of this machine whose process was killed, and record them as interrupted."""
     for run in ledger.runs():
         if is_dead(run):
             ledger.finish_run(run.id, "interrupted")
             resumable = run.command in {"profile", "compile"}
-            resume = f" `edgekit {run.command} --resume {run.id}` goes on with it." if resumable else ""
+            resume = f" `edgekit {run.command} --resume {run.id}` continues it." if resumable else ""
             if run.command == "evaluate":
-                resume = " Start it again: what it had evaluated comes from the cache."
-            progress(f"Run {run.id} ({run.command}) was cut off; what it had measured is in the ledger.{resume}")
+                resume = " Start it again: finished evaluations come from the cache."
+            progress(f"Run {run.id} ({run.command}) was interrupted. Its measurements are in the ledger.{resume}")
 
 
 @contextmanager
@@ -110,16 +109,16 @@ def begun(
 
 @contextmanager
 def ending(run: Run, command: str) -> Iterator[None]:
-    """Record how a run ends: done, failed (a cell or the run itself), or interrupted. What it finds in the cache stays there."""
+    """Record the end of a run: done, failed (a cell or the run) or interrupted. Its cache entries stay meanwhile."""
     try:
         with in_use():
             yield
     except KeyboardInterrupt:
         run.ledger.finish_run(run.id, "interrupted")
-        run.progress(f"Interrupted: the sessions that were done are in the ledger, run {run.id}.")
+        run.progress(f"Interrupted. Finished sessions are in the ledger, run {run.id}.")
         raise
     except Exception as error:
-        # Cells that fail are recorded where they do; what arrives here ends the run: the ledger itself, or a bug.
+        # Failed cells are recorded elsewhere. An error here ends the run: the ledger fails, or a bug.
         run.ledger.record_failure(run.id, failure_of(error, command), recipe="all", variant="")
         run.ledger.finish_run(run.id, "failed")
         raise

@@ -1,4 +1,4 @@
-"""What the commands run. Each returns the id of its run in the ledger, where its results and its failures are."""
+"""The runs of commands. Each function returns the id of its run; results and failures are in the ledger."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Cell = tuple[str, str, str, str | None]
 
 
 def start_run(command: str, sweep: Sweep, ledger: Ledger, progress: Progress, seed: int | None = None) -> str:
-    """Compile and verify everything, then time everything: every plan on every device. One failed cell never ends it.
+    """Compile and verify everything, then time every plan on every device. A failed cell does not end the run.
 
-    `command` is what the ledger calls it (``compile``, ``deploy``, ``profile``); a sweep without devices times nothing. `seed` is
-    that of the order of measurement, drawn where it is None.
+    `command` is its name in the ledger (``compile``, ``deploy``, ``profile``). A sweep without devices times nothing.
+    `seed` is for the order of measurement; None draws one.
     """
     protocol = sweep.protocol.model_dump() if sweep.protocol else {}
     drawn = secrets.randbits(32) if seed is None else seed
@@ -40,8 +40,8 @@ def start_run(command: str, sweep: Sweep, ledger: Ledger, progress: Progress, se
 def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None) -> str:
     """Resume a run of `command`: ``deploy``, ``profile`` or ``compile``; the newest if `id` is None.
 
-    Only what is missing or failed in a retriable way is done. A run that another machine did not end is taken over where its
-    `id` is given. UsageError for a run that is not there, is of another command, or is still under way elsewhere.
+    Only missing cells and retriable failures are done. With its `id`, an unfinished run of another machine is taken over.
+    UsageError for a run that does not exist, is of another command, or still runs elsewhere.
     """
     mark_dead_runs(ledger, progress)
     known = {run.id: run for run in ledger.runs() if run.command == command}
@@ -74,28 +74,28 @@ def _described(sweep: Sweep) -> str:
 
 
 def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
-    """Build what is needed for the cells that are not settled, then time them, recipe by recipe on each device."""
+    """Build the artifacts of all open cells, then time them, recipe by recipe on each device."""
     _look_for(sweep.profiles, run.progress)
     for name, failure in sweep.unreadable.items():
         run.ledger.record_failure(run.id, failure, recipe=name, variant="")
         run.progress(failure.line(name))
     plans = [_open_part(plan, sweep, settled) for plan in sweep.plans]
     compilations = Remaining(sum(len(plan.targets) for plan in plans))
-    ready = [one for plan in plans for one in build(run, plan, compilations)]
+    ready = [built for plan in plans for built in build(run, plan, compilations)]
     if sweep.protocol is None:
         return
     groups: list[tuple[DeviceProfile, list[Timing]]] = []
     for profile in sweep.profiles:
         for plan in sweep.plans:
             own: list[Timing] = []
-            for one in (one for one in ready if one.plan.recipe == plan.recipe):
-                timings = profile.timings(one.artifact.target)
+            for built in (built for built in ready if built.plan.recipe == plan.recipe):
+                timings = profile.timings(built.artifact.target)
                 if not timings:
-                    name = f"{plan.recipe.name} {one.artifact.target}"
-                    run.progress(f"{name}: compiled only; {profile.why_not(one.artifact.target)}")
-                own += [Timing(one, target, tool) for target, tool in timings.items()]
+                    name = f"{plan.recipe.name} {built.artifact.target}"
+                    run.progress(f"{name}: compiled only; {profile.why_not(built.artifact.target)}")
+                own += [Timing(built, target, tool) for target, tool in timings.items()]
             recipe = (plan.recipe.name, plan.recipe.model.variant)
-            groups.append((profile, [one for one in own if (*recipe, one.target, profile.name) not in settled]))
+            groups.append((profile, [cell for cell in own if (*recipe, cell.target, profile.name) not in settled]))
     remaining = Remaining(sweep.protocol.sessions * sum(len(own) for _, own in groups))
     for profile, own in groups:
         if own:
@@ -103,21 +103,21 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
 
 
 def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:
-    """Progress at once what cannot be reached: there is time to attach it while everything is compiled."""
+    """Report unreachable devices early: the user can attach them while everything is compiled."""
     for profile in profiles:
         try:
             with opened(profile):
                 pass
-        except Exception as error:  # noqa: BLE001  (whatever befalls one device, the others are measured)
+        except Exception as error:  # noqa: BLE001  (if one device fails, the others are still measured)
             progress(
-                f"warning: {failure_of(error, 'reach').line(profile.name)} It is tried again when all is compiled."
+                f"warning: {failure_of(error, 'reach').line(profile.name)} edgekit tries again after all compilations."
             )
 
 
 def _time(
     run: Run, profile: DeviceProfile, timings: Sequence[Timing], protocol: Protocol, remaining: Remaining
 ) -> None:
-    """Time artifacts on a device that nobody else uses meanwhile; a device that cannot be reached or prepared fails them all."""
+    """Time artifacts on a locked device. If it cannot be reached or prepared, all of them fail."""
     try:
         with opened(profile) as device, timing(device, run.progress):
             measure(run, device, timings, protocol, remaining)
@@ -127,10 +127,10 @@ def _time(
             raise
         remaining.give_up(protocol.sessions * len(timings))
         done = {(m.recipe, m.variant, m.target, m.device_name) for m in run.ledger.measurements(run.id)}
-        for one in timings:
-            recipe, manifest = one.ready.plan.recipe, one.ready.artifact.manifest
-            if (recipe.name, recipe.model.variant, one.target, profile.name) not in done:
-                run.fail(failure, one.ready.plan, one.target, profile.name, manifest.sha256)
+        for cell in timings:
+            recipe, manifest = cell.ready.plan.recipe, cell.ready.artifact.manifest
+            if (recipe.name, recipe.model.variant, cell.target, profile.name) not in done:
+                run.fail(failure, cell.ready.plan, cell.target, profile.name, manifest.sha256)
         run.progress(failure.line(profile.name))
 
 

@@ -1,4 +1,4 @@
-"""Who may use a machine now: compilations may overlap, a session that is timed tolerates nobody beside it."""
+"""Locks on machines: compilations may overlap, but a timed session needs the machine alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ THIS_MACHINE = "this-machine"
 
 @contextmanager
 def compiling(progress: Progress) -> Iterator[None]:
-    """Wait until no edgekit is timing on this machine; others may prepare models and compile as well."""
+    """Wait until no edgekit is timing on this machine. Compilations may overlap."""
     lock = _lock(THIS_MACHINE)
     with _taken(lock.read_lock, "this machine", progress):
         yield
@@ -25,7 +25,7 @@ def compiling(progress: Progress) -> Iterator[None]:
 
 @contextmanager
 def timing(device: Device, progress: Progress) -> Iterator[None]:
-    """Wait until the device is free, and for this machine also until nobody compiles on it."""
+    """Wait until the device is free. On this machine, wait for compilations too."""
     lock = _lock(THIS_MACHINE if device.profile.kind == "host" else device.identify().hash)
     with _taken(lock.write_lock, device.profile.name, progress):
         yield
@@ -40,12 +40,12 @@ def _lock(name: str) -> ReadWriteLock:
 
 @contextmanager
 def _taken(take: Callable[[float], AbstractContextManager[None]], where: str, progress: Progress) -> Iterator[None]:
-    """Take a lock, and say that there is somebody to wait for where it is not free."""
+    """Take a lock. If another process holds it, report the wait."""
     with ExitStack() as held:
         try:
             with usable(runtime_folder()):
                 held.enter_context(take(0))
         except Timeout:
-            progress(f"Waiting for another edgekit that is at work on {where}.")
+            progress(f"Waiting for another edgekit that uses {where}.")
             held.enter_context(take(-1))
         yield

@@ -41,25 +41,25 @@ name: {name}
 description: {architecture} {variant} # one line for `edgekit recipe list`
 architecture: {architecture} # known: {architectures}
 model:
-{width}  resolution: {resolution} # side of the square input, in pixels; its height where input_width is given
+{width}  resolution: {resolution} # side of the square input, in pixels; its height if input_width is given
   classes: {classes}
   padding: {padding} # same (as TensorFlow: depends on the input's size) or torch (kernel // 2 on both sides)
   batch_norm_epsilon: {batch_norm_epsilon} # 0.001 in TensorFlow Slim, 0.00001 in PyTorch
-weights: # random ones are seeded: latencies hold, accuracy does not. For a checkpoint write these instead:
+weights: # random and seeded: latency is valid, accuracy is not. For a checkpoint write these instead:
   random: 0
   # url: https://example.org/model.pth
   # sha256: 0123abcd # the file's hash, or its first 8 digits or more
-  # key_map: torchvision_mobilenet_v3_large # where the checkpoint's keys are not ours
+  # key_map: torchvision_mobilenet_v3_large # if the checkpoint's keys differ from edgekit's
   # entry: model_ema # if the file holds several sets of tensors
   # prefix: student. # if only names with this prefix are the model's
-  # fallback: {{random: 0}} # what stands in, with a warning, where the file cannot be had
+  # fallback: {{random: 0}} # used, with a warning, if the file is not available
 preprocessing: # what the weights were trained with
   fit: {fit} # crop: shorter side to resolution / crop_fraction, then the centre; stretch: the whole photo
   crop_fraction: {crop_fraction}
   interpolation: bilinear # or bicubic
   mean: {mean} # per channel, of pixels from 0 to 1
   std: {std}
-expect: # counted when this file was written, by variant; a build that counts anything else fails
+expect: # counted when this file was written, by variant; a build with other counts fails
   {variant}: {{parameters: {parameters}, multiply_adds: {multiply_adds}}}
 # class_names: names.txt # the outputs of a model of your own in their order, a name a line; or a list: [cat, dog, ...]
 # targets: # what is compiled unless --targets says otherwise; these are the defaults
@@ -74,7 +74,7 @@ OWN_COMMENTS = {
     "inputs": "the arguments in order, without the batch; values: file.npy gives examples of an input",
     "weights": "source: trained | untrained (as the code returns them), random: SEED, or a checkpoint: file, url, sha256",
     "preprocessing": "what the weights were trained with",
-    "expect": "counted when this file was written; a build that counts anything else fails",
+    "expect": "counted when this file was written; a build with other counts fails",
 }
 """Key of a recipe for a network of the user's own -> its comment."""
 
@@ -82,14 +82,14 @@ PIXEL_RANGES = {
     "same": ("[0.5, 0.5, 0.5]", "[0.5, 0.5, 0.5]"),  # TensorFlow Slim: -1 to 1
     "torch": ("[0.485, 0.456, 0.406]", "[0.229, 0.224, 0.225]"),  # torchvision: ImageNet's mean and deviation
 }
-"""Padding, which tells the framework that an architecture's weights come from -> mean and std of that framework."""
+"""Padding -> mean and std. The padding shows which framework an architecture's weights come from."""
 
 
 class RecipeLine(BaseModel):
     """One recipe file; if it cannot be loaded, `problem` says why and the rest is empty.
 
-    `resolution` is ``224``, or ``HEIGHTxWIDTH`` if the input is no square. Parameters and multiply-adds are those of the
-    recipe's contract, which were counted; null if it has none. The accuracies are published, of the sources' weights, and
+    `resolution` is ``224``, or ``HEIGHTxWIDTH`` if the input is not square. Parameters and multiply-adds are the counts of
+    the recipe's contract; null if it has none. The accuracies are published, for the sources' weights;
     null if nothing is published for this network.
     """
 
@@ -122,9 +122,8 @@ def list_recipes() -> RecipesDocument:
 def new_recipe(name: str, architecture: str, output: Path | None = None) -> Path:
     """Write a commented recipe to `output`, else to ``recipes/NAME.yaml`` of the current folder, and return its path.
 
-    The model is the architecture's published one at width 1.0 with random weights, and its counts are the contract. UsageError
-    for a name or architecture that cannot be, a name that another recipe is found by, and where a file is in the way or cannot
-    be written.
+    The model is the published one at width 1.0 with random weights, and its counts are the contract.
+    UsageError for an invalid name or architecture, a name that is taken, and a file that exists or cannot be written.
     """
     path = _new_path(name, output)
     if architecture not in ARCHITECTURES:
@@ -145,8 +144,8 @@ def own_recipe(recipe: Recipe, assumed: Sequence[str], output: Path | None = Non
     if source.endswith((".py", ".pt2")):
         place = os.path.relpath(source, path.parent)
         model["source"] = f"{place}:{function}" if function else place
-    model["inputs"] = {name: _shape(one["shape"]) for name, one in model["inputs"].items()}
-    comments = "".join(f"# assumed: {one}\n" for one in assumed)
+    model["inputs"] = {name: _shape(spec["shape"]) for name, spec in model["inputs"].items()}
+    comments = "".join(f"# assumed: {assumption}\n" for assumption in assumed)
     text = StringIO(f"{OWN_COMMENT}{comments}")
     text.seek(0, SEEK_END)
     for key, comment in OWN_COMMENTS.items():
@@ -226,7 +225,7 @@ def destination(name: str, output: Path | None) -> tuple[Path, Path | None]:
 
 
 def _new_path(name: str, output: Path | None) -> Path:
-    """Return where a new recipe goes; UsageError for a name that cannot be, or by which another recipe is found."""
+    """Return the path of a new recipe; UsageError for a name that is invalid or taken."""
     if not NAME.fits(name) or name.endswith((".yaml", ".yml")):
         raise UsageError(f"{name!r} is not a name for a recipe.", f"Write {NAME.wanted}; a path goes to --output.")
     if output is None and name in (known := known_recipes()):
@@ -250,7 +249,7 @@ def _line(name: str, path: Path) -> RecipeLine:
     try:
         recipe = load_recipe(str(path))
     except EdgekitError as error:
-        # Whatever is wrong, here it is a recipe that cannot be used.
+        # Any error here means a recipe that cannot be used.
         return RecipeLine(
             name=name, file=printable(str(path)), problem=f"{FailureKind.recipe.label}: {error.failure.message}"
         )
@@ -282,7 +281,7 @@ def _published_accuracy(recipe: Recipe) -> dict[str, Any]:
 
 
 def _kind(weights: Weights) -> str:
-    """Return ``random(SEED)``, ``checkpoint``, or both where the seed stands in for the checkpoint."""
+    """Return ``random(SEED)``, ``checkpoint``, or both if the seed is the fallback of the checkpoint."""
     if weights.random is not None:
         return f"random({weights.random})"
     return f"checkpoint, else random({weights.fallback.random})" if weights.fallback else "checkpoint"

@@ -17,14 +17,15 @@ from edgekit.redaction import redacted
 def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """Load the recipe at a path or of a known name, with ``key.key=value`` overrides.
 
-    UsageError where it is missing or wrong, and where an override changes a model that has real weights without asking for
-    random ones, or, where it changes the number of classes only, for a new head.
+    UsageError if it is missing or wrong.
+    UsageError also if an override changes a model with a checkpoint and does not request random weights.
+    If it changes only the number of classes, a new head is enough.
     """
     path = find_document("recipe", "recipes", "EDGEKIT_RECIPES", name)
-    given = [Override(one, f"--set {one}") for one in overrides]
-    named_here = any(one.keys[:1] == ["class_names"] for one in given)
+    given = [Override(text, f"--set {text}") for text in overrides]
+    named_here = any(override.keys[:1] == ["class_names"] for override in given)
     recipe = _with_names(load_document(Recipe, path, given), Path() if named_here else path.parent)
-    sourced_here = any(one.keys[:1] == ["model"] for one in given)
+    sourced_here = any(override.keys[:1] == ["model"] for override in given)
     recipe = _with_source(recipe, Path() if sourced_here else path.parent)
     if not overrides:
         return recipe
@@ -40,15 +41,15 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
             which = redacted(recipe.weights.url or "") or recipe.weights.file
             raise UsageError(
                 f"{recipe.name} has real weights ({which}), which fit only the model as the recipe states it.",
-                "Ask for random ones as well: --set 'weights={random: 0}'; or, for another number of classes only, "
-                "for a new last layer: --set weights.new_head=0.",
+                "Request random weights too: --set 'weights={random: 0}'. If only the number of classes changes, "
+                "request a new last layer: --set weights.new_head=0.",
                 FailureKind.recipe,
             )
     return recipe
 
 
 def load_known(overrides: tuple[str, ...] = ()) -> tuple[list[Recipe], dict[str, Failure]]:
-    """Load every recipe that is found by name; of those that cannot be loaded return the failures by name."""
+    """Load every recipe that is found by name. Return the failures of the others by name."""
     recipes, failures = [], {}
     for name, path in sorted(known_recipes().items()):
         try:
@@ -64,7 +65,7 @@ def known_recipes() -> dict[str, Path]:
 
 
 def _with_source(recipe: Recipe, folder: Path) -> Recipe:
-    """Return the recipe with absolute paths of its own network and of its inputs' values, which are relative to `folder`."""
+    """Return the recipe with absolute paths of its source and inputs, which are relative to `folder`."""
     model = recipe.model
     if not isinstance(model, OwnModel):
         return recipe
@@ -72,10 +73,10 @@ def _with_source(recipe: Recipe, folder: Path) -> Recipe:
     if place.endswith((".py", ".pt2")):
         place = os.path.normpath((folder / Path(place).expanduser()).absolute())
     inputs = {
-        name: one.model_copy(update={"values": str((folder / Path(one.values).expanduser()).absolute())})
-        if one.values
-        else one
-        for name, one in model.inputs.items()
+        name: spec.model_copy(update={"values": str((folder / Path(spec.values).expanduser()).absolute())})
+        if spec.values
+        else spec
+        for name, spec in model.inputs.items()
     }
     changed = {"source": f"{place}:{function}" if function else place, "inputs": inputs}
     return recipe.model_copy(update={"model": model.model_copy(update=changed)})

@@ -1,4 +1,4 @@
-"""A user's own network in a recipe: a Python function or an exported program, and what edgekit has to know of it."""
+"""A user's own network in a recipe: a Python function or an exported program, and its facts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SHAPE = re.compile(r"\d+(x\d+)*")
 
 
 def is_source(text: str) -> bool:
-    """Say whether a text on the command line names a user's own network, and not a recipe."""
+    """Return whether a text on the command line names a user's own network, not a recipe."""
     return re.fullmatch(SOURCE, text) is not None
 
 
 def shape_of(text: str) -> Shape:
-    """Return the shape that ``3x96x96`` stands for; ValueError if it stands for none."""
+    """Return the shape of a text such as ``3x96x96``; ValueError for any other text."""
     if not SHAPE.fullmatch(text):
         raise ValueError(f"{text!r} is not a shape; write for example 3x96x96, without the batch dimension")
     return tuple(int(side) for side in text.split("x"))
@@ -33,8 +33,8 @@ def shape_of(text: str) -> Shape:
 class OwnInput(Strict):
     """One input of the network: its shape without the batch dimension, and examples of it.
 
-    `values` is a ``.npy`` file (N, *shape) of float32 numbers. Without it, photos are the examples of an input 3 x H x W that
-    is the only one, and seeded normal noise is that of any other.
+    `values` is a ``.npy`` file (N, *shape) of float32 numbers. Without it, a single input 3 x H x W gets photos,
+    and any other input gets seeded normal noise.
     """
 
     shape: Shape
@@ -74,7 +74,7 @@ class OwnModel(Strict):
         if isinstance(given, str):
             return {"image": given}
         if isinstance(given, list):
-            return {f"input_{index}": one for index, one in enumerate(given)}
+            return {f"input_{index}": shape for index, shape in enumerate(given)}
         return given
 
     @field_validator("inputs")
@@ -86,8 +86,8 @@ class OwnModel(Strict):
 
     @property
     def takes_photos(self) -> bool:
-        """Whether the only input is a colour image without values of its own, so that photos are its examples."""
-        shapes = [one.shape for one in self.inputs.values() if one.values is None]
+        """Whether photos are the examples: the only input is a colour image without values."""
+        shapes = [spec.shape for spec in self.inputs.values() if spec.values is None]
         return len(self.inputs) == len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 3
 
     @property
@@ -101,9 +101,9 @@ class OwnModel(Strict):
     @property
     def variant(self) -> str:
         """The shapes of the inputs, and ``/option=value``: the key of `Recipe.expect`."""
-        shapes = ",".join("x".join(map(str, one.shape)) for one in self.inputs.values())
+        shapes = ",".join("x".join(map(str, spec.shape)) for spec in self.inputs.values())
         return "/".join([shapes, *(f"{name}={value}" for name, value in self.options.items())])
 
     def input_shapes(self) -> Mapping[str, Shape]:
         """Return input name -> shape without the batch dimension."""
-        return {name: one.shape for name, one in self.inputs.items()}
+        return {name: spec.shape for name, spec in self.inputs.items()}

@@ -87,9 +87,9 @@ class ModelArguments(Strict):
 
     @property
     def variant(self) -> str:
-        """``width/resolution``, and where they are set ``/classes`` (not ImageNet's 1000) and ``/option=value``.
+        """``width/resolution``, then ``/classes`` (if not ImageNet's 1000) and ``/option=value`` for each option.
 
-        The resolution is written ``HEIGHTxWIDTH`` where the input is no square. It is the key of `Recipe.expect`.
+        The resolution is written ``HEIGHTxWIDTH`` if the input is not square. It is the key of `Recipe.expect`.
         """
         options = [f"{name}={str(value).lower()}" for name, value in self.options.items() if name != "width"]
         classes = [] if self.classes == 1000 else [str(self.classes)]
@@ -115,18 +115,18 @@ class RandomWeights(Strict):
 
 
 class Weights(Strict):
-    """Either a checkpoint (`url` or `file`, and `sha256`, at least 8 hexadecimal digits of it), `random`: a seed, or `source`.
+    """One of: a checkpoint (`url` or `file`, with `sha256`, at least 8 hexadecimal digits); a seed `random`; `source`.
 
     `source` is for a network from the user's own code: its weights are as the code returns them, and they are ``trained`` or
     ``untrained``. int8 of untrained networks is judged as that of random weights.
 
-    `file` is the name of a checkpoint that no address has: it was converted (`edgekit weights convert`) or imported into the
-    cache and is found there by its hash; the recipe's comment says from what.
-    `entry` is the key under which the file holds the model's tensors, `prefix` what stands before their names. Both are
-    needed only if the file leaves a choice.
-    `mirrors` are addresses of the same file, asked in order where `url` fails. `new_head` is a seed: the classifier's last layer
-    is not the checkpoint's but drawn from it, so that `model.classes` may be another number.
-    JSON of it, as in the ledger, and hashes have addresses without passwords and tokens.
+    `file` is the name of a checkpoint without an address: it was converted (`edgekit weights convert`) or imported.
+    The cache finds it by its hash; the recipe's comment names its origin.
+    `entry` is the key of the model's tensors in the file, `prefix` the prefix of their names.
+    Both are needed only if the file leaves a choice.
+    `mirrors` are addresses of the same file. They are tried in order if `url` fails.
+    `new_head` is a seed: it initialises a new last layer of the classifier, so `model.classes` may differ.
+    In JSON, as in the ledger, and in hashes, addresses have no passwords or tokens.
     """
 
     url: str | None = None
@@ -193,7 +193,7 @@ class Weights(Strict):
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Where the checkpoint is to be had, in the order to ask; nothing for random weights."""
+        """The addresses of the checkpoint, in the order to try; empty for random weights."""
         return (self.url, *self.mirrors) if self.url else ()
 
 
@@ -205,7 +205,7 @@ def _has_valid_port(url: str) -> bool:
 
 
 class Grid(Strict):
-    """Variants of a model: every combination of the values named here; what is not named keeps the recipe's own."""
+    """Variants of a model: every combination of these values. Other arguments keep the recipe's values."""
 
     width: tuple[Annotated[float, Field(gt=0, le=4)], ...] = ()
     resolution: tuple[Annotated[int, Field(ge=32, le=2048)], ...] = ()
@@ -218,7 +218,7 @@ class Grid(Strict):
 
 
 class Variants(Strict):
-    """The variants that a recipe's `sweep` makes; those that are not the recipe's own model have random `weights`."""
+    """The variants of a recipe. Variants other than the recipe's model have random `weights`."""
 
     weights: RandomWeights | None = None
     grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
@@ -269,10 +269,15 @@ class Fp16Limits(FloatLimits):
 class QuantizedLimits(Strict):
     """How far an int8 artifact may be from PyTorch; docs/parity.md shows what wrong artifacts measure.
 
-    For trained weights: signal-to-noise ratio, agreement on the clear decisions, share of decisions that tie at the
-    maximum, share of photos whose outputs reach the end of their range, and, if the backend shows what the artifact's layers
-    compute, the signal-to-noise ratio of the worst layer alone. Among random weights' logits the largest is a
-    matter of chance: `min_snr_db_random` alone judges them.
+    For trained weights:
+
+    - signal-to-noise ratio,
+    - agreement on clear decisions,
+    - share of decisions that tie at the maximum,
+    - share of photos whose outputs reach the end of their range,
+    - signal-to-noise ratio of the worst layer alone, if the backend shows its layers.
+
+    With random weights the largest logit is a matter of chance: only `min_snr_db_random` judges them.
     """
 
     min_snr_db: float = 10.0
@@ -284,7 +289,7 @@ class QuantizedLimits(Strict):
 
 
 class ParityLimits(Strict):
-    """Limits by precision; what is not given keeps its default. The defaults are explained in docs/architecture.md."""
+    """Limits by precision. Limits that are not given keep their defaults. The defaults are explained in docs/architecture.md."""
 
     fp32: Fp32Limits = Fp32Limits()
     fp16: Fp16Limits = Fp16Limits()
@@ -330,7 +335,7 @@ class Published(Strict):
     @field_validator("model")
     @classmethod
     def _known(cls, model: str) -> str:
-        known = {one.model for one in figures()}
+        known = {figure.model for figure in figures()}
         if model not in known:
             raise ValueError(f"there are no published figures of {model}. {did_you_mean(model, known)}")
         return model
@@ -413,7 +418,7 @@ class Recipe(Strict):
         if not targets:
             raise ValueError("name at least one target")
         if len(set(targets)) < len(targets):
-            raise ValueError("a target stands there twice: " + ", ".join(targets))
+            raise ValueError("a target is listed twice: " + ", ".join(targets))
         for target in targets:
             parsed = Target.parse(target)
             if target not in KNOWN_TARGETS:
@@ -432,7 +437,7 @@ class Recipe(Strict):
             return expect  # those of a network of the user's own
         canonical = {_canonical_variant(variant): expectation for variant, expectation in expect.items()}
         if len(canonical) < len(expect):
-            raise ValueError("a variant stands there twice: " + ", ".join(expect))
+            raise ValueError("a variant is listed twice: " + ", ".join(expect))
         return canonical
 
     @model_validator(mode="after")
@@ -505,9 +510,9 @@ class Recipe(Strict):
         return self
 
     def changed(self, changes: Mapping[str, object]) -> Recipe:
-        """Return the recipe with other model arguments; ValidationError where they make no model.
+        """Return the recipe with other model arguments; ValidationError if they are invalid.
 
-        Where that is another model than the recipe's own, its weights are those of `sweep`, if it names any.
+        If the model differs from the recipe's own, it gets the weights of `sweep`, if there are any.
         """
         model = ModelArguments.model_validate({**self.arguments.model_dump(), **changes})
         if model == self.model:
@@ -519,10 +524,10 @@ class Recipe(Strict):
         return Recipe.model_validate({**self.model_dump(), **changed})
 
     def variants(self) -> tuple[Recipe, ...]:
-        """Return a recipe for each variant of `sweep`, each once; only this one where it names none."""
+        """Return a recipe for each variant of `sweep`, each once; only this recipe if `sweep` is empty."""
         grids = self.sweep.grids if self.sweep else (Grid(),)
         found = [self.changed(changes) for grid in grids for changes in grid.combinations()]
-        return tuple({one.model.variant: one for one in found}.values())
+        return tuple({recipe.model.variant: recipe for recipe in found}.values())
 
     @property
     def arguments(self) -> ModelArguments:
@@ -550,7 +555,7 @@ class Recipe(Strict):
 
     @property
     def classes(self) -> int:
-        """How many classes the network tells apart; UsageError if a user's own network does not say it."""
+        """The number of classes; UsageError if a user's own network does not state it."""
         if self.model.classes is None:
             message = f"{self.name} does not say how many classes its network has."
             raise UsageError(message, "Write `classes` under `model`.", FailureKind.recipe)
@@ -565,12 +570,12 @@ class Recipe(Strict):
 
     @property
     def expectation(self) -> Expectation | None:
-        """The contract of the variant that this recipe builds, None where it states none."""
+        """The contract of the variant that this recipe builds; None if there is none."""
         return self.expect.get(self.model.variant)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the whole recipe, whatever the order and the comments of its file."""
+        """SHA-256 of the whole recipe; the order and comments of its file do not matter."""
         return _canonical_hash(_without_newer(self.model_dump(mode="json")))
 
     @property
@@ -586,27 +591,27 @@ class Recipe(Strict):
     def _parts(self, keys: frozenset[str]) -> dict[str, Any]:
         left_out = {"weights": {"mirrors"}, "calibration": {"photos"}}  # the photos' own hash is part of the build key
         found = _without_newer(self.model_dump(mode="json", include=set(keys), exclude=left_out))
-        if isinstance(self.model, OwnModel):  # wherever its file lies; what is in it has a hash of its own
+        if isinstance(self.model, OwnModel):  # the path of the file does not matter; its content has a separate hash
             found["model"]["source"] = self.network
         return found
 
 
 def _without_newer(content: dict[str, Any]) -> dict[str, Any]:
-    """Leave out keys that older recipes do not have and that say nothing, so that hashes stay what they were."""
+    """Remove new keys with default values, so that hashes of older recipes stay the same."""
     weights, model = content.get("weights", {}), content.get("model", {})
     if weights.get("source", "") is None:
         del weights["source"]
-    if "resolution" in model:  # every recipe once had every option, unset as null
+    if "resolution" in model:  # recipes used to have every option, with null for unset
         content["model"] = dict.fromkeys(OPTIONS) | model
     return content
 
 
 def published_for(recipe: Recipe, model: ModelArguments) -> Published | None:
-    """Return the published name of `recipe` where its figures are of `model` too: width and resolution tell them apart."""
+    """Return the published name of `recipe` if it also has figures for `model`: width and resolution select them."""
     if recipe.published is None or model.options == recipe.model.options:
         return recipe.published
-    own, other = ({**one.options, "width": 1.0} for one in (recipe.model, model))
-    by_width = any(one.width is not None for one in figures() if one.model == recipe.published.model)
+    own, other = ({**arguments.options, "width": 1.0} for arguments in (recipe.model, model))
+    by_width = any(figure.width is not None for figure in figures() if figure.model == recipe.published.model)
     return recipe.published if own == other and by_width else None
 
 
@@ -614,12 +619,12 @@ def names_problem(names: Sequence[str], classes: int) -> str:
     """Say why `names` cannot name a model's `classes`; empty if they can."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        return f"a name stands there twice: {', '.join(twice[:5])}"
+        return f"a name is listed twice: {', '.join(twice[:5])}"
     return "" if len(names) == classes else f"there are {len(names)} names, and the model has {classes} classes"
 
 
 def _ask_backends(target: Target) -> None:
-    """ValueError where no installed backend, also none of somebody else's, compiles `target`."""
+    """ValueError if no installed backend, including plug-ins, compiles `target`."""
     from edgekit.backends.base import backend_of
 
     try:
@@ -642,7 +647,8 @@ def _canonical_variant(variant: str) -> str:
     height, _, input_width = resolution.partition("x")
     try:
         options = {
-            name: YAML(typ="safe").load(value.lower()) for name, value in (one.split("=") for one in rest if "=" in one)
+            name: YAML(typ="safe").load(value.lower())
+            for name, value in (option.split("=") for option in rest if "=" in option)
         }
     except (YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
         raise UnfittingError(f"{variant!r} is not a variant: the value of an option is not YAML", variant) from error

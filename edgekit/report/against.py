@@ -78,7 +78,7 @@ def against_report(rows: Sequence[Row], table: PaperTable, keys: Sequence[str] =
     """Return the table's latencies, each with what the ledger holds for it, and the orders that follow."""
     known = _by_network(rows)
     others = other_sources(table)
-    ordered = sorted(table.figures, key=lambda one: (one.device, one.precision, one.latency_ms or 0))
+    ordered = sorted(table.figures, key=lambda figure: (figure.device, figure.precision, figure.latency_ms or 0))
     checks = [check for figure in ordered for check in _checks(figure, known, others.get(figure, ()))]
     orders = _orders(checks)
     used = list({id(check.row): check.row for check in checks if check.row}.values())

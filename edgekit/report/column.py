@@ -124,7 +124,10 @@ def _distinguishing(
     """Return as many of the candidates, in their order, as tell apart what is alike in the chosen identity columns."""
     alike = [list(items)]
     added = []
-    for column in (*(one for one in candidates if one in chosen), *(one for one in candidates if one not in chosen)):
+    for column in (
+        *(candidate for candidate in candidates if candidate in chosen),
+        *(candidate for candidate in candidates if candidate not in chosen),
+    ):
         split = [part for group in alike for part in _split(column, group)]
         if len(split) > len(alike) and column not in chosen:
             added.append(column)

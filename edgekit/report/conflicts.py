@@ -18,14 +18,14 @@ def network_name(figure: Figure) -> str:
 
 def other_sources(table: PaperTable) -> dict[Figure, list[float]]:
     """Return the table's figures for which other sources print another latency -> those latencies in ms."""
-    return {figure: [one.latency_ms or 0 for one in others] for figure, others in _others(table).items()}
+    return {figure: [other.latency_ms or 0 for other in others] for figure, others in _others(table).items()}
 
 
 def conflicts(table: PaperTable) -> list[Note]:
     """Return what other sources print for the same network, precision and device, and the known mistakes of these figures."""
     lines: dict[str, list[str]] = {}
     for figure, others in _others(table).items():
-        values = ", ".join(f"{one.latency_ms:g} ({source(one)})" for one in others)
+        values = ", ".join(f"{other.latency_ms:g} ({source(other)})" for other in others)
         what = f"{network_name(figure)} {figure.precision}"
         lines.setdefault(what, []).append(f"{figure.device} {figure.latency_ms:g} ms here, {values}")
     found = [Note(f"Other sources: {what}: {'; '.join(parts)}.", long=True) for what, parts in lines.items()]
@@ -46,7 +46,7 @@ def _others(table: PaperTable) -> dict[Figure, list[Figure]]:
     found = {}
     for figure in table.figures:
         own = by_cell.get(_cell(figure), ())
-        if others := [one for one in own if one.latency_ms and one.latency_ms != figure.latency_ms]:
+        if others := [other for other in own if other.latency_ms and other.latency_ms != figure.latency_ms]:
             found[figure] = others
     return found
 

@@ -263,7 +263,7 @@ def _artifact(manifest: dict[str, Any], timed: set[Known], accuracies: dict[str,
             "parity_max_absolute": parity["max_absolute"],
             "parity_snr_db": parity["snr_db"],
             "parity_top1_agreement": parity["top1_agreement"],
-            "top1_this_artifact": next((one.value for one in found if one.metric == "top1"), None),
+            "top1_this_artifact": next((accuracy.value for accuracy in found if accuracy.metric == "top1"), None),
             "accuracies": found,
             "measured": _known_by(manifest) in timed,
         }

@@ -80,7 +80,7 @@ def _kept(
     `roomy` are the widths at which no cell is wrapped, but headings are.
     """
     kept: list[Column[Any]] = []
-    for column in sorted(columns, key=lambda one: one.rank):
+    for column in sorted(columns, key=lambda column: column.rank):
         sizes = roomy if column.rank > WORTH_WRAPPING else least
         if column.rank == 0 or _total([*kept, column], sizes) <= width:
             kept.append(column)
@@ -104,7 +104,7 @@ def _widen(widths: dict[str, int], texts: dict[str, list[str]], left: int) -> in
     """Share `left` characters among columns, those whose texts have most lines first; return how many are left then."""
     open_ = set(widths)
     while open_:
-        key = max(sorted(open_), key=lambda one: _lines(texts[one], widths[one]))
+        key = max(sorted(open_), key=lambda column: _lines(texts[column], widths[column]))
         wider = _wider(texts[key], widths[key], widths[key] + max(left, 0))
         if wider is None:
             open_.remove(key)
@@ -129,7 +129,7 @@ def _lines(texts: Sequence[str], width: int) -> int:
 
 def total(fitted: Sequence[Fitted]) -> int:
     """Return the width of a table with these columns; more than there is room for if those of rank 0 do not fit."""
-    return sum(one.width for one in fitted) + GAP * max(0, len(fitted) - 1)
+    return sum(column.width for column in fitted) + GAP * max(0, len(fitted) - 1)
 
 
 def _total(columns: Sequence[Column[Any]], sizes: dict[str, int]) -> int:

@@ -49,8 +49,8 @@ def compare_order(networks: Sequence[Timed], with_interval: bool = True) -> Orde
 
     Without its interval, the comparison takes a thousandth of the time.
     """
-    published = np.array([one.published for one in networks])
-    measured = np.array([one.measured for one in networks])
+    published = np.array([network.published for network in networks])
+    measured = np.array([network.measured for network in networks])
     pairs = [_sorted(pair) for pair in combinations(networks, 2) if pair[0].published != pair[1].published]
     other = [(first, second) for first, second in pairs if second.high < first.low]
     same = sum(first.high < second.low for first, second in pairs)

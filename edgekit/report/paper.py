@@ -84,7 +84,7 @@ def _parts(rows: Sequence[Row]) -> dict[str, list[Row]]:
     if not parts:
         return {"": others}
     for row in others:
-        same = [own for own in parts.values() if row.device is None or row.device in {one.device for one in own}]
+        same = [own for own in parts.values() if row.device is None or row.device in {other.device for other in own}]
         for own in same or [next(iter(parts.values()))]:
             own.append(row)
     return parts

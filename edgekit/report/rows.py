@@ -250,7 +250,7 @@ Accuracies = Mapping[tuple[str, str], Sequence[AccuracyRecord]]
 def by_artifact(accuracies: Sequence[AccuracyRecord]) -> Accuracies:
     """Return accuracies, which come newest first, by their artifacts."""
     found: dict[tuple[str, str], list[AccuracyRecord]] = {}
-    for accuracy in sorted(accuracies, key=lambda one: -one.n):
+    for accuracy in sorted(accuracies, key=lambda accuracy: -accuracy.n):
         found.setdefault((accuracy.artifact_sha256, accuracy.target), []).append(accuracy)
     return found
 
@@ -264,8 +264,8 @@ def accuracy_of(row: Row, accuracies: Accuracies) -> AccuracyRecord | None:
     if row.manifest is None:
         return None
     own = accuracies.get((row.manifest["sha256"], row.target), ())
-    there = (one for one in own if one.device_id is not None and one.device_id == row.device_id)
-    return next(there, next((one for one in own if one.device is None), None))
+    there = (accuracy for accuracy in own if accuracy.device_id is not None and accuracy.device_id == row.device_id)
+    return next(there, next((accuracy for accuracy in own if accuracy.device is None), None))
 
 
 def _key(record: ArtifactRecord | FailureRecord) -> tuple[str, str, str, str | None]:

@@ -40,12 +40,12 @@ class RunEntry:
     def recipes(self) -> list[str]:
         """The recipes that it planned."""
         planned = self.run.plan.get("recipes", [])
-        return list(dict.fromkeys(one["recipe"]["name"] for one in planned if "recipe" in one))
+        return list(dict.fromkeys(entry["recipe"]["name"] for entry in planned if "recipe" in entry))
 
     @property
     def devices(self) -> list[str]:
         """The profiles of the devices that it planned."""
-        return [one["name"] for one in self.run.plan.get("devices", [])]
+        return [device["name"] for device in self.run.plan.get("devices", [])]
 
     @property
     def resume(self) -> str | None:

@@ -81,7 +81,9 @@ def _target(target: str) -> Column[SupportRow]:
 
 def _tools(artifacts: Iterable[ArtifactRecord]) -> str:
     """Return the versions of what built the artifacts, each version where there were several."""
-    found = {f"{name} {version}" for one in artifacts for name, version in one.manifest.get("tools", {}).items()}
+    found = {
+        f"{name} {version}" for artifact in artifacts for name, version in artifact.manifest.get("tools", {}).items()
+    }
     return f" Built with {', '.join(sorted(found))}." if found else ""
 
 

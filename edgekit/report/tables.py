@@ -69,8 +69,8 @@ def _columns(rows: Sequence[Row]) -> list[Column[Row]]:
 def ratio_lines(ratios: Sequence[RatioEntry]) -> list[str]:
     """Return a sentence per pair of precisions that one run measured in turns."""
     return [
-        f"{one.recipe} {one.variant} on {one.device}: {one.target} is "
-        f"{one.speedup:.2f} [{one.interval[0]:.2f}, {one.interval[1]:.2f}] times as fast as {one.baseline} "
-        f"(paired by block, {one.interval_confidence:.0%} interval)."
-        for one in ratios
+        f"{ratio.recipe} {ratio.variant} on {ratio.device}: {ratio.target} is "
+        f"{ratio.speedup:.2f} [{ratio.interval[0]:.2f}, {ratio.interval[1]:.2f}] times as fast as {ratio.baseline} "
+        f"(paired by block, {ratio.interval_confidence:.0%} interval)."
+        for ratio in ratios
     ]

@@ -49,7 +49,7 @@ def terminal(report: Report, width: int, everything: str = EVERYTHING) -> Render
 
 def _listed(column: Column[Any], section: Section[Any]) -> list[str]:
     """Return a line for each item that has a value in a column without room."""
-    names = [one for one in section.columns if one.identity and one.rank == 0]
+    names = [column for column in section.columns if column.identity and column.rank == 0]
     return [
         f"{' '.join(name.cell(item) for name in names)}: {column.cell(item)}"
         for item in section.items
@@ -73,8 +73,10 @@ def _table(section: Section[Any], report: Report, width: int) -> tuple[Table, se
         columns = [replace(column, rank=min(column.rank, WORTH_WRAPPING)) for column in columns]
     fitted, omitted = fit(columns, section.items, width)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), width=total(fitted))
-    for one in fitted:
-        table.add_column(one.heading, width=one.width, no_wrap=True, overflow="ignore", vertical="top")
+    for column in fitted:
+        table.add_column(column.heading, width=column.width, no_wrap=True, overflow="ignore", vertical="top")
     for index, item in enumerate(section.items):
-        table.add_row(*(Text(one.cells[index], one.column.style(item) if one.column.style else "") for one in fitted))
-    return table, {one.column.key for one in fitted}, omitted
+        table.add_row(
+            *(Text(column.cells[index], column.column.style(item) if column.column.style else "") for column in fitted)
+        )
+    return table, {column.column.key for column in fitted}, omitted

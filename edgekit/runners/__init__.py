@@ -80,7 +80,7 @@ def split_outputs(values: NDArray[np.float32], images: int, shapes: list[list[in
 
 
 def read_events(stdout: str) -> list[dict[str, Any]]:
-    """Return the JSON lines that a runner printed; what else is on its output, or was cut off by its death, is passed over."""
+    """Return the JSON lines that a runner printed. Other output and incomplete lines are skipped."""
     events = []
     for line in stdout.splitlines():
         try:

@@ -1,9 +1,10 @@
 """Runs ON a Mac: times one Core ML package there, or on an iPhone that is attached to it, through coremltools.
 
-Imports nothing of edgekit. Takes the arguments of the other runners and prints their lines. Core ML sets its own threads and
-chooses its own CPU: `--threads` and `--cpu` are taken and not used; `--units` are what it may use, and its compute plan says what
-it prefers. Times are those that Core ML itself tells of each prediction. Between two of them on a phone lies the transfer of an
-input and an output, in which the phone rests.
+Imports nothing of edgekit. Accepts the arguments of the other runners and prints their lines.
+Core ML chooses threads and CPUs: `--threads` and `--cpu` are accepted but not used.
+`--units` are the allowed units, and the compute plan names the preferred ones.
+Core ML reports the time of each prediction. On a phone, an input and an output are transferred between predictions,
+and the phone rests meanwhile.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class OnMac:
         return self.model.load_duration_in_nano_seconds
 
     async def predict(self, inputs: Any) -> Any:
-        """Return the outputs by name, and the ns that Core ML tells."""
+        """Return the outputs by name, and the ns that Core ML reports."""
         outputs = self.model.predict(inputs)
         return outputs, self.model.last_predict_duration_in_nano_seconds
 
@@ -56,7 +57,7 @@ class OnMac:
 
         plan = MLComputePlan.load_from_path(self.model.get_compiled_model_path(), compute_units=self.units)
         operations = plan.model_structure.program.functions["main"].block.operations
-        usages = [plan.get_compute_device_usage_for_mlprogram_operation(one) for one in operations]
+        usages = [plan.get_compute_device_usage_for_mlprogram_operation(operation) for operation in operations]
         return Counter(type(usage.preferred_compute_device).__name__ for usage in usages if usage)
 
     async def close(self) -> None:
@@ -79,7 +80,7 @@ class OnPhone:
         from coremltools.models.ml_program.experimental import remote_device
 
         found = remote_device.Device.get_connected_devices(remote_device.DeviceType.IPHONE)
-        chosen = [one for one in found if self.phone in {one.udid, one.identifier}]
+        chosen = [device for device in found if self.phone in {device.udid, device.identifier}]
         if not chosen:
             raise RuntimeError(f"no iPhone {self.phone} is connected")
         credentials = remote_device.AppSigningCredentials(development_team=self.team)
@@ -96,7 +97,7 @@ class OnPhone:
         return self.service.load_duration_in_nano_seconds
 
     async def predict(self, inputs: Any) -> Any:
-        """Return the outputs by name, and the ns that Core ML tells."""
+        """Return the outputs by name, and the ns that Core ML reports."""
         outputs = await self.service.predict(inputs)
         return outputs, self.service.last_predict_duration_in_nano_seconds
 
@@ -182,7 +183,7 @@ def read_inputs(path: str, described: Any) -> Any:
 
 
 def parse(argv: Any) -> argparse.Namespace:
-    """Return the arguments; the process ends where they are wrong."""
+    """Return the arguments; the process exits if they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True)
     parser.add_argument("--input", required=True)

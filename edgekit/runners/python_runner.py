@@ -24,7 +24,7 @@ def emit(event: str, **fields: Any) -> None:
 
 
 class TFLite:
-    """A .tflite file in LiteRT, or in tflite-runtime where only that is installed."""
+    """A .tflite file in LiteRT, or in tflite-runtime if only that is installed."""
 
     def __init__(self, path: str, threads: int) -> None:
         try:
@@ -96,7 +96,7 @@ class ExecuTorch:
 
 
 def proc_stat_cpu() -> Optional[int]:
-    """Return the CPU that this process last ran on (field 39 of /proc/self/stat), None where there is no /proc."""
+    """Return the CPU that this process last ran on (field 39 of /proc/self/stat); None without /proc."""
     try:
         with open("/proc/self/stat") as file:
             return int(file.read().rpartition(")")[2].split()[36])
@@ -114,7 +114,7 @@ def peak_memory() -> Optional[int]:
 
 
 def thread_times() -> Optional[Dict[str, int]]:
-    """Return thread -> CPU time in clock ticks so far, None where there is no /proc."""
+    """Return thread -> CPU time in clock ticks so far; None without /proc."""
     times = {}
     try:
         for task in os.listdir("/proc/self/task"):
@@ -127,7 +127,7 @@ def thread_times() -> Optional[Dict[str, int]]:
 
 
 def busy_threads(before: Optional[Dict[str, int]], after: Optional[Dict[str, int]]) -> Optional[int]:
-    """Return how many threads did a twentieth of the work or more; None where too few ticks passed to tell."""
+    """Return how many threads did at least a twentieth of the work; None after too few ticks."""
     if before is None or after is None:
         return None
     spent = [ticks - before.get(task, 0) for task, ticks in after.items()]
@@ -142,7 +142,7 @@ def timed(run: Callable[[], Any]) -> int:
 
 
 def parse(argv: List[str]) -> argparse.Namespace:
-    """Return the arguments; the process ends where they are wrong."""
+    """Return the arguments; the process exits if they are wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--input", required=True)
@@ -156,7 +156,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
 
 
 def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
-    """Time a loaded model as the arguments say; return what else was seen meanwhile."""
+    """Time a loaded model as the arguments say; return further observations."""
     first = timed(session.run)
     emit("first", ns=first)
     warmed, warmup_runs = time.perf_counter_ns() + arguments.warmup_seconds * 1e9, 0

@@ -168,7 +168,7 @@ def grid_search(base: Recipe, tolerance: float = 0.05) -> list[Candidate]:
         ratio = _cost(base, _by_formula(base, 1.0, coefficients)).multiply_adds / own
         if abs(ratio / DOUBLED - 1) <= tolerance:
             found.append(Candidate(coefficients=coefficients, counted_ratio=ratio))
-    return sorted(found, key=lambda one: abs(one.counted_ratio - DOUBLED))
+    return sorted(found, key=lambda scaling: abs(scaling.counted_ratio - DOUBLED))
 
 
 def recipe_of(base: Recipe, scaled: Scaled) -> Recipe:
@@ -210,7 +210,7 @@ def _check(base: Recipe) -> None:
 
 def _member(base: Recipe, phi: float) -> Released | None:
     """Return the published member `phi` of the family that `base` begins; None where it begins none, or has no such member."""
-    family = {one.step: one for one in released() if one.family == base.architecture}
+    family = {network.step: network for network in released() if network.family == base.architecture}
     model = base.arguments
     begins = family and (model.width, model.depth, model.resolution) == (1.0, 1.0, family[0].resolution)
     return family.get(int(phi)) if begins and phi == int(phi) else None

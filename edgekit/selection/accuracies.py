@@ -44,31 +44,34 @@ def add_accuracies(
     by_artifact: defaultdict[tuple[str | None, str], list[AccuracyRecord]] = defaultdict(list)
     for record in records:
         by_artifact[record.artifact_sha256, record.target].append(record)
-    measured = {one.key: _measured(by_artifact[one.sha256, one.target], devices) for one in (*candidates, *excluded)}
-    fallback = kind is None and not any(measured[one.key] for one in candidates)
+    measured = {
+        candidate.key: _measured(by_artifact[candidate.sha256, candidate.target], devices)
+        for candidate in (*candidates, *excluded)
+    }
+    fallback = kind is None and not any(measured[candidate.key] for candidate in candidates)
     if fallback or kind == "published":
         measured = {key: [] for key in measured}
     published: dict[Key, Accuracy] = {}
     if fallback or kind in {"published", "any"}:
-        published = {one.key: found for one in (*candidates, *excluded) if (found := _published(one))}
-    firsts = [next(iter(measured[one.key]), published.get(one.key)) for one in candidates]
+        published = {candidate.key: found for candidate in (*candidates, *excluded) if (found := _published(candidate))}
+    firsts = [next(iter(measured[candidate.key]), published.get(candidate.key)) for candidate in candidates]
     metric = _most_common([first.metric for first in firsts if first])
-    subset = _common_subset([measured[one.key] for one in candidates], metric)
-    for one in (*candidates, *excluded):
-        own = [found for found in measured[one.key] if (found.metric, found.subset_sha256) == (metric, subset)]
-        other = published.get(one.key)
-        one.accuracy = own[0] if own else other if other and other.metric == metric else None
-    for one in candidates:
-        if one.accuracy is None:
-            one.problems.append(_missing(one, measured[one.key], metric))
+    subset = _common_subset([measured[candidate.key] for candidate in candidates], metric)
+    for candidate in (*candidates, *excluded):
+        own = [found for found in measured[candidate.key] if (found.metric, found.subset_sha256) == (metric, subset)]
+        other = published.get(candidate.key)
+        candidate.accuracy = own[0] if own else other if other and other.metric == metric else None
+    for candidate in candidates:
+        if candidate.accuracy is None:
+            candidate.problems.append(_missing(candidate, measured[candidate.key], metric))
     return _basis(candidates, metric, subset, fallback)
 
 
 def _measured(records: Sequence[AccuracyRecord], devices: Sequence[str]) -> list[Accuracy]:
     """Return the accuracies of one artifact: of its device first, then of the most photos, then the newest."""
-    own = [one for one in records if one.device_id is None or [one.device_id] == list(devices)]
-    own.sort(key=lambda one: (one.device_id is None, -one.n))
-    return [found for one in own if (found := _of_record(one))]
+    own = [record for record in records if record.device_id is None or [record.device_id] == list(devices)]
+    own.sort(key=lambda record: (record.device_id is None, -record.n))
+    return [found for record in own if (found := _of_record(record))]
 
 
 def _of_record(record: AccuracyRecord) -> Accuracy | None:
@@ -112,15 +115,17 @@ def _common_subset(measured: Sequence[Sequence[Accuracy]], metric: str) -> str |
     candidates: defaultdict[str, int] = defaultdict(int)
     photos: dict[str, int] = {}
     for own in measured:
-        for subset in {one.subset_sha256 for one in own if one.metric == metric and one.subset_sha256}:
+        for subset in {
+            accuracy.subset_sha256 for accuracy in own if accuracy.metric == metric and accuracy.subset_sha256
+        }:
             candidates[subset] += 1
-        photos |= {one.subset_sha256: one.n or 0 for one in own if one.subset_sha256}
+        photos |= {accuracy.subset_sha256: accuracy.n or 0 for accuracy in own if accuracy.subset_sha256}
     return max(candidates, key=lambda subset: (candidates[subset], photos[subset], subset), default=None)
 
 
 def _missing(candidate: Candidate, own: Sequence[Accuracy], metric: str) -> Problem:
     hint = f"edgekit evaluate {candidate.recipe} --target {candidate.target} --data DIR"
-    if any(one.metric != metric for one in own):
+    if any(accuracy.metric != metric for accuracy in own):
         return Problem(Reason.other_metric, f"has {LABELS[own[0].metric]}, the others {LABELS[metric]}")
     if own:
         return Problem(Reason.other_photos, f"evaluated on other photos: {own[0].data_set}, n={own[0].n}", hint)
@@ -128,9 +133,9 @@ def _missing(candidate: Candidate, own: Sequence[Accuracy], metric: str) -> Prob
 
 
 def _basis(candidates: Sequence[Candidate], metric: str, subset: str | None, fallback: bool) -> Basis:
-    found = [one.accuracy for one in candidates if one.accuracy]
-    kinds = sorted({one.kind for one in found}) or ["none"]
-    data = next((one for one in found if one.subset_sha256), None)
+    found = [candidate.accuracy for candidate in candidates if candidate.accuracy]
+    kinds = sorted({accuracy.kind for accuracy in found}) or ["none"]
+    data = next((accuracy for accuracy in found if accuracy.subset_sha256), None)
     notes = []
     if data:
         notes.append(f"{LABELS[metric]} of each artifact on {data.data_set}, {data.n} photos.")

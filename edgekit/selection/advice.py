@@ -59,9 +59,9 @@ def best_step(
     known = Known(candidates, np.median(draws.latency, axis=0), np.median(draws.accuracy, axis=0))
     rivals = draws.of(np.unique(found[found != NOBODY])).first(DRAWS)
     random = np.random.default_rng([question.seed, 1])
-    for one in excluded:
-        if one.manifest is not None and all(problem.reason in CURABLE for problem in one.problems):
-            steps.append(_of_excluded(one, known, rivals, question, devices, random))
+    for candidate in excluded:
+        if candidate.manifest is not None and all(problem.reason in CURABLE for problem in candidate.problems):
+            steps.append(_of_excluded(candidate, known, rivals, question, devices, random))
     return max((step for step in steps if step.probability > 0), key=lambda step: step.probability, default=None)
 
 
@@ -90,7 +90,7 @@ def p_change(quantity: Array, found: Winners, answer: int, candidates: int) -> f
 
 
 def _of_excluded(
-    one: Candidate,
+    candidate: Candidate,
     known: Known,
     rivals: Draws,
     question: Question,
@@ -98,22 +98,28 @@ def _of_excluded(
     random: np.random.Generator,
 ) -> Step:
     """Return how likely a candidate that takes no part would win, and what has to be measured for that."""
-    missing = next((device for device in devices if any(problem.device == device for problem in one.problems)), None)
-    guessed = one.accuracy is None
+    missing = next(
+        (device for device in devices if any(problem.device == device for problem in candidate.problems)), None
+    )
+    guessed = candidate.accuracy is None
     latency = np.empty((DRAWS, 1, len(devices)))
     for layer, device in enumerate(devices):
-        if len(one.centres.get(device, ())) > 1:
-            latency[:, 0, layer] = draw_latency(one.centres[device], random, DRAWS)
+        if len(candidate.centres.get(device, ())) > 1:
+            latency[:, 0, layer] = draw_latency(candidate.centres[device], random, DRAWS)
         else:
             guessed = True
-            latency[:, 0, layer] = known.guess_latency(one, layer, question, random)
-    accuracy = draw_accuracies([one.accuracy], random, DRAWS) if one.accuracy else known.guess_accuracy(one, random)
+            latency[:, 0, layer] = known.guess_latency(candidate, layer, question, random)
+    accuracy = (
+        draw_accuracies([candidate.accuracy], random, DRAWS)
+        if candidate.accuracy
+        else known.guess_accuracy(candidate, random)
+    )
     everyone = Draws(
         np.concatenate([rivals.latency, latency], axis=1), np.concatenate([rivals.accuracy, accuracy], axis=1)
     )
     own = rivals.accuracy.shape[1]
     won = float((winners(everyone, question, question.max_latency_ms) == own).mean())
-    return Step(one, "time" if missing else "evaluate", missing, won, guessed)
+    return Step(candidate, "time" if missing else "evaluate", missing, won, guessed)
 
 
 @dataclass(frozen=True)
@@ -124,23 +130,23 @@ class Known:
     latency: Array
     accuracy: Array
 
-    def guess_latency(self, one: Candidate, layer: int, question: Question, random: np.random.Generator) -> Array:
+    def guess_latency(self, candidate: Candidate, layer: int, question: Question, random: np.random.Generator) -> Array:
         """Guess a latency from multiply-adds: by the ratio of both among models of the same target, else among all.
 
         Without any model: anywhere near the budget.
         """
-        alike = [index for index, other in enumerate(self.candidates) if other.target == one.target]
+        alike = [index for index, other in enumerate(self.candidates) if other.target == candidate.target]
         alike = alike or list(range(len(self.candidates)))
         noise = random.standard_normal(DRAWS)
         if not alike:
             return np.asarray((question.max_latency_ms or 1.0) * np.exp(noise))
         ratios = np.log(self.latency[alike, layer]) - np.log([_cost(self.candidates[index]) for index in alike])
         spread = max(float(ratios.std(ddof=1)), 0.1) if len(ratios) > 1 else 1.0
-        return np.asarray(np.exp(np.log(_cost(one)) + np.median(ratios) + spread * noise))
+        return np.asarray(np.exp(np.log(_cost(candidate)) + np.median(ratios) + spread * noise))
 
-    def guess_accuracy(self, one: Candidate, random: np.random.Generator) -> Array:
+    def guess_accuracy(self, candidate: Candidate, random: np.random.Generator) -> Array:
         """Guess that of the same model at another target, but for a few points; else any between the others' accuracies."""
-        same = [self.accuracy[index] for index, other in enumerate(self.candidates) if other.model == one.model]
+        same = [self.accuracy[index] for index, other in enumerate(self.candidates) if other.model == candidate.model]
         if same:
             return np.asarray(np.clip(np.mean(same) + 2 * random.standard_normal((DRAWS, 1)), 0, 100))
         low, high = (self.accuracy.min(), self.accuracy.max()) if len(self.accuracy) else (0.0, 100.0)

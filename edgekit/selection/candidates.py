@@ -136,7 +136,7 @@ def gather(ledger: Ledger, question: Question) -> Field:
     """Return everyone that the question is about, without accuracies; UsageError for a device that nothing was measured on."""
     measured = ledger.measurements(latest=True, devices=question.devices, recipes=question.recipes)
     _check_names(ledger, question)
-    measured = [one for one in measured if _asked(question, one.recipe, one.target)]
+    measured = [record for record in measured if _asked(question, record.recipe, record.target)]
     devices = [_device_named(ledger, name, measured) for name in question.devices]
     ids = {device.id for device in devices}
     if len(ids) < len(devices):
@@ -144,30 +144,30 @@ def gather(ledger: Ledger, question: Question) -> Field:
     chosen = {device.id: _common_conditions(device.id, measured, question) for device in devices}
     known: dict[Key, Candidate] = {}
     elsewhere = []
-    for one in measured:
-        candidate = known.setdefault(_key(one, one.artifact_sha256), _candidate(one, one.artifact_sha256))
-        own = Conditions.of(one)
-        if one.device_id in ids and own == chosen[one.device_id] and not own.emulated:
-            candidate.timings.setdefault(one.device_id, one)  # the newest: runners may differ
+    for record in measured:
+        candidate = known.setdefault(_key(record, record.artifact_sha256), _candidate(record, record.artifact_sha256))
+        own = Conditions.of(record)
+        if record.device_id in ids and own == chosen[record.device_id] and not own.emulated:
+            candidate.timings.setdefault(record.device_id, record)  # the newest: runners may differ
         else:
-            elsewhere.append(one)
+            elsewhere.append(record)
     for artifact in ledger.artifacts(latest=True):
         if _asked(question, artifact.recipe, artifact.target):
             known.setdefault(_key(artifact, artifact.sha256), _candidate(artifact, artifact.sha256))
     for failure in ledger.failures(latest=True):
         _add_failure(known, failure, devices, question)
-    for one in elsewhere:
-        _add_other_measurement(known[_key(one, one.artifact_sha256)], one, devices, chosen)
+    for record in elsewhere:
+        _add_other_measurement(known[_key(record, record.artifact_sha256)], record, devices, chosen)
     candidates = [known[key] for key in sorted(known)]
     _add_sessions(ledger, candidates)
-    runs = {(one.device_id, _runtime(one.target)) for one in measured}
+    runs = {(record.device_id, _runtime(record.target)) for record in measured}
     for candidate in candidates:
         _add_problems(candidate, devices, question, runs)
     return Field(
         devices,
         chosen,
-        [one for one in candidates if not one.problems],
-        [one for one in candidates if one.problems],
+        [candidate for candidate in candidates if not candidate.problems],
+        [candidate for candidate in candidates if candidate.problems],
     )
 
 
@@ -176,8 +176,8 @@ def _check_names(ledger: Ledger, question: Question) -> None:
     if not (question.recipes or question.targets or question.runtimes):
         return
     tried: list[ArtifactRecord | FailureRecord] = [*ledger.artifacts(latest=True), *ledger.failures(latest=True)]
-    recipes = {one.recipe for one in tried}
-    targets = {one.target for one in tried if one.target is not None}
+    recipes = {record.recipe for record in tried}
+    targets = {record.target for record in tried if record.target is not None}
     runtimes = set(map(_runtime, targets))
     unknown = [("recipe", name, recipes) for name in question.recipes if name not in recipes]
     unknown += [("runtime", name, runtimes) for name in question.runtimes if name not in runtimes]
@@ -203,9 +203,9 @@ def _asked(question: Question, recipe: str, target: str) -> bool:
 def _device_named(ledger: Ledger, name: str, measured: Sequence[MeasurementRecord]) -> DeviceRecord:
     """Return the device of a name or id that was measured last."""
     devices = {device.id: device for device in ledger.devices()}
-    for one in measured:  # newest first
-        if one.device_name == name or _is_id(one.device_id, name):
-            return devices[one.device_id]
+    for record in measured:  # newest first
+        if record.device_name == name or _is_id(record.device_id, name):
+            return devices[record.device_id]
     known = {device.name for device in devices.values()}
     if name in known or any(_is_id(id, name) for id in devices):
         message = f"Nothing that this question is about was measured on {name}."
@@ -219,13 +219,18 @@ def _is_id(id: str, text: str) -> bool:
 
 def _common_conditions(device: str, measured: Iterable[MeasurementRecord], question: Question) -> Conditions:
     """Return the conditions that most measurements on a device share; of the asked protocol, and not emulated if possible."""
-    counted = Counter(Conditions.of(one) for one in measured if one.device_id == device)
-    named = {one: count for one, count in counted.items() if question.protocol in {None, one.protocol}}
+    counted = Counter(Conditions.of(record) for record in measured if record.device_id == device)
+    named = {
+        conditions: count for conditions, count in counted.items() if question.protocol in {None, conditions.protocol}
+    }
     if not named:
-        protocols = sorted({one.protocol for one in counted})
+        protocols = sorted({conditions.protocol for conditions in counted})
         message = f"Nothing was measured by the protocol {question.protocol}."
         raise UsageError(message, did_you_mean(str(question.protocol), protocols))
-    return max(named, key=lambda one: (not one.emulated, named[one], one.protocol, one.clock))
+    return max(
+        named,
+        key=lambda conditions: (not conditions.emulated, named[conditions], conditions.protocol, conditions.clock),
+    )
 
 
 def _key(record: MeasurementRecord | ArtifactRecord, sha256: str) -> Key:
@@ -237,18 +242,17 @@ def _candidate(record: MeasurementRecord | ArtifactRecord, sha256: str) -> Candi
 
 
 def _add_other_measurement(
-    candidate: Candidate, one: MeasurementRecord, devices: Sequence[DeviceRecord], chosen: dict[str, Conditions]
+    candidate: Candidate, record: MeasurementRecord, devices: Sequence[DeviceRecord], chosen: dict[str, Conditions]
 ) -> None:
     """Name a measurement that does not compare with the others, if its artifact has none that does."""
-    device = one.device_id if one.device_id in chosen else _namesake(one, devices)
+    device = record.device_id if record.device_id in chosen else _namesake(record, devices)
     if device in candidate.timings or any(problem.device == device for problem in candidate.problems):
         return
-    own, others = Conditions.of(one), chosen[device]
-    if one.device_id != device:
-        reason, hint = Reason.other_device, f"--device {one.device_id[:ID_DIGITS]} asks about that one."
-        message = (
-            f"measured on {one.device_name} {one.device_id[:ID_DIGITS]}, another device or another build of its system"
-        )
+    own, others = Conditions.of(record), chosen[device]
+    if record.device_id != device:
+        id = record.device_id[:ID_DIGITS]
+        reason, hint = Reason.other_device, f"To ask about that device, use --device {id}."
+        message = f"measured on {record.device_name} {id}, another device or another build of its system"
     elif own.emulated:
         reason, message = Reason.emulated, "measured on an emulated device"
         hint = "An emulator's latencies say nothing of a real device."
@@ -261,9 +265,9 @@ def _add_other_measurement(
     candidate.problems.append(Problem(reason, message, hint, device))
 
 
-def _namesake(one: MeasurementRecord, devices: Sequence[DeviceRecord]) -> str:
+def _namesake(record: MeasurementRecord, devices: Sequence[DeviceRecord]) -> str:
     """Return the id of the device that has the name of the one that a measurement was made on, else of the first."""
-    return next((device.id for device in devices if device.name == one.device_name), devices[0].id)
+    return next((device.id for device in devices if device.name == record.device_name), devices[0].id)
 
 
 def _add_failure(
@@ -280,27 +284,27 @@ def _add_failure(
     device = names[failure.device] if failure.device else None
     problem = Problem(Reason.failed, failure.failure.message, failure.failure.hint, device)
     concerned = [
-        one
-        for one in known.values()
-        if (one.recipe, one.variant) == (failure.recipe, failure.variant)
-        and failure.target in {None, one.target}
-        and (one.manifest is None or failure.may_be_of(one.manifest))
+        candidate
+        for candidate in known.values()
+        if (candidate.recipe, candidate.variant) == (failure.recipe, failure.variant)
+        and failure.target in {None, candidate.target}
+        and (candidate.manifest is None or failure.may_be_of(candidate.manifest))
     ]
     if not concerned:
         made = Candidate(failure.recipe, failure.variant, "", failure.target or "all", None, None)
         concerned = [known.setdefault(made.key, made)]
-    for one in concerned:
-        one.problems.append(problem)
+    for candidate in concerned:
+        candidate.problems.append(problem)
 
 
 def _add_sessions(ledger: Ledger, candidates: Sequence[Candidate]) -> None:
-    ids = [timing.id for one in candidates for timing in one.timings.values()]
+    ids = [timing.id for candidate in candidates for timing in candidate.timings.values()]
     centres, memory = ledger.session_centres(ids), ledger.peak_memory(ids)
-    for one in candidates:
-        one.centres = {device: tuple(centres[timing.id].values()) for device, timing in one.timings.items()}
-        peaks = [memory.get(timing.id) for timing in one.timings.values()]
+    for candidate in candidates:
+        candidate.centres = {device: tuple(centres[timing.id].values()) for device, timing in candidate.timings.items()}
+        peaks = [memory.get(timing.id) for timing in candidate.timings.values()]
         known = [peak for peak in peaks if peak is not None]
-        one.memory_bytes = max(known) if known and len(known) == len(peaks) else None
+        candidate.memory_bytes = max(known) if known and len(known) == len(peaks) else None
 
 
 def _add_problems(
@@ -324,7 +328,7 @@ def _add_problems(
         elif memory > question.max_memory_bytes:
             problems.append(Problem(Reason.too_much_memory, f"{memory:,} bytes at the peak"))
     for device in devices:
-        if any(one.device in {None, device.id} for one in problems):
+        if any(problem.device in {None, device.id} for problem in problems):
             continue
         runtime = _runtime(candidate.target)
         if (device.id, runtime) in runs:

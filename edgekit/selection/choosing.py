@@ -62,8 +62,8 @@ def choose(ledger: Ledger, question: Question) -> SelectDocument:
     field = gather(ledger, question)
     devices = [device.id for device in field.devices]
     basis = add_accuracies(field.candidates, field.excluded, ledger.accuracies(), devices, question.accuracy)
-    candidates = [one for one in field.candidates if not one.problems]
-    excluded = [*field.excluded, *(one for one in field.candidates if one.problems)]
+    candidates = [candidate for candidate in field.candidates if not candidate.problems]
+    excluded = [*field.excluded, *(candidate for candidate in field.candidates if candidate.problems)]
     draws = draw(candidates, devices, question.percentile, question.seed)
     return _document(field, basis, candidates, excluded, draws, question)
 
@@ -93,16 +93,19 @@ def _document(
         answer=_answer(draws, found, question),
         candidates=_candidates(candidates, draws, found, front, question, devices),
         budgets=[
-            BudgetEntry(from_ms=one.low, to_ms=one.high, id=int(possible[one.winner]), probability=one.probability)
-            for one in budgets
+            BudgetEntry(
+                from_ms=budget.low, to_ms=budget.high, id=int(possible[budget.winner]), probability=budget.probability
+            )
+            for budget in budgets
         ],
         retired=_retired(draws, front),
         rewards=[
-            RewardEntry(w=one.w, winner=one.order[0], probability=one.probability, ranking=one.order) for one in ranked
+            RewardEntry(w=reward.w, winner=reward.order[0], probability=reward.probability, ranking=reward.order)
+            for reward in ranked
         ],
-        reward_spans=[RewardSpan(from_w=one.low, to_w=one.high, id=one.best) for one in spans],
+        reward_spans=[RewardSpan(from_w=span.low, to_w=span.high, id=span.best) for span in spans],
         agreement=_agreement(field, candidates, question),
-        exclusions=[_exclusion(one) for one in excluded],
+        exclusions=[_exclusion(candidate) for candidate in excluded],
         next_step=_next_step(step, field) if step else None,
         draws=DRAWS,
     )
@@ -110,8 +113,8 @@ def _document(
 
 def _values(candidates: Sequence[Candidate], devices: Sequence[str], question: Question) -> tuple[Array, Array]:
     """Return each candidate's accuracy in percent and its latency on its slowest device in ms, as they were found."""
-    accuracy = np.array([one.accuracy.value for one in candidates if one.accuracy])
-    latency = np.array([max(_latency(one, device, question) for device in devices) for one in candidates])
+    accuracy = np.array([candidate.accuracy.value for candidate in candidates if candidate.accuracy])
+    latency = np.array([max(_latency(candidate, device, question) for device in devices) for candidate in candidates])
     return accuracy, latency
 
 
@@ -146,7 +149,7 @@ def _answer(draws: Draws, found: Winners, question: Question) -> Answer:
         decided=winner is not None and bool(shares[winner] >= SURE),
         winner=winner,
         probability=float(shares[likeliest]),
-        tied=[Choice(id=one, probability=float(shares[one])) for one in order[:enough] if shares[one] > 0],
+        tied=[Choice(id=index, probability=float(shares[index])) for index in order[:enough] if shares[index] > 0],
         p_none=float(shares[-1]),
         runner_up=None if winner is None else _runner_up(draws, winner, question),
     )
@@ -187,34 +190,35 @@ def _candidates(
     shares = probabilities(found, len(candidates))
     within = within_limits(draws, question, question.max_latency_ms).mean(axis=0)
     on_front_now = on_front(latency[None], accuracy[None])[0] if candidates else []
-    names = [(one.recipe, one.variant, one.target) for one in candidates]
+    names = [(candidate.recipe, candidate.variant, candidate.target) for candidate in candidates]
     entries = []
-    for index, one in enumerate(candidates):
-        assert one.manifest and one.accuracy and one.sha256
+    for index, candidate in enumerate(candidates):
+        assert candidate.manifest and candidate.accuracy and candidate.sha256
         shared = names.count(names[index]) > 1
-        title = f"{one.recipe} #{one.model}" if shared else one.recipe
+        title = f"{candidate.recipe} #{candidate.model}" if shared else candidate.recipe
         entries.append(
             CandidateEntry(
                 id=index,
-                recipe=one.recipe,
-                variant=one.variant,
-                model_hash=one.model,
-                target=one.target,
-                artifact_sha256=one.sha256,
-                title=f"{title} {one.variant} {one.target}" + (f" {one.sha256[:8]}" if shared else ""),
-                weights=one.manifest["weights"],
-                size_bytes=one.manifest["size_bytes"],
-                memory_bytes=one.memory_bytes,
-                multiply_adds=one.manifest["multiply_adds"],
-                parameters=one.manifest["parameters"],
+                recipe=candidate.recipe,
+                variant=candidate.variant,
+                model_hash=candidate.model,
+                target=candidate.target,
+                artifact_sha256=candidate.sha256,
+                title=f"{title} {candidate.variant} {candidate.target}"
+                + (f" {candidate.sha256[:8]}" if shared else ""),
+                weights=candidate.manifest["weights"],
+                size_bytes=candidate.manifest["size_bytes"],
+                memory_bytes=candidate.memory_bytes,
+                multiply_adds=candidate.manifest["multiply_adds"],
+                parameters=candidate.manifest["parameters"],
                 accuracy=AccuracyEntry(
-                    value=one.accuracy.value,
-                    interval=one.accuracy.interval,
-                    kind=one.accuracy.kind,
-                    photos=one.accuracy.n,
+                    value=candidate.accuracy.value,
+                    interval=candidate.accuracy.interval,
+                    kind=candidate.accuracy.kind,
+                    photos=candidate.accuracy.n,
                 ),
                 latencies=[
-                    _latency_entry(one, device, draws.latency[:, index, layer], question)
+                    _latency_entry(candidate, device, draws.latency[:, index, layer], question)
                     for layer, device in enumerate(devices)
                 ],
                 latency_ms=float(latency[index]),
@@ -227,14 +231,14 @@ def _candidates(
     return entries
 
 
-def _latency_entry(one: Candidate, device: str, draws: Array, question: Question) -> LatencyEntry:
-    timing = one.timings[device]
+def _latency_entry(candidate: Candidate, device: str, draws: Array, question: Question) -> LatencyEntry:
+    timing = candidate.timings[device]
     return LatencyEntry(
         device_id=device,
         measurement_id=timing.id,
-        value_ms=_latency(one, device, question),
+        value_ms=_latency(candidate, device, question),
         interval_ms=_spread(draws).interval,
-        sessions=len(one.centres[device]),
+        sessions=len(candidate.centres[device]),
         verdict=timing.verdict or "",
     )
 
@@ -271,13 +275,13 @@ def _agreement(field: Field, candidates: Sequence[Candidate], question: Question
     return found
 
 
-def _exclusion(one: Candidate) -> Exclusion:
-    problem = one.problems[0]
+def _exclusion(candidate: Candidate) -> Exclusion:
+    problem = candidate.problems[0]
     return Exclusion(
-        recipe=one.recipe,
-        variant=one.variant,
-        target=one.target,
-        model_hash=one.model or None,
+        recipe=candidate.recipe,
+        variant=candidate.variant,
+        target=candidate.target,
+        model_hash=candidate.model or None,
         device_id=problem.device,
         reason=problem.reason,
         message=problem.message,
@@ -286,15 +290,15 @@ def _exclusion(one: Candidate) -> Exclusion:
 
 
 def _next_step(step: Step, field: Field) -> NextStep:
-    one, names = step.candidate, {device.id: device.name for device in field.devices}
+    candidate, names = step.candidate, {device.id: device.name for device in field.devices}
     device = names[step.device] if step.device else None
     if step.what == "time":
-        command = f"edgekit profile --recipes {one.recipe} --targets {one.target} --devices {device}"
+        command = f"edgekit profile --recipes {candidate.recipe} --targets {candidate.target} --devices {device}"
     else:
-        command = f"edgekit evaluate {one.recipe} --target {one.target} --data DIR"
+        command = f"edgekit evaluate {candidate.recipe} --target {candidate.target} --data DIR"
     return NextStep(
         what=step.what,
-        title=f"{one.recipe} {one.variant} {one.target}",
+        title=f"{candidate.recipe} {candidate.variant} {candidate.target}",
         device=device,
         probability=step.probability,
         guessed=step.guessed,

@@ -62,7 +62,9 @@ def draw(
         for layer, device in enumerate(devices):
             own = draw_latency(candidate.centres[device], random, draws)
             latency[:, column, layer] = own * percentile_factor(candidate, device, percentile)
-    return Draws(latency, draw_accuracies([one.accuracy for one in candidates if one.accuracy], random, draws))
+    return Draws(
+        latency, draw_accuracies([candidate.accuracy for candidate in candidates if candidate.accuracy], random, draws)
+    )
 
 
 def draw_latency(centres: Sequence[float], random: np.random.Generator, draws: int = DRAWS) -> Array:
@@ -83,28 +85,28 @@ def draw_accuracies(accuracies: Sequence[Accuracy], random: np.random.Generator,
     """Return what the true accuracies in percent may be: (draws, accuracies)."""
     found = np.empty((draws, len(accuracies)))
     baselines: dict[tuple[str, str | None, int], Array] = {}
-    for column, one in enumerate(accuracies):
-        if one.baseline is None or one.only_this is None or one.only_that is None or one.n is None:
-            found[:, column] = _draw_alone(one, random, draws)
+    for column, accuracy in enumerate(accuracies):
+        if accuracy.baseline is None or accuracy.only_this is None or accuracy.only_that is None or accuracy.n is None:
+            found[:, column] = _draw_alone(accuracy, random, draws)
             continue
-        right = round(one.value / 100 * one.n) - one.only_this + one.only_that
-        shared = (one.baseline, one.subset_sha256, right)
+        right = round(accuracy.value / 100 * accuracy.n) - accuracy.only_this + accuracy.only_that
+        shared = (accuracy.baseline, accuracy.subset_sha256, right)
         if shared not in baselines:
-            baselines[shared] = _share(right, one.n, random, draws)
-        gained = _share(one.only_this, one.n - right, random, draws)
-        lost = _share(one.only_that, right, random, draws)
+            baselines[shared] = _share(right, accuracy.n, random, draws)
+        gained = _share(accuracy.only_this, accuracy.n - right, random, draws)
+        lost = _share(accuracy.only_that, right, random, draws)
         found[:, column] = 100 * (baselines[shared] * (1 - lost) + (1 - baselines[shared]) * gained)
     return found
 
 
-def _draw_alone(one: Accuracy, random: np.random.Generator, draws: int) -> Array:
-    low, high = one.interval
-    if one.n is None:  # published: somewhere between the sources, of which each has its own error
-        error = np.sqrt(max(one.value * (100 - one.value), 1) / PUBLISHED_PHOTOS)
+def _draw_alone(accuracy: Accuracy, random: np.random.Generator, draws: int) -> Array:
+    low, high = accuracy.interval
+    if accuracy.n is None:  # published: somewhere between the sources, of which each has its own error
+        error = np.sqrt(max(accuracy.value * (100 - accuracy.value), 1) / PUBLISHED_PHOTOS)
         return np.asarray(np.clip(random.uniform(low, high, draws) + error * random.standard_normal(draws), 0, 100))
-    if one.metric == "top1":
-        return 100 * _share(round(one.value / 100 * one.n), one.n, random, draws)
-    return np.asarray(np.clip(one.value + (high - low) / (2 * Z) * random.standard_normal(draws), 0, 100))
+    if accuracy.metric == "top1":
+        return 100 * _share(round(accuracy.value / 100 * accuracy.n), accuracy.n, random, draws)
+    return np.asarray(np.clip(accuracy.value + (high - low) / (2 * Z) * random.standard_normal(draws), 0, 100))
 
 
 def _share(count: int, n: int, random: np.random.Generator, draws: int) -> Array:

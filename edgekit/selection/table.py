@@ -92,11 +92,10 @@ def _answer(document: SelectDocument) -> Iterator[Text]:
 def _details(winner: CandidateEntry, document: SelectDocument) -> Iterator[Text]:
     names = {device.device_id: device.name for device in document.devices}
     kind = "p90 at most" if document.question.percentile == "p90" else "latency"
-    for one in winner.latencies:
-        where = f" on {names[one.device_id]}" if len(names) > 1 else ""
-        yield Text(
-            f"- {kind} {_interval(one.value_ms, one.interval_ms)} ms{where}, {one.sessions} sessions, {one.verdict}"
-        )
+    for latency in winner.latencies:
+        where = f" on {names[latency.device_id]}" if len(names) > 1 else ""
+        value = f"{_interval(latency.value_ms, latency.interval_ms)} ms{where}"
+        yield Text(f"- {kind} {value}, {latency.sessions} sessions, {latency.verdict}")
     memory = f"; memory {format_bytes(winner.memory_bytes)}" if winner.memory_bytes is not None else ""
     label = LABELS[document.accuracy.metric]
     yield Text(f"- {label} {_accuracy(winner)}; size {format_bytes(winner.size_bytes)}{memory}")
@@ -128,19 +127,22 @@ def _front(document: SelectDocument) -> Table:
         "P\nbest",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    shown = sorted((one for one in document.candidates if one.p_front >= ON_FRONT), key=lambda one: one.latency_ms)
-    for one in _nearest(shown, document):
-        slowest = max(one.latencies, key=lambda entry: entry.value_ms)
+    shown = sorted(
+        (candidate for candidate in document.candidates if candidate.p_front >= ON_FRONT),
+        key=lambda candidate: candidate.latency_ms,
+    )
+    for entry in _nearest(shown, document):
+        slowest = max(entry.latencies, key=lambda entry: entry.value_ms)
         low, high = (format_milliseconds(end) for end in slowest.interval_ms)
         table.add_row(
-            Text(f"{one.title.removesuffix(one.target).strip()}\n{one.target}"),
-            f"{format_milliseconds(one.latency_ms)}\n[{low}, {high}]",
-            f"{one.accuracy.value:.1f}{_mark(one)}\n[{one.accuracy.interval[0]:.1f}, {one.accuracy.interval[1]:.1f}]",
-            significant(one.size_bytes / 1e6),
-            percent(one.p_front),
-            percent(one.p_within),
-            percent(one.p_best),
-            style="bold" if one.id == document.answer.winner else None,
+            Text(f"{entry.title.removesuffix(entry.target).strip()}\n{entry.target}"),
+            f"{format_milliseconds(entry.latency_ms)}\n[{low}, {high}]",
+            f"{entry.accuracy.value:.1f}{_mark(entry)}\n[{entry.accuracy.interval[0]:.1f}, {entry.accuracy.interval[1]:.1f}]",
+            significant(entry.size_bytes / 1e6),
+            percent(entry.p_front),
+            percent(entry.p_within),
+            percent(entry.p_best),
+            style="bold" if entry.id == document.answer.winner else None,
         )
     if len(shown) > ROWS:
         table.caption = f"{ROWS} of {len(shown)} models, those nearest to the answer; --json has all."
@@ -151,7 +153,7 @@ def _front(document: SelectDocument) -> Table:
 def _nearest(shown: Sequence[CandidateEntry], document: SelectDocument) -> Sequence[CandidateEntry]:
     """Return at most :data:`ROWS` of the models, by latency: those around the answer."""
     winner = document.answer.winner
-    place = next((index for index, one in enumerate(shown) if one.id == winner), len(shown))
+    place = next((index for index, entry in enumerate(shown) if entry.id == winner), len(shown))
     start = max(0, min(place - ROWS // 2, len(shown) - ROWS))
     return shown[start : start + ROWS]
 
@@ -160,10 +162,9 @@ def _budgets(document: SelectDocument) -> Iterator[Text]:
     if not document.budgets:
         return
     yield Text("The likeliest answer for each latency budget", "bold")
-    for one in document.budgets[:ROWS]:
-        yield Text(
-            f"  from {format_milliseconds(one.from_ms):>6} ms  {document.candidates[one.id].title} ({percent(one.probability)})"
-        )
+    for budget in document.budgets[:ROWS]:
+        title = document.candidates[budget.id].title
+        yield Text(f"  from {format_milliseconds(budget.from_ms):>6} ms  {title} ({percent(budget.probability)})")
     if len(document.budgets) > ROWS:
         yield Text(f"  and {len(document.budgets) - ROWS} more; --json has all.")
     yield Text()
@@ -171,10 +172,12 @@ def _budgets(document: SelectDocument) -> Iterator[Text]:
 
 def _rest(document: SelectDocument) -> Iterator[Text]:
     models = document.candidates
-    for one in document.rewards:
-        others = ", ".join(models[id].title for id in one.ranking[1:NAMES])
+    for reward in document.rewards:
+        others = ", ".join(models[id].title for id in reward.ranking[1:NAMES])
         then = f", then {others}" if others else ""
-        yield Text(f"- MnasNet's reward, w = {one.w:g}: {models[one.winner].title} ({percent(one.probability)}){then}")
+        yield Text(
+            f"- MnasNet's reward, w = {reward.w:g}: {models[reward.winner].title} ({percent(reward.probability)}){then}"
+        )
     for before, after in zip(document.reward_spans, document.reward_spans[1:], strict=False):
         if -0.3 < after.from_w < -0.01:
             change = f"from {models[before.id].title} to {models[after.id].title}"
@@ -183,16 +186,19 @@ def _rest(document: SelectDocument) -> Iterator[Text]:
         tau = "unknown" if pair.tau is None else f"{pair.tau:.2f}"
         yield Text(f"- {pair.device_a} and {pair.device_b} order {pair.models} models: Kendall's tau {tau}")
     if document.retired:
-        names = _some([models[one.id].title for one in document.retired])
+        names = _some([models[retired.id].title for retired in document.retired])
         yield Text(f"- to retire, since another is as fast and as accurate (95 %): {len(document.retired)}: {names}")
 
 
 def _exclusions(exclusions: Sequence[Exclusion]) -> Iterator[Text]:
     for reason, group in groupby(
-        sorted(exclusions, key=lambda one: list(Reason).index(one.reason)), lambda one: one.reason
+        sorted(exclusions, key=lambda exclusion: list(Reason).index(exclusion.reason)),
+        lambda exclusion: exclusion.reason,
     ):
         own = list(group)
-        names = _some([" ".join(filter(None, (one.recipe, one.variant, one.target))) for one in own])
+        names = _some(
+            [" ".join(filter(None, (exclusion.recipe, exclusion.variant, exclusion.target))) for exclusion in own]
+        )
         yield Text(f"- excluded, {REASONS[reason]}: {len(own)}: {names}")
         hint = f" {own[0].hint}" if own[0].hint else ""
         yield Text(f"  {own[0].message.rstrip('.')}.{hint}")
@@ -216,15 +222,15 @@ def _some(names: Sequence[str]) -> str:
     return "; ".join(names[:NAMES]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _accuracy(one: CandidateEntry) -> str:
-    low, high = one.accuracy.interval
-    photos = f", {one.accuracy.photos} photos" if one.accuracy.photos else ""
-    return f"{one.accuracy.value:.1f} [{low:.1f}, {high:.1f}] % ({one.accuracy.kind}{photos})"
+def _accuracy(candidate: CandidateEntry) -> str:
+    low, high = candidate.accuracy.interval
+    photos = f", {candidate.accuracy.photos} photos" if candidate.accuracy.photos else ""
+    return f"{candidate.accuracy.value:.1f} [{low:.1f}, {high:.1f}] % ({candidate.accuracy.kind}{photos})"
 
 
-def _mark(one: CandidateEntry) -> str:
+def _mark(candidate: CandidateEntry) -> str:
     """Mark a published accuracy."""
-    return " pub." if one.accuracy.kind == "published" else ""
+    return " pub." if candidate.accuracy.kind == "published" else ""
 
 
 def _interval(value: float, interval: tuple[float, float]) -> str:
@@ -233,7 +239,7 @@ def _interval(value: float, interval: tuple[float, float]) -> str:
 
 
 def _signed(spread: Spread) -> str:
-    value, low, high = (f"{one:+.1f}".replace("-0.0", "+0.0") for one in (spread.value, *spread.interval))
+    value, low, high = (f"{number:+.1f}".replace("-0.0", "+0.0") for number in (spread.value, *spread.interval))
     return f"{value} [{low}, {high}]"
 
 

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DownloadProgress = Callable[[int, int | None], None]
-"""Called while a file is downloaded: the bytes that are here, and those of the whole file where the server says."""
+"""Called during a download with the bytes so far, and the bytes of the whole file if known."""
 
-TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; an offline machine shall say so soon
+TIMEOUT = httpx.Timeout(60, connect=5)  # seconds; an offline machine must fail fast
 NO_PASSWORD = "the ledger keeps no passwords: before --resume, run `edgekit weights fetch RECIPE`"
 OLD_TORCH = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 """What torch.save wrote first of all before torch 1.6."""
@@ -59,10 +59,10 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a recipe's weights came to: a checkpoint, a seed, or both: a checkpoint whose head is drawn from the seed.
+    """The weights of a recipe: a checkpoint, a seed, or both (a checkpoint with a random head).
 
-    `warning` tells where a seed is a fallback for a checkpoint. `part` is which part of the checkpoint was loaded, if
-    it is not all of it: ``entry model_ema, prefix module.``. `source`: they are those that the user's own code gives.
+    `warning` is set if a seed replaces a missing checkpoint. `part` is the loaded part of the checkpoint, if it is
+    not all of it: ``entry model_ema, prefix module.``. `source`: the weights come from the user's own code.
     """
 
     checkpoint: Checkpoint | None
@@ -109,9 +109,9 @@ def cached_checkpoints() -> list[Checkpoint]:
 
 
 def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
-    """Copy `file` into the cache; UsageError where it is no checkpoint.
+    """Copy `file` into the cache; UsageError if it is not a checkpoint.
 
-    EdgekitError (``hash_mismatch``) where its hash does not begin with `sha256`.
+    EdgekitError (``hash_mismatch``) if its hash does not begin with `sha256`.
     """
     if not file.is_file():
         raise UsageError(f"There is no file at {file}.")
@@ -119,7 +119,7 @@ def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
     _check_hash(file.name, found, sha256)
     if problem := _problem(file):
         hint = "TensorFlow graphs and TFLite files become one by: edgekit weights convert"
-        raise UsageError(f"{file} is no checkpoint: {problem}.", hint)
+        raise UsageError(f"{file} is not a checkpoint: {problem}.", hint)
     target = weights_folder() / f"{found}-{file.name}"
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.with_name(f"{found}.lock"))
@@ -129,11 +129,11 @@ def import_checkpoint(file: Path, sha256: str = "") -> Checkpoint:
 
 
 def resolve(weights: Weights, progress: DownloadProgress | None = None) -> Resolved:
-    """Find or download what a recipe asks for, from its mirrors where the first address fails or has another file.
+    """Find or download a recipe's weights. If the first address fails or has another file, try its mirrors.
 
-    What is in the cache is hashed before it is used; a damaged copy counts as none. EdgekitError (``weights_missing``,
-    ``hash_mismatch``) where the file cannot be had and the recipe names no fallback. A wrong hash, of a copy or a download, is
-    an error even where there is a fallback: it says that something is wrong, not that it is missing.
+    A cached copy is hashed before use; a damaged copy does not count. EdgekitError (``weights_missing``,
+    ``hash_mismatch``) if the file is unavailable and the recipe has no fallback. A wrong hash is an error even with a
+    fallback: it shows that something is wrong, not that it is missing.
     """
     if weights.source is not None:
         return Resolved(None, None, source=weights.source)
@@ -144,7 +144,7 @@ def resolve(weights: Weights, progress: DownloadProgress | None = None) -> Resol
     copies = _copies(weights.sha256, name)
     if found := _whole(copies):
         return Resolved(found, weights.new_head)
-    reasons, wrong = [], [f"{one.path} is damaged" for one in copies]
+    reasons, wrong = [], [f"{copy.path} is damaged" for copy in copies]
     for url in weights.urls:
         try:
             return Resolved(_download(url, name, weights.sha256, progress), weights.new_head)
@@ -156,7 +156,7 @@ def resolve(weights: Weights, progress: DownloadProgress | None = None) -> Resol
             wrong.append(f"{_host(url)}: {error.failure.message.removesuffix('.')}")
     hint = f"Bring the file here and run: edgekit weights import {name} (in a checkout, for some: `make weights`)."
     if weights.file:
-        hint = "The recipe's comment says what it is converted from; in a checkout: `make weights`."
+        hint = "The recipe's comment names its source. In a checkout: `make weights`."
     if wrong:
         message = f"The weights {name} (SHA-256 {weights.sha256}) are not as asked for: {'; '.join(wrong + reasons)}."
         raise EdgekitError(FailureKind.hash_mismatch, "weights", message, hint, retriable=bool(reasons))
@@ -166,7 +166,9 @@ def resolve(weights: Weights, progress: DownloadProgress | None = None) -> Resol
     if weights.fallback is None:
         raise EdgekitError(FailureKind.weights_missing, "weights", missing, hint, retriable=True)
     seed = weights.fallback.random
-    return Resolved(None, seed, f"{missing} Random weights (seed {seed}) stand in: latencies hold, accuracy does not.")
+    return Resolved(
+        None, seed, f"{missing} Random weights (seed {seed}) replace it: latency is valid, accuracy is not."
+    )
 
 
 def load_checkpoint(
@@ -177,13 +179,13 @@ def load_checkpoint(
     entry: str | None = None,
     prefix: str | None = None,
 ) -> str:
-    """Load a cached checkpoint, safetensors or what torch.save wrote, strictly and tensors only.
+    """Load a cached checkpoint (safetensors or torch.save), strictly and tensors only.
 
     `entry` and `prefix` choose its tensors (:mod:`edgekit.weights.tensors`). Returns which part was taken.
-    Old checkpoints have no ``num_batches_tracked``, which only training reads; that may be missing. With `new_head` the
-    classifier's last layer stays as it is in `model`, whatever the checkpoint holds for it. EdgekitError
-    (``recipe``) for a file that is damaged or holds code, for missing, extra and misshapen keys, for integers in float
-    layers, listed, and for values that are not finite.
+    ``num_batches_tracked`` may be missing, as in old checkpoints: only training reads it.
+    With `new_head` the classifier's last layer in `model` is kept.
+    EdgekitError (``recipe``) lists missing, extra and misshapen keys and integers in float layers.
+    It is also raised for files that are damaged or contain code, and for values that are not finite.
     """
     from torch import nn
 
@@ -207,7 +209,7 @@ def load_checkpoint(
         shown = "; ".join(problems[:10]) + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
         other_classes = any(key in state and state[key].shape != value.shape for key, value in head.items())
         hint = (
-            "For another number of classes of a classifier, `weights.new_head: SEED` draws the last layer anew."
+            "For another number of classes of a classifier, `weights.new_head: SEED` draws a new last layer."
             if other_classes
             else prefix_hint(state.keys() - own.keys(), own)
         )
@@ -237,10 +239,10 @@ def _misfits(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str
 
 
 def rename_keys(key_map: str, keys: Iterable[str]) -> dict[str, str]:
-    """Return each of a checkpoint's keys -> our name for it, empty for what the model does not have, as auxiliary heads.
+    """Return key of a checkpoint -> our name. It is empty for extra tensors, such as auxiliary heads.
 
-    A list of names leaves keys alone that it does not have. The rules are applied one after the other: what a rule's pattern (a
-    regular expression) finds in the key is replaced by its `edgekit`.
+    Keys that are not in a list of names stay. Rules are applied in order: the matches of a rule's pattern (a regular
+    expression) are replaced by its `edgekit`.
     """
     rows = read_key_map("edgekit.architectures", key_map)
     if rows and "pattern" not in rows[0]:
@@ -257,18 +259,18 @@ def rename_keys(key_map: str, keys: Iterable[str]) -> dict[str, str]:
 
 
 def _problem(file: Path) -> str:
-    """Say why a file is no whole checkpoint, empty where it may be one; without torch, which a lab's computer need not have."""
+    """Return why a file is not a complete checkpoint, else an empty text. Does not need torch."""
     if is_safetensors(file):
-        return "" if _is_whole_safetensors(file) else "the .safetensors file is damaged or cut off"
+        return "" if _is_whole_safetensors(file) else "the .safetensors file is damaged or incomplete"
     with file.open("rb") as opened:
         begin = opened.read(32)
     if begin.startswith(b"PK"):
-        return "" if zipfile.is_zipfile(file) else "what torch.save wrote is damaged or cut off"
+        return "" if zipfile.is_zipfile(file) else "the file of torch.save is damaged or incomplete"
     return "" if OLD_TORCH in begin else "neither .safetensors nor what torch.save writes"
 
 
 def _is_whole_safetensors(file: Path) -> bool:
-    """Say whether the header can be read and tells of as many bytes as the file has."""
+    """Return whether the header is readable and states the size of the file."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
@@ -276,7 +278,7 @@ def _is_whole_safetensors(file: Path) -> bool:
             return False
         try:
             header = json.loads(opened.read(length))
-            ends = [one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"]
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
             return max(ends, default=0) == size - 8 - length
         except (ValueError, KeyError, IndexError, TypeError):  # it is not JSON, or not of this shape
             return False
@@ -284,13 +286,13 @@ def _is_whole_safetensors(file: Path) -> bool:
 
 def _copies(sha256: str, name: str) -> list[Checkpoint]:
     """Return what the cache has under a hash that begins with `sha256`, first what is called `name`."""
-    found = [one for one in cached_checkpoints() if one.sha256.startswith(sha256)]
-    return sorted(found, key=lambda one: one.name != name)
+    found = [checkpoint for checkpoint in cached_checkpoints() if checkpoint.sha256.startswith(sha256)]
+    return sorted(found, key=lambda checkpoint: checkpoint.name != name)
 
 
 def _whole(copies: Iterable[Checkpoint]) -> Checkpoint | None:
-    """Return the first whose bytes have the hash that it is called by: a disk or somebody may have changed them since."""
-    return next((one for one in copies if file_sha256(one.path) == one.sha256), None)
+    """Return the first copy that still has its hash. A disk error or a user may have changed others."""
+    return next((copy for copy in copies if file_sha256(copy.path) == copy.sha256), None)
 
 
 def _name(path: Path) -> str:
@@ -298,7 +300,7 @@ def _name(path: Path) -> str:
 
 
 def _download(url: str, name: str, sha256: str, progress: DownloadProgress | None) -> Checkpoint:
-    """Download `url` as `name`; what another process downloads meanwhile is waited for, what was cut off before goes on."""
+    """Download `url` as `name`. Wait for a download of another process; resume an interrupted one."""
     folder = weights_folder()
     folder.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256(redacted(url).encode()).hexdigest()
@@ -318,14 +320,14 @@ def _download(url: str, name: str, sha256: str, progress: DownloadProgress | Non
 
 
 def _receive(url: str, part: Path, version: Path, progress: DownloadProgress | None) -> None:
-    """Fill `part` from `url`, from where it ends if the server still has the `version` (ETag or date) that it began with."""
+    """Fill `part` from `url`. Resume at its end if the server still has the same `version` (ETag or date)."""
     start = part.stat().st_size if part.exists() and version.exists() else 0
     headers = {"Accept-Encoding": "identity"}  # bytes are counted as they lie in the file
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": version.read_text(encoding="ascii")}
     with _client() as client, client.stream("GET", url, headers=headers) as response:
         if start and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is missing, or the file is another one: its hash tells
+            return  # nothing is missing, or the file is another one: the hash decides
         response.raise_for_status()
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             start = 0
@@ -348,7 +350,7 @@ def _client() -> httpx.Client:
 
 
 def _keep_version(headers: httpx.Headers, version: Path) -> None:
-    """Keep what tells the file from a later one of the same address; a weak ETag does not tell it."""
+    """Keep the version of the file at its address: a strong ETag, else the date."""
     etag = headers.get("ETag", "")
     validator = headers.get("Last-Modified") if not etag or etag.startswith("W/") else etag
     if validator and validator.isascii():

@@ -29,7 +29,7 @@ UNSUPPORTED = re.compile(r"(?:GLOBAL|global|class) ([\w.]+)")
 
 
 def is_safetensors(file: Path) -> bool:
-    """Say whether a file begins as safetensors do, whatever its name: the header's length, then the header, in JSON."""
+    """Return whether a file begins like safetensors: the header's length, then a JSON header."""
     with file.open("rb") as opened:
         return opened.read(9)[8:] == b"{"
 
@@ -50,7 +50,7 @@ def read_tensors(checkpoint: Path, name: str, entry: str | None) -> tuple[dict[s
         return dict(content[entry]), entry
     if not entries:
         raise _unreadable(name, "it is not a mapping of names to tensors", "The file holds no tensors, or more.")
-    known = [one for one in entries if one in ENTRIES]
+    known = [entry for entry in entries if entry in ENTRIES]
     if len(known) != 1:
         raise _choose(name, "has several sets of tensors" if known else "has no entry with a usual name", entries)
     return dict(content[known[0]]), known[0]
@@ -126,7 +126,7 @@ def prefix_hint(keys: Collection[str], own: Collection[str]) -> str:
     if not found:
         return ""
     shown = ", ".join(
-        f"{prefix} ({count} tensors)" for prefix, count in sorted(found.items(), key=lambda one: -one[1])[:5]
+        f"{prefix} ({count} tensors)" for prefix, count in sorted(found.items(), key=lambda pair: -pair[1])[:5]
     )
     return f"If the model's names have a prefix in the file, give it as `weights.prefix`. Found: {shown}."
 
@@ -143,7 +143,7 @@ def _load(checkpoint: Path, name: str) -> Any:
             return torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         if needed := UNSUPPORTED.search(str(error)):
-            hint = "Save only the tensors where it was trained: torch.save(model.state_dict(), FILE)"
+            hint = "Save only the tensors on the training machine: torch.save(model.state_dict(), FILE)"
             raise _unreadable(name, f"it needs the class {needed[1]}, and edgekit runs no code of it", hint) from error
         first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise _unreadable(name, first, "The file is damaged, or holds more than tensors.") from error

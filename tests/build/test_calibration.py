@@ -70,6 +70,6 @@ def test_photos_that_look_alike_are_named(tmp_path):
 
 def test_a_flat_photo_among_others_is_counted_and_flat_photos_alone_are_refused(tmp_path):
     _, _, warnings = calibration_images(RECIPE, photos(tmp_path / "some", *noise(39), flat(0)), random=False)
-    assert warnings == ["1 of 40 calibration photos are one colour all over."]
-    with pytest.raises(UsageError, match="Each of the 2 calibration photos is one colour all over"):
+    assert warnings == ["1 of 40 calibration photos have a single colour."]
+    with pytest.raises(UsageError, match="Each of the 2 calibration photos has a single colour"):
         calibration_images(RECIPE, photos(tmp_path / "all", flat(0), flat(255)), random=False)

@@ -140,7 +140,7 @@ def test_several_inputs_go_through_every_runtime_and_are_timed(networks, tmp_pat
     monkeypatch.setenv("EDGEKIT_LEDGER", f"sqlite:///{tmp_path}/ledger.sqlite")
     done = run("deploy", networks("policy"), "--device", "host", "--protocol", "emulated", *STATE)
     assert done.return_value == 0, done.output
-    assert "normal noise stands in" in done.output
+    assert "normal noise replaces" in done.output
     with Ledger.open() as ledger:
         manifests = {row.target: row.manifest for row in ledger.artifacts()}
         assert len(list(ledger.measurements())) == 4  # Core ML's is compiled only

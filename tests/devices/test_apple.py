@@ -3,6 +3,7 @@
 import pytest
 import tiny
 from lab.mac import phone
+from profiles import of_kind
 
 from edgekit.build.photos import photo_set
 from edgekit.devices.apple import parse_phones, parse_pmset
@@ -31,7 +32,7 @@ def mac_profile(mac, profile_of):
     """The profile of the lab's Mac, or of the phone that is attached to it."""
 
     def make(kind, **more):
-        return profile_of(mac, name=f"lab-{kind}", kind=kind, runs=("coreml",), **more)
+        return of_kind(profile_of(mac), kind, name=f"lab-{kind}", runs=("coreml",), **more)
 
     return make
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from profiles import of_kind
 
 from edgekit.devices.profile import Tool
 
@@ -14,7 +15,7 @@ def check(profile_of, edgekit, tmp_path):
     """Check a lab device by a profile with other keys; return the exit code and what is told of each step."""
 
     def checked(there, **keys):
-        profile = profile_of(there).model_copy(update=keys)
+        profile = of_kind(profile_of(there), **keys)
         (tmp_path / "lab.yaml").write_text(profile.model_dump_json(exclude_none=True))
         done = edgekit("devices", "check", tmp_path / "lab.yaml")
         assert not done.stderr.count("bug"), done.stderr
@@ -56,11 +57,16 @@ def test_the_whole_command_of_a_runner_is_told(mac, check):
     assert words.endswith("--units all")
 
 
-@pytest.mark.parametrize(
-    ("keys", "said"), [({"kind": "linus"}, "nothing provides the kind linus"), ({"key": "/nosuch"}, "no file /nosuch")]
-)
-def test_wrong_usage_ends_with_2(board, check, keys, said):
-    code, told = check(board, **keys)
+def test_a_key_that_is_not_there_ends_with_2(board, check):
+    code, told = check(board, key="/nosuch")
     assert code == 2
     assert told["reach"][0] == "FAIL"
-    assert said in told["reach"][1]
+    assert "no file /nosuch" in told["reach"][1]
+
+
+def test_a_kind_that_nothing_provides_ends_with_2(profile_of, board, edgekit, tmp_path):
+    written = profile_of(board).model_copy(update={"kind": "linus"})
+    (tmp_path / "lab.yaml").write_text(written.model_dump_json(exclude_none=True))
+    done = edgekit("device", "check", tmp_path / "lab.yaml")
+    assert done.returncode == 2
+    assert "nothing provides the kind linus" in " ".join(done.stderr.split())

@@ -286,5 +286,5 @@ def test_a_setup_waits_for_whoever_is_timing_on_the_board(board, profile_of, tmp
     with opened(profile) as device, timing(device, print):
         command = [sys.executable, "-m", "edgekit", "devices", "setup", tmp_path / "lab.yaml"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as waiting:
-            assert waiting.stderr.readline() == "Waiting for another edgekit that is at work on lab.\n"
+            assert waiting.stderr.readline() == "Waiting for another edgekit that uses lab.\n"
             waiting.kill()

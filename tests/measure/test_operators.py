@@ -67,7 +67,7 @@ def test_executorch_tells_the_graph_and_what_its_delegate_ran():
 )
 def test_what_is_no_whole_profile_is_refused(content, tmp_path):
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(UsageError, match="is no whole profile of operators"):
+    with pytest.raises(UsageError, match="is not a complete operator profile"):
         read_profile(tmp_path / "file")
 
 

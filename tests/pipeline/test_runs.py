@@ -147,7 +147,7 @@ def test_a_run_of_another_machine_is_named_and_taken_over_where_it_is_asked_for(
     id = ledger.begin_run("compile", 0, {}, {**written, "process": process})
     with pytest.raises(UsageError, match=f"Run {id} is under way in process 16003 of laptop") as raised:
         resume_run("compile", ledger, print, None)
-    assert f"`edgekit compile --resume {id}` takes it over" in raised.value.failure.hint
+    assert f"take it over: `edgekit compile --resume {id}`" in raised.value.failure.hint
     assert resume_run("compile", ledger, print, id) == id
     assert [one.status for one in ledger.runs()] == ["done"]
 

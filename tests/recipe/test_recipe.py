@@ -126,7 +126,7 @@ def test_weights_that_make_no_sense_are_told(weights, said):
         (("{random: 0}", "{random: 0, url: x}"), "line 4, key weights: give either random or url"),
         (("{random: 0}", "{sha256: b0353104}"), "line 4, key weights: give url and sha256"),
         (("weights: {random: 0}\n", ""), "key weights: Field required"),
-        (("name: mine", "name: mine\ntargets: [tflite/fp32]"), "line 2, key targets: 'tflite/fp32' is no target"),
+        (("name: mine", "name: mine\ntargets: [tflite/fp32]"), "line 2, key targets: 'tflite/fp32' is not a target"),
         (("name: mine", "name: mine\nexpect: {big: {parameters: 1, multiply_adds: 1}}"), "'big' is not a variant"),
         (("name: mine", "name: &a mine\ndescription: *a"), "line 2: aliases"),
         (("name: mine", "name: [mine"), "this is not YAML"),
@@ -165,7 +165,7 @@ def test_recipes_are_looked_up_in_named_folders(write, tmp_path, monkeypatch):
 def test_a_file_that_is_no_text_is_an_error(tmp_path):
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="is no recipe or device profile: it is not text"):
+    with pytest.raises(UsageError, match="is not a recipe or device profile: it is not text"):
         load_recipe(str(path))
 
 

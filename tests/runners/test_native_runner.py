@@ -130,7 +130,7 @@ def test_what_cannot_be_profiled_is_said(edgekit, tmp_path):
         (("nowhere.etdp", "--output", "x"), 2, "Say on which device"),
         (("v1", "--device", "host", "--output", tmp_path), 2, "is a folder"),
         (("v1", "--device", "host", "--output", tmp_path / "no/x.etdp"), 2, "There is no folder"),
-        ((dump, "--device", "host"), 2, "is no recipe or device profile: it is not text"),
+        ((dump, "--device", "host"), 2, "is not a recipe or device profile: it is not text"),
     ):
         done = edgekit("operators", *arguments)
         assert done.returncode == code

@@ -444,7 +444,7 @@ def test_an_import_refuses_what_is_cut_off(checkpoint, name, bytes_left):
     file = checkpoint({"weight": torch.zeros(100)}, name)
     import_checkpoint(file)
     file.write_bytes(file.read_bytes()[:bytes_left])
-    with pytest.raises(UsageError, match=r"is no checkpoint: .* damaged or cut off"):
+    with pytest.raises(UsageError, match=r"is not a checkpoint: .* damaged or incomplete"):
         import_checkpoint(file)
 
 

@@ -1,8 +1,11 @@
-"""What makes an int8 artifact accurate, before any converter sees the model.
+"""Passes that make an int8 artifact accurate, before any converter sees the model.
 
-The passes work on the PyTorch model, so that every runtime gains from them: batch norm is folded, channel ranges are
-equalised (:mod:`~edgekit.backends.quantization.equalization`), and weights are rounded to the int8 grid so that the layers'
-outputs change least (:mod:`~edgekit.backends.quantization.rounding`). Runtimes round a weight that is on the grid to itself.
+The passes work on the PyTorch model, so that every runtime gains from them:
+
+- Batch norm is folded.
+- Channel ranges are equalised (:mod:`~edgekit.backends.quantization.equalization`).
+- Weights are rounded to the int8 grid so that the layers' outputs change least
+  (:mod:`~edgekit.backends.quantization.rounding`). Runtimes do not change a weight that is on the grid.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 PIXELS = 32 * 224 * 224
-"""So many pixels of the calibration photos, all at once in memory, are enough for the passes."""
+"""The pixels of calibration photos that the passes hold in memory together."""
 _KEPT: WeakKeyDictionary[nn.Module, tuple[Inputs, tuple[nn.Module, nn.Module]]] = WeakKeyDictionary()
 
 if TYPE_CHECKING:
@@ -56,6 +59,6 @@ def _passed(model: nn.Module, calibration: Inputs) -> tuple[nn.Module, nn.Module
 
 
 def _some(calibration: Inputs) -> tuple[Tensor, ...]:
-    """Return as many examples as the passes hold in memory at once."""
+    """Return as many examples as the passes hold in memory."""
     pixels = max(1, calibration.values_each // 3)
     return calibration[: max(2, PIXELS // pixels)].tensors()

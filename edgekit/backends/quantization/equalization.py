@@ -1,11 +1,11 @@
-"""Give the channels of a tensor ranges that resemble each other, so that one scale per tensor wastes fewer steps.
+"""Equalise the ranges of a tensor's channels, so that one scale per tensor wastes fewer steps.
 
 A channel that leaves its layer divided by k and enters the next ones times k changes nothing in float (cross-layer
 equalisation, Nagel et al. 2019, arXiv:1906.04721, section 4.1). Residual additions tie tensors together: their channels
 are scaled alike. Two rules limit k:
 
-- Behind a clipped ReLU a channel may only grow, and only as far as it never reaches the clip. Few photos do not show how far
-  that is, but batch norm's statistics do. Only depthwise readers pay nothing for it, so only their inputs are scaled.
+- Behind a clipped ReLU a channel may only grow, and must never reach the clip. A few photos do not show this limit,
+  but batch norm's statistics do. It is free only for depthwise readers, so only their inputs are scaled.
 - Elsewhere k balances the range of the channel with that of the weights that read it.
 """
 
@@ -72,7 +72,7 @@ def channel_groups(model: nn.Module, graph: fx.GraphModule) -> dict[fx.Node, Cha
     found: dict[fx.Node, Channels] = {}
     by_node = {layer.node: layer for layer in layers(model, graph)}
     for node in graph.graph.nodes:
-        inputs = [found[one] for one in node.all_input_nodes if one in found]
+        inputs = [found[source] for source in node.all_input_nodes if source in found]
         if node in by_node:
             for group in inputs:
                 group.readers.append(by_node[node])
@@ -116,7 +116,7 @@ def _join(group: Channels, other: Channels, found: dict[fx.Node, Channels]) -> N
 
 
 def _bounds(node: fx.Node) -> tuple[float | None, float]:
-    """Return from where to where a clipped ReLU lets values pass."""
+    """Return the range of values that a clipped ReLU does not change."""
     if node.target is aten.relu6.default:
         return 0.0, 6.0
     given = arguments(node)[1:3]
@@ -136,12 +136,12 @@ def _flattens_one_pixel(node: fx.Node) -> bool:
     """Say whether (N, C, 1, 1) becomes (N, C)."""
     if node.target not in {aten.flatten.using_ints, aten.view.default, aten.reshape.default}:
         return False
-    before, after = (tuple(one.meta["val"].shape) for one in (node.all_input_nodes[0], node))
+    before, after = (tuple(end.meta["val"].shape) for end in (node.all_input_nodes[0], node))
     return before == (*after, 1, 1)
 
 
 def _same_shapes(node: fx.Node) -> bool:
-    return all(one.meta["val"].shape == node.meta["val"].shape for one in node.all_input_nodes)
+    return all(source.meta["val"].shape == node.meta["val"].shape for source in node.all_input_nodes)
 
 
 class _Reach(fx.Interpreter):
@@ -161,7 +161,7 @@ class _Reach(fx.Interpreter):
 
 
 def factors(group: Channels, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> Tensor:
-    """Return what each channel is divided by where it is made; `statistics` are the batch norms' mean and deviation."""
+    """Return the divisor of each channel at its source; `statistics` are the batch norms' mean and deviation."""
     assert group.reach is not None
     if group.clip is not None:
         if group.clip == float("inf") or any(layer.name not in statistics for layer in group.makers):

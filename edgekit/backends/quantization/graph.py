@@ -1,4 +1,4 @@
-"""A model as a graph of tensor operations: which layers it has, and where their tensors are quantised."""
+"""A model as a graph of tensor operations: its layers, and where their tensors are quantised."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Layer:
 
     @property
     def depthwise(self) -> bool:
-        """Whether each input channel has exactly one output channel of its own."""
+        """Whether each input channel has exactly one output channel."""
         return isinstance(self.module, nn.Conv2d) and self.module.weight.shape[:2] == (self.groups, 1)
 
 
@@ -70,7 +70,7 @@ def arguments(node: fx.Node) -> tuple[Any, ...]:
 
 
 def layers(model: nn.Module, graph: fx.GraphModule) -> Iterator[Layer]:
-    """Yield the layers in the order of the graph; a weight that is used more than once, or is no module's, is no layer."""
+    """Yield the layers in the order of the graph. Shared weights and weights outside modules do not count."""
     for node in graph.graph.nodes:
         if node.target not in LAYERS:
             continue
@@ -110,7 +110,7 @@ def activation_after(node: fx.Node) -> fx.Node | None:
 
 
 def record(graph: fx.GraphModule, nodes: Collection[fx.Node], inputs: tuple[Tensor, ...]) -> dict[fx.Node, Tensor]:
-    """Return what some nodes of a graph compute for `inputs`, a batch of the size that the graph was exported for."""
+    """Return the values of some nodes for `inputs`, a batch of the graph's exported size."""
 
     class Recorder(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:
@@ -136,7 +136,7 @@ class Folded:
 def fold_batch_norm(model: nn.Module, inputs: tuple[Tensor, ...]) -> Folded:
     """Return a copy of `model` in which every batch norm that follows a convolution is part of it."""
     folded, reach = copy.deepcopy(model), {}
-    for layer in list(layers(folded, export(folded, tuple(one[:2] for one in inputs)))):
+    for layer in list(layers(folded, export(folded, tuple(tensor[:2] for tensor in inputs)))):
         norm = _norm_after(layer, folded)
         if norm is None or not isinstance(layer.module, nn.Conv2d):
             continue

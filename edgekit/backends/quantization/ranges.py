@@ -1,9 +1,8 @@
-"""Ranges of activations: from what to what the 256 steps of a tensor reach.
+"""Ranges of activations: the interval that the 256 steps of a tensor cover.
 
-The smallest and the largest value of a few photos are no good range: one outlier makes all steps coarse. The range that
-changes the calibration values least (in the mean square) is taken, as ExecuTorch's quantizer does, so that both runtimes have
-the same rule. A network's outputs get more: how confident it can be, few photos do not show, and what is cut off there
-makes classes equal.
+The smallest and the largest value of a few photos are not a good range: one outlier makes all steps coarse.
+The chosen range changes the calibration values least (mean square error). ExecuTorch's quantizer has the same rule.
+A network's outputs get a margin. A few photos do not show how confident it can be, and clipping makes classes equal.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Weights on the int8 grid, rounded so that the outputs of their layer change least, and biases that keep its mean.
 
-Rounding to the nearest is not best: errors of weights that see alike inputs add up, most of all in depthwise convolutions,
-whose nine inputs are neighbouring pixels. The errors of weights that were rounded are made up for by those that were not (GPTQ,
-Frantar et al. 2022, arXiv:2210.17323, without its blocks), and what is left of the mean goes into the bias (bias
-correction, Nagel et al. 2019, arXiv:1906.04721, section 4.2).
+Rounding to the nearest is not the best. The errors of weights with similar inputs add up, most of all in depthwise
+convolutions, whose nine inputs are neighbouring pixels. So weights that are not yet rounded compensate the errors of
+those that are (GPTQ, Frantar et al. 2022, arXiv:2210.17323, without its blocks). The remaining error of the mean
+goes into the bias (bias correction, Nagel et al. 2019, arXiv:1906.04721, section 4.2).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgekit.backends.quantization.graph import Layer, arguments, export, layers
 LEVELS = 127
 """Weights are -127 to 127 times their output channel's scale, in both runtimes."""
 ROWS = 16_384
-"""So many places of all photos tell how a layer's inputs vary."""
+"""The number of places in all photos that show how a layer's inputs vary."""
 LARGEST = 4_608
 """Inputs of an output channel, 512 channels of 3x3, beyond which weights are rounded to the nearest."""
 SMALLEST_SHARE = 1e-4
@@ -170,7 +170,7 @@ def _gptq(weight: Tensor, scale: Tensor, covariance: Tensor) -> Tensor:
     rows = torch.arange(groups)[:, None]
     permuted = covariance[rows[:, :, None], order[:, :, None], order[:, None, :]]
     permuted = permuted + damping[:, None, None] * torch.eye(inputs, dtype=weight.dtype)
-    # The upper Cholesky factor of the inverse: row i tells how an error of input i is made up for by the later ones.
+    # The upper Cholesky factor of the inverse: row i says how later inputs compensate an error of input i.
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(permuted))
     upper = torch.linalg.cholesky(inverse, upper=True)
     original = weight.gather(2, order[:, None, :].expand_as(weight))

@@ -1,6 +1,6 @@
-"""Which operators of a TFLite file compute which layers of the model.
+"""The operators of a TFLite file that compute the layers of the model.
 
-Layers are found by their weights. Names of tensors are no ground for that: they depend on what the converter fuses.
+Layers are found by their weights. Tensor names are not reliable: they depend on the converter's fusions.
 """
 
 from __future__ import annotations

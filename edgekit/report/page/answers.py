@@ -32,10 +32,15 @@ def answers_of(
 
 def _excluded(rows: Sequence[Row], document: SelectDocument) -> dict[int, str]:
     """Return why a device's measurements take no part."""
-    taking_part = {one.latencies[0].measurement_id for one in document.candidates}
+    taking_part = {candidate.latencies[0].measurement_id for candidate in document.candidates}
     reasons = {
-        (one.recipe, one.variant, one.target, one.model_hash): f"{REASONS[one.reason]}: {one.message}"
-        for one in document.exclusions
+        (
+            exclusion.recipe,
+            exclusion.variant,
+            exclusion.target,
+            exclusion.model_hash,
+        ): f"{REASONS[exclusion.reason]}: {exclusion.message}"
+        for exclusion in document.exclusions
     }
     return {
         row.measurement_id: reasons.get((row.recipe, row.variant, row.target, row.model), OTHER)
@@ -57,18 +62,21 @@ def _question(rows: Sequence[Row], device: Device, filters: Filters) -> Question
 
 
 def _answer(document: SelectDocument) -> Answer:
-    measurement = {one.id: one.latencies[0].measurement_id for one in document.candidates}
-    front = sorted((one for one in document.candidates if one.on_front), key=lambda one: one.latency_ms)
+    measurement = {candidate.id: candidate.latencies[0].measurement_id for candidate in document.candidates}
+    front = sorted(
+        (candidate for candidate in document.candidates if candidate.on_front),
+        key=lambda candidate: candidate.latency_ms,
+    )
     step, basis = document.next_step, document.accuracy
     return Answer(
         accuracy=basis.note,
         kind=basis.kind,
         budgets=[
-            Budget(low=one.from_ms, high=one.to_ms, id=measurement[one.id], probability=one.probability)
-            for one in document.budgets
+            Budget(low=budget.from_ms, high=budget.to_ms, id=measurement[budget.id], probability=budget.probability)
+            for budget in document.budgets
         ],
-        front=[OnFront(id=measurement[one.id], probability=one.p_front) for one in front],
-        reasons=dict(Counter(REASONS[one.reason] for one in document.exclusions).most_common()),
+        front=[OnFront(id=measurement[candidate.id], probability=candidate.p_front) for candidate in front],
+        reasons=dict(Counter(REASONS[exclusion.reason] for exclusion in document.exclusions).most_common()),
         retired=len(document.retired),
         next_step=step.title if step else "",
         command=step.command if step else "",

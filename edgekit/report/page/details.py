@@ -47,8 +47,8 @@ class Details:
             artifact=self._artifact(row),
             where=shlex.join(["--device", str(row.device), "--protocol", str(row.protocol)]),
             evidence=row.evidence or "",
-            centres=[short(one.centre_ns / NANOSECONDS) for one in sessions if one.centre_ns is not None],
-            samples=[thinned(one.samples, each) for one in sessions],
+            centres=[short(session.centre_ns / NANOSECONDS) for session in sessions if session.centre_ns is not None],
+            samples=[thinned(session.samples, each) for session in sessions],
             statistics=[_statistic(statistics.get(key)) for key in self.statistics],
             conditions=self._indexes(conditions),
         )

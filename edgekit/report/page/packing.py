@@ -34,7 +34,7 @@ def packed(records: Sequence[BaseModel]) -> Columns:
     """Return records of one class, whose fields are plain, as columns."""
     if not records:
         return {}
-    return {name: _column([getattr(one, name) for one in records]) for name in type(records[0]).model_fields}
+    return {name: _column([getattr(record, name) for record in records]) for name in type(records[0]).model_fields}
 
 
 def short(value: float) -> float:

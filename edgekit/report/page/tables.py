@@ -24,7 +24,11 @@ def failures_of(rows: Sequence[Row]) -> Table | None:
     """Return a table of what failed with its reasons; None if nothing did."""
     failed = [row for row in rows if row.failure]
     columns = [BY_KEY[key] for key in FAILURE_COLUMNS]
-    return _table("", [one for one in columns if any(one.value(row) for row in failed)], failed) if failed else None
+    return (
+        _table("", [column for column in columns if any(column.value(row) for row in failed)], failed)
+        if failed
+        else None
+    )
 
 
 def _table(heading: str, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> Table:

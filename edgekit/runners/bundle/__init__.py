@@ -20,7 +20,7 @@ RUNNERS = {"tflite": "litert_runner", "executorch": "executorch_runner"}
 
 
 def built_capsule(machine: str) -> Path | None:
-    """Return the newest capsule of these very sources for a machine as `uname -m` names it, None where none has been built."""
+    """Return the newest capsule of these sources for a machine (`uname -m`), or None."""
     if machine not in ARCHITECTURES:
         return None
     current = source_hash(machine)
@@ -47,7 +47,7 @@ def capsule_for(machine: str) -> Path:
 
 
 def command(root: str, machine: str, backend: str) -> Sequence[str]:
-    """Return the command that starts the runner for a backend's artifacts in a capsule that lies at `root` on the device."""
+    """Return the command that starts a backend's runner in a capsule at `root` on the device."""
     if backend not in RUNNERS:
         message = f"The capsule has no runner for {backend}; it has: {', '.join(RUNNERS)}."
         raise EdgekitError(FailureKind.unsupported_target, "push", message)

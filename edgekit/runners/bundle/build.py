@@ -94,7 +94,7 @@ def build_capsule(arch: str, progress: Progress) -> Path:
 
 
 def source_hash(arch: str) -> str:
-    """Return what tells capsules of different sources, wheels and ways of building apart."""
+    """Return a hash of the sources, wheels and build options of a capsule."""
     sources = sorted(path for path in NATIVE_SOURCES.iterdir() if path.suffix in {".c", ".cpp", ".h"})
     parts = [arch, *(wheel.sha256 for wheel in _wheels(arch)), *map(file_sha256, (Path(__file__), *sources))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -102,7 +102,7 @@ def source_hash(arch: str) -> str:
 
 @dataclass(frozen=True)
 class _Compilers:
-    """The C and the C++ compiler for an architecture, and what they say of themselves."""
+    """The C and C++ compilers for an architecture, and their version."""
 
     c: str
     cpp: str
@@ -127,12 +127,12 @@ class _Compilers:
                 )
         version = _run([cpp, "--version"]).splitlines()[0]
         if not re.search(r"g\+\+|gcc", version, re.IGNORECASE):
-            message = f"{cpp} is not GNU's compiler, and what others build aborts in the wheels' libraries."
+            message = f"{cpp} is not GNU's compiler. Programs of other compilers abort in the wheels' libraries."
             raise EdgekitError(FailureKind.compilation, "capsule", message, "Name GNU's with CC and CXX.")
         return _Compilers(c, cpp, version)
 
     def library(self, name: str) -> Path | None:
-        """Return the compiler's own file of a library, None where it has none."""
+        """Return the compiler's file of a library, or None."""
         path = _run([self.cpp, f"-print-file-name={name}"]).strip()
         return Path(path).resolve() if Path(path).is_absolute() else None
 
@@ -194,7 +194,7 @@ def _compile(target: Path, place: Path, compilers: _Compilers, versions: dict[st
 
 
 def _bring_libraries(capsule: Path, place: Path, arch: str, compilers: _Compilers) -> None:
-    """Copy LiteRT, the loader, and whatever the runners and their libraries ask for, from the wheels or from the compiler."""
+    """Copy LiteRT, the loader and all required libraries from the wheels or the compiler."""
     own = {path.name: path for path in (place / "executorch/lib").glob("*.so")}
     own["libLiteRt.so"] = place / "ai_edge_litert/libLiteRt.so"
     todo, done = (
@@ -247,7 +247,7 @@ def _fetch(wheel: Wheel, place: Path) -> Path:
 
 
 def _run(arguments: Sequence[str]) -> str:
-    """Return what a program prints; EdgekitError (``compilation``) with its last words where it fails."""
+    """Return a program's output; EdgekitError (``compilation``) with its last words if it fails."""
     done = subprocess.run(arguments, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         said = " | ".join(done.stderr.strip().splitlines()[-5:]) or "nothing was said"

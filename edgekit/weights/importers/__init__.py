@@ -1,11 +1,11 @@
-"""Weights from files of other frameworks: TensorFlow graphs and float TFLite files become .safetensors in edgekit's names.
+"""Import of weights: TensorFlow graphs and float TFLite files become .safetensors with edgekit's names.
 
-A key map (``keymaps/NAME.csv``) is data: for each of our tensors a row with the rule that makes it and the source's name of
-what it is made from. The rest of edgekit does not import this package, only ``edgekit weights convert`` does. A TensorFlow graph
-needs the extra ``import``, a TFLite file ``convert``.
+A key map (``keymaps/NAME.csv``) is data: a row for each of our tensors, with the rule that makes it and the source's
+name. Only ``edgekit weights convert`` imports this package. A TensorFlow graph needs the extra ``import``,
+a TFLite file ``convert``.
 
-Where batch norm is folded into the convolutions, as in TFLite files, the convolution takes the weights and the batch norm becomes
-the addition of the folded bias: mean 0, variance 1, scale sqrt(1 + epsilon), so that the model is the same to the rounding.
+In TFLite files batch norm is folded into the convolutions. The convolution then takes the weights, and the batch norm
+adds the folded bias: mean 0, variance 1, scale sqrt(1 + epsilon). The model stays the same except for rounding.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ RULES: dict[str, Callable[[Array], Array]] = {
     "ones": np.ones_like,
     "folded_scale": lambda values: np.full_like(values, SCALE_OF_FOLDED),
 }
-"""Rule of a key map -> what it does to the source's tensor; the last three only take its size."""
+"""Rule of a key map -> its change of the source's tensor; the last three use only its size."""
 
 
 def convert(source: Path, key_map: str, output: Path) -> None:
     """Write the tensors that `key_map` makes of `source` (.pb or .tflite) to `output`, a .safetensors file.
 
-    The same source gives the same bytes. UsageError for an unknown key map or kind of file; EdgekitError (``recipe``) where the
-    source lacks a tensor.
+    The same source gives the same bytes. UsageError for an unknown key map or kind of file.
+    EdgekitError (``recipe``) if the source lacks a tensor.
     """
     from safetensors.numpy import save_file
 

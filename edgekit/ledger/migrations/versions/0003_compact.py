@@ -56,18 +56,20 @@ def _add_text(table: str, column: str) -> None:
 def _fill(name: str, read: list[str], values: Callable[[Any], dict[str, Any]]) -> None:
     """Set the new columns of every row from the JSON columns that are `read`."""
     written = ("model_hash", "protocol_name", "packed", "centre_ns")
-    table = sa.table(name, sa.column("id"), *(sa.column(one, sa.JSON) for one in read), *map(sa.column, written))
+    table = sa.table(name, sa.column("id"), *(sa.column(column, sa.JSON) for column in read), *map(sa.column, written))
     connection = op.get_bind()
     for rows in _batches(table, read):
         changed = [{"key": row.id, **values(row)} for row in rows]
         update = sa.update(table).where(table.c.id == sa.bindparam("key"))
-        connection.execute(update.values({one: sa.bindparam(one) for one in changed[0] if one != "key"}), changed)
+        connection.execute(
+            update.values({column: sa.bindparam(column) for column in changed[0] if column != "key"}), changed
+        )
 
 
 def _batches(table: Any, read: list[str]) -> Iterator[list[Any]]:
     """Yield the rows, :data:`BATCH` at once, so that a large ledger fits into memory."""
     last = 0
-    query = sa.select(table.c.id, *(table.c[one] for one in read)).order_by(table.c.id).limit(BATCH)
+    query = sa.select(table.c.id, *(table.c[column] for column in read)).order_by(table.c.id).limit(BATCH)
     while rows := list(op.get_bind().execute(query.where(table.c.id > last))):
         yield rows
         last = rows[-1].id
