@@ -27,7 +27,7 @@ TIDY_CPP := $(BIN)/clang-tidy --quiet $(NATIVE)/*.cpp -- -std=c++20 -DC10_USING_
 
 demo: $(INSTALLED) $(DEMO_WEIGHTS)  ## build, verify and time three networks on this machine, and say which one to ship
 	for file in $(DEMO_WEIGHTS); do $(BIN)/edgekit weights import $$file > /dev/null || exit 1; done
-	$(BIN)/edgekit profile --recipes $(DEMO) --devices host --protocol quick --targets tflite/xnnpack/fp32,tflite/xnnpack/int8
+	$(BIN)/edgekit profile --recipe $(DEMO) --device host --protocol quick --target tflite/xnnpack/fp32,tflite/xnnpack/int8
 	$(BIN)/edgekit select --device host --recipe $(DEMO) --protocol quick --max-latency 20ms || [ $$? -eq 3 ] # 3: undecided
 	$(BIN)/edgekit report --recipe $(DEMO) --device host --html demo.html
 

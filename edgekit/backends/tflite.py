@@ -295,7 +295,7 @@ def name_outputs(
     places = {detail["index"]: int(key.rpartition("_")[2]) for key, detail in signature.items()}
     if unknown := [detail["name"] for detail in details if detail["index"] not in places]:
         message = f"The quantizer lost the output {', '.join(unknown)}, which the model also reads internally."
-        hint = "Return it from a separate layer, or omit int8: --targets tflite/xnnpack/fp32"
+        hint = "Return it from a separate layer, or omit int8: --target tflite/xnnpack/fp32"
         raise EdgekitError(FailureKind.compilation, "compile", message, hint)
     names = list(shapes)
     specs = tuple(_spec(detail, names[places[detail["index"]]]) for detail in details)

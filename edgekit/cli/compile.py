@@ -62,7 +62,7 @@ def command(
 ) -> int:
     """Compile recipes and verify every artifact against PyTorch; no device.
 
-    Example: edgekit compile recipes/v2.yaml --targets tflite/xnnpack/int8
+    Example: edgekit compile recipes/v2.yaml --target tflite/xnnpack/int8
     """
     from edgekit.build.photos import photo_set
     from edgekit.errors import UsageError

@@ -166,7 +166,7 @@ class AdbLink:
         serials = [phone.serial_number for phone in UsbTransport.find_all_adb_devices()] if UsbTransport else []
         if len(serials) > 1:
             message = f"{len(serials)} phones are attached: {', '.join(sorted(serials))}."
-            hint = f"Say which: --device-set serial={sorted(serials)[0]}, or ANDROID_SERIAL."
+            hint = f"Say which: --device-option serial={sorted(serials)[0]}, or ANDROID_SERIAL."
             raise EdgekitError(FailureKind.several_devices, "reach", message, hint)
 
     def _signer(self) -> PythonRSASigner:
@@ -249,7 +249,7 @@ class AdbLink:
         why = "this is the port of wireless debugging, whose encryption edgekit does not speak"
         hint = (
             f"Have the phone open one that it speaks: adb connect {self.profile.host}:{self.port} && adb tcpip 5555; "
-            "then give --device-set port=5555"
+            "then give --device-option port=5555"
         )
         return self._failed(FailureKind.offline, why, hint)
 

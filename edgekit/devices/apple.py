@@ -102,7 +102,7 @@ def _link(profile: MacProfile) -> Link:
     message = f"{profile.name}: Core ML runs on Apple's systems only, and this is {platform.system()}."
     hint = (
         "The package is built and compared with PyTorch here. To time it, name a Mac that you reach over SSH: "
-        f"--device-set host=ADDRESS, or {profile.environment}HOST."
+        f"--device-option host=ADDRESS, or {profile.environment}HOST."
     )
     raise EdgekitError(FailureKind.needs_mac, "reach", message, hint)
 
@@ -208,7 +208,7 @@ class IPhone(Mac):
         if team is None:
             # Xcode would refuse after a minute, and coremltools loses what it says.
             message = f"{self.profile.name} has no development team that signs coremltools' app for the iPhone."
-            hint = f"Give its id: {self.profile.environment}DEVELOPMENT_TEAM, or --device-set development_team=ID"
+            hint = f"Give its id: {self.profile.environment}DEVELOPMENT_TEAM, or --device-option development_team=ID"
             raise EdgekitError(FailureKind.usage, "push", message, hint)
         phone = ("--phone", self.phone["hardwareProperties"]["udid"], "--work", f"{self.root}/modelrunner")
         return (*super().runner(backend), *phone, "--team", team)
@@ -259,7 +259,7 @@ def _chosen(profile: MacProfile, phones: list[dict[str, Any]]) -> dict[str, Any]
     )
     if wanted:
         message = f"{len(wanted)} iPhones are connected: {named}."
-        hint = "Choose one: --device-set serial=UDID"
+        hint = "Choose one: --device-option serial=UDID"
         raise EdgekitError(FailureKind.several_devices, "reach", message, hint, retriable=True)
     message = (
         f"No iPhone{f' {profile.serial}' if profile.serial else ''} is connected; connected are: {named or 'none'}."

@@ -64,5 +64,5 @@ def unreachable(profile: DeviceProfile, where: str, kind: FailureKind, why: str,
 
 def without_address(profile: DeviceProfile) -> EdgekitError:
     """Return the error for a profile that lacks the host to connect to."""
-    hint = f"Give its address: --device-set host=ADDRESS, or {profile.environment}HOST."
+    hint = f"Give its address: --device-option host=ADDRESS, or {profile.environment}HOST."
     return EdgekitError(FailureKind.offline, "reach", f"{profile.name} has no address.", hint, retriable=True)

@@ -233,9 +233,9 @@ def load_profile(name: str, overrides: tuple[str, ...] = ()) -> DeviceProfile:
     if written != path.stem and isinstance(written, str) and path in known_profiles().values():
         message = f"The profile {path} is found as {path.stem}, and its `name` is {written}."
         raise UsageError(message, f"Call the file {written}.yaml, or write the file's name.", FailureKind.recipe)
-    given = [Override(one, f"--device-set {one}") for one in overrides]
+    given = [Override(one, f"--device-option {one}") for one in overrides]
     config = _config_of_file(file.values(given).get("kind"))
-    given = [Override(_as_text(config, one), f"--device-set {one}") for one in overrides]
+    given = [Override(_as_text(config, one), f"--device-option {one}") for one in overrides]
     return file.fit(config, [*_from_environment(config, str(written)), *given])
 
 

@@ -62,7 +62,7 @@ preprocessing: # what the weights were trained with
 expect: # counted when this file was written, by variant; a build with other counts fails
   {variant}: {{parameters: {parameters}, multiply_adds: {multiply_adds}}}
 # class_names: names.txt # the outputs of a model of your own in their order, a name a line; or a list: [cat, dog, ...]
-# targets: # what is compiled unless --targets says otherwise; these are the defaults
+# targets: # what is compiled unless --target says otherwise; these are the defaults
 {targets}
 """
 

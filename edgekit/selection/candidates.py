@@ -209,7 +209,7 @@ def _device_named(ledger: Ledger, name: str, measured: Sequence[MeasurementRecor
     known = {device.name for device in devices.values()}
     if name in known or any(_is_id(id, name) for id in devices):
         message = f"Nothing that this question is about was measured on {name}."
-        raise UsageError(message, f"Measure first: edgekit profile --devices {name}. Or ask with fewer limits.")
+        raise UsageError(message, f"Measure first: edgekit profile --device {name}. Or ask with fewer limits.")
     raise UsageError(f"The ledger knows no device {name}.", did_you_mean(name, known))
 
 
@@ -341,7 +341,7 @@ def _add_problems(
 
 def _problems_on(candidate: Candidate, device: DeviceRecord, question: Question) -> list[Problem]:
     timing = candidate.timings.get(device.id)
-    again = f"edgekit profile --recipes {candidate.recipe} --targets {candidate.target} --devices {device.name}"
+    again = f"edgekit profile --recipe {candidate.recipe} --target {candidate.target} --device {device.name}"
     if timing is None or timing.summary is None:
         return [Problem(Reason.not_measured, f"not measured on {device.name}", again, device.id)]
     if timing.verdict == "noisy":

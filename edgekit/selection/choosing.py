@@ -293,7 +293,7 @@ def _next_step(step: Step, field: Field) -> NextStep:
     candidate, names = step.candidate, {device.id: device.name for device in field.devices}
     device = names[step.device] if step.device else None
     if step.what == "time":
-        command = f"edgekit profile --recipes {candidate.recipe} --targets {candidate.target} --devices {device}"
+        command = f"edgekit profile --recipe {candidate.recipe} --target {candidate.target} --device {device}"
     else:
         command = f"edgekit evaluate {candidate.recipe} --target {candidate.target} --data DIR"
     return NextStep(

@@ -115,7 +115,7 @@ def test_devices_lists_what_is_reachable_and_what_is_not(edgekit):
         (("deploy", "v1", "--device", "host", "--seed", "9" * 30), 2, "--seed"),
         (("inspect", "v1", "--peak-gflops", "inf", "--bandwidth-gbs", "1"), 2, "'inf' is no finite number"),
         (("inspect", "v1", "--peak-gflops", "1", "--bandwidth-gbs", "0"), 2, "--bandwidth-gbs"),
-        (("devices", "check", "host", "--device-set", "foo"), 2, "--device-set foo: write KEY=VALUE"),
+        (("devices", "check", "host", "--device-set", "foo"), 2, "--device-option foo: write KEY=VALUE"),
         (("report", "--ledger", "no url"), 2, "is not the address of a ledger"),
         (("weights", "import", "/nowhere.pth"), 2, "There is no file at /nowhere.pth"),
         (("dance",), 2, "No such command"),

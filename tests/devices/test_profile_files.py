@@ -61,7 +61,7 @@ def test_what_is_wrong_names_line_key_and_the_nearest_name(write, text, said):
 
 
 def test_what_the_user_gave_elsewhere_is_told_as_it_was_given(write, monkeypatch):
-    with pytest.raises(UsageError, match=r"with --device-set prot=22: unknown key prot\. Did you mean port"):
+    with pytest.raises(UsageError, match=r"with --device-option prot=22: unknown key prot\. Did you mean port"):
         load_profile(write(PROFILE), ("prot=22",))
     monkeypatch.setenv("EDGEKIT_MINE_PORT", "many")
     with pytest.raises(UsageError, match="with EDGEKIT_MINE_PORT=many, key port: "):

@@ -78,7 +78,7 @@ def reproduction(row: Row) -> tuple[str, str]:
     if weights.startswith("random("):
         overrides.append(f"weights={{random: {weights.removeprefix('random(').partition(')')[0]}}}")
     options = [part for override in overrides for part in ("--set", override)]
-    deploy = shlex.join(["edgekit", "deploy", row.recipe, *options, "--targets", row.target])
+    deploy = shlex.join(["edgekit", "deploy", row.recipe, *options, "--target", row.target])
     evaluate = shlex.join(["edgekit", "evaluate", row.recipe, *options, "--target", row.target, "--data"])
     return deploy, f"{evaluate} DIR" if row.accuracy else ""
 
