@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 
 
-def provided(group: str) -> dict[str, list[EntryPoint]]:
-    """Return name -> entry points of a group. Several packages may provide a name; nothing is imported."""
+@cache
+def provided(group: str) -> Mapping[str, Sequence[EntryPoint]]:
+    """Return name -> entry points of a group. Several packages may provide a name; nothing is imported.
+
+    It is read once: a look at all installed packages takes 30 ms.
+    """
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=group):
         found.setdefault(entry.name, []).append(entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -118,10 +118,11 @@ SCALED = ("width", "depth")
 """What compound scaling sets (EfficientNet, arXiv:1905.11946); the resolution every recipe sets."""
 
 
-class Registry(Mapping[str, Architecture]):
+class Registry(MutableMapping[str, Architecture]):
     """Name -> architecture: edgekit's `own`, and plug-ins' (entry points ``edgekit.architectures``).
 
     The entry points are read when a name is first looked up. None is imported before its architecture is built.
+    A program may add architectures of its own for as long as it runs.
     """
 
     def __init__(self, own: Mapping[str, Architecture]) -> None:
@@ -140,6 +141,12 @@ class Registry(Mapping[str, Architecture]):
 
     def __getitem__(self, name: str) -> Architecture:
         return self._all[name]
+
+    def __setitem__(self, name: str, architecture: Architecture) -> None:
+        self._all[name] = architecture
+
+    def __delitem__(self, name: str) -> None:
+        del self._all[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all)

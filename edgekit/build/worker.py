@@ -101,7 +101,8 @@ class Workers:
         }
         with temporary_folder() as folder, _warm(modules, environment) as process:
             question, answer = Path(folder) / "job.json", Path(folder) / "result.json"
-            question.write_text(job.model_dump_json(), encoding="utf-8")
+            # Pydantic's own JSON has no room for a path that is not UTF-8.
+            question.write_text(json.dumps(job.model_dump(mode="json")), encoding="utf-8")
             self._running.add(process)
             try:
                 # What converters leave in the folder of temporary files goes with this one.
@@ -330,7 +331,7 @@ def _run(kind: str, question: str, answer: str) -> None:
     try:
         job_class: type[Job] = _named(kind)
         stage, failure_kind = job_class.stage, job_class.failure_kind
-        job = job_class.model_validate_json(Path(question).read_text(encoding="utf-8"))
+        job = job_class.model_validate(json.loads(Path(question).read_text(encoding="utf-8")))
         result: dict[str, Any] = {"value": _named(job.function)(job)}
     except EdgekitError as error:
         result = {"failure": asdict(error.failure)}

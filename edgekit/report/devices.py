@@ -6,10 +6,11 @@ import re
 
 from edgekit.devices.listing import REACHABLE, DeviceLine, DevicesDocument
 from edgekit.report.column import Column, shown
+from edgekit.report.columns import BY_KEY
 from edgekit.report.sheet import Note, Report, Section
 
 COLUMNS: tuple[Column[DeviceLine], ...] = (
-    Column("device", "Device", lambda line: line.name, shown=shown("always"), rank=0),
+    BY_KEY["device"].of(lambda line: line.name, shown=shown("always"), rank=0),
     Column(
         "state",
         "State",
@@ -21,9 +22,9 @@ COLUMNS: tuple[Column[DeviceLine], ...] = (
     Column("runs", "Runs", lambda line: ", ".join(line.runs) or None, shown=shown("present"), rank=3),
     Column("model", "Model", lambda line: line.model, shown=shown("present"), rank=2),
     Column("soc", "SoC", lambda line: line.soc, shown=shown("present"), rank=5),
-    Column("os_build", "System", lambda line: line.os_build, shown=shown("present"), rank=4),
-    Column("description", "Description", lambda line: line.description or None, shown=shown("present"), rank=6),
-    Column("file", "File", lambda line: line.file, shown=shown(), rank=8),
+    BY_KEY["os_build"].of(lambda line: line.os_build, heading="System", shown=shown("present"), rank=4, identity=False),
+    Column("about", "Description", lambda line: line.description or None, shown=shown("present"), rank=6),
+    Column("profile_file", "File", lambda line: line.file, shown=shown(), rank=8),
 )
 
 

@@ -4,6 +4,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -67,8 +68,17 @@ class FillDiskInWords(OfTests):
     function = "test_worker:fill_disk_in_words"
 
 
+class Size(OfTests):
+    function = "test_worker:size"
+    file: Path
+
+
 class Misspelt(OfTests):
     function = "test_worker:no_such_function"
+
+
+def size(job):
+    return job.file.stat().st_size
 
 
 def double(job):
@@ -158,6 +168,12 @@ def test_a_job_is_validated_where_it_arrives(log):
     assert raised.value.failure.kind == FailureKind.internal
     with pytest.raises(EdgekitError, match="no_such_function"):
         call(Misspelt(), log)
+
+
+def test_a_path_that_is_no_text_arrives_as_it_is(log, tmp_path):
+    file = tmp_path / os.fsdecode(b"photo-\xff.jpg")
+    file.write_bytes(b"four")
+    assert call(Size(file=file), log) == 4
 
 
 def test_a_failure_arrives_as_it_was_raised(log):

@@ -121,7 +121,7 @@ def test_a_stored_profile_that_does_not_fit_says_that_its_run_cannot_be_resumed(
     stored = {**load_profile("raspberry-pi-5").model_dump(mode="json"), **OLD, "compute_units": "cpu_only"}
     with pytest.raises(UsageError, match="That run's plan cannot be read") as raised:
         Sweep.read({"recipes": [], "devices": [stored], "protocol": None, "photos": None})
-    assert "start anew" in raised.value.failure.hint
+    assert "Start a new run" in raised.value.failure.hint
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(labelled, recipe, ledger
     call = running.Workers.call
 
     def counted(*arguments, **more):
-        calls.append(arguments[2]["photos"])
+        calls.append(arguments[1].photos)
         return call(*arguments, **more)
 
     def interrupting(line):

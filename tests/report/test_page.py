@@ -210,7 +210,7 @@ def test_reproduction_is_a_command_of_the_measured_variant(ledger, truth):
     assert deploy.startswith(
         "edgekit deploy net02 --set model.width=0.5 --set model.resolution=224 --set 'weights={random: 7}'"
     )
-    assert deploy.endswith(f"--targets {row.target}")
+    assert deploy.endswith(f"--target {row.target}")
     assert evaluate.startswith("edgekit evaluate net02 --set model.width=0.5") and evaluate.endswith("--data DIR")
     assert reproduction(replace(row, accuracy=None))[1] == ""
     assert model_hash(manifest) != row.model  # it is another model, so the command has to differ too

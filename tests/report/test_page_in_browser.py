@@ -197,7 +197,7 @@ def test_a_click_on_a_point_opens_its_measurement(tab, made):
     assert detail.locator("#detail-title").inner_text() == f"{one.recipe} 1.0/224 tflite/xnnpack/int8"
     text = detail.inner_text()
     assert f"{one.summary['median']:.2f} [" in text and one.evidence in text
-    assert f"--targets {one.target} --device {device.name} --protocol 1t-big" in text
+    assert f"--target {one.target} --device {device.name} --protocol 1t-big" in text
     detail.locator("#session-plot svg").wait_for()
     centres = tab.evaluate(f"page.details[{one.id}].centres")
     assert centres == pytest.approx([session.centre_ns / 1e6 for session in made.ledger.sessions(one.id)], rel=1e-5)

@@ -240,7 +240,7 @@ def test_what_was_not_measured_is_proposed_if_it_may_win(three, multiply_adds, p
         step = found.next_step
         assert (step.what, step.title, step.guessed) == ("time", f"new 1.0/224 {TARGET}", True)
         assert step.probability > 0.8
-        assert step.command == f"edgekit profile --recipes new --targets {TARGET} --devices pixel"
+        assert step.command == f"edgekit profile --recipe new --target {TARGET} --device pixel"
     else:
         assert found.next_step is None or found.next_step.probability < 0.05
 

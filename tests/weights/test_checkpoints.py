@@ -514,7 +514,7 @@ def test_a_new_head_shows_in_the_label_and_the_identity_and_is_not_trained(tmp_p
 @pytest.mark.parametrize("seed", [None, 0])
 def test_parity_judges_top1_only_without_a_new_head(tmp_path, seed):
     class Asked:
-        def call(self, function, job, log, modules):
+        def call(self, job, log, modules):
             self.job = job
             raise EdgekitError(FailureKind.crashed, "compile", "enough")
 
@@ -525,4 +525,4 @@ def test_parity_judges_top1_only_without_a_new_head(tmp_path, seed):
     asked = Asked()
     built = build_target(load_recipe("v1"), resolved, prepared, Target.parse("tflite/xnnpack/fp32"), tmp_path, asked)
     assert built.failure.message == "enough"
-    assert asked.job["trained"] is (seed is None)
+    assert asked.job.trained is (seed is None)
