@@ -51,7 +51,7 @@ def test_coefficients_that_let_nothing_grow_are_refused():
 def test_phi_0_is_the_base_itself_and_rectangles_are_refused():
     scaled = scale(load_recipe("efficientnet_b2"), 0, PAPER)
     assert (scaled.depth, scaled.width, scaled.resolution) == (1.2, 1.1, 260)
-    with pytest.raises(UsageError, match="no square"):
+    with pytest.raises(UsageError, match="not square"):
         scale(load_recipe("v2", ("model.input_width=448", "weights={random: 0}")), 1)
 
 
@@ -83,5 +83,5 @@ def test_what_has_no_depth_cannot_be_scaled():
 
 
 def test_a_scaling_that_makes_no_model_says_so():
-    with pytest.raises(UsageError, match="is no model"):
+    with pytest.raises(UsageError, match="is not a valid model"):
         scale(load_recipe("v1"), -16, PAPER)
