@@ -46,6 +46,6 @@ def live_progress(console: Console | None = None) -> Iterator[Callable[[str], No
             if found := STATE.search(line):
                 done, steps, left = found.groups()
                 description = f"{done} of {steps} done" + (f", {left} min left" if left else "")
-                bar.update(task, completed=int(done), total=int(steps), description=description)
+                bar.update(task, completed=int(done), total=int(steps), description=description, refresh=True)
 
         yield show
