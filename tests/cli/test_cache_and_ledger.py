@@ -121,7 +121,7 @@ def test_ledger_info_and_vacuum(edgekit, ledger, tmp_path):
     jsonschema.validate(document, json.loads(committed("ledger").read_text()))
     done = edgekit("ledger", "vacuum", "--ledger", "sqlite://")
     assert done.returncode == 2
-    assert "is in memory only" in done.stderr
+    assert "is only in memory" in done.stderr
 
 
 def test_a_ledger_whose_path_is_not_utf8_can_be_told_of(edgekit, tmp_path):

@@ -37,8 +37,8 @@ def test_recipes_are_written_and_can_be_inspected(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "Say one of"),
-        (("--phi", "1", "--budget", "1e9"), "Say one of"),
+        ((), "Give one of"),
+        (("--phi", "1", "--budget", "1e9"), "Give one of"),
         (("--phi", "big"), "write a number"),
         (("--phi", "3..1"), "the last must be larger than the first"),
         (("--phi", "nan"), "models are too large to build"),
