@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import logging
 import signal
 import sys
 from importlib import import_module
@@ -67,13 +68,17 @@ class Commands(click.Group):
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="edgekit")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("-v", "--verbose", is_flag=True, help="Show what libraries log: connections, downloads.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress, only the result and errors.")
 @click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
+def cli(context: click.Context, debug: bool, verbose: bool, quiet: bool) -> None:
     """Take vision models from PyTorch to devices and measure how fast they are there.
 
     Example: edgekit deploy recipes/v3_large.yaml --device host
     """
-    context.obj = {"debug": debug}
+    context.obj = {"debug": debug, "quiet": quiet}
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
 
 
 def escaped(error: UnicodeError) -> tuple[str, int]:

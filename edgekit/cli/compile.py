@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgekit.cli.live import live_progress
 from edgekit.cli.options import (
     Once,
     input_option,
@@ -76,7 +77,8 @@ def command(
         raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
-            run = resume_run("compile", opened, print_progress, resume or None)
+            with live_progress() as progress:
+                run = resume_run("compile", opened, progress, resume or None)
             title = f"run {run}"
         else:
             loaded, unreadable = (
@@ -85,7 +87,8 @@ def command(
                 else ([open_recipe(name, overrides, inputs, weights) for name in recipes], {})
             )
             sweep = Sweep.of(loaded, parts_of_all(targets), (), None, photo_set(photos), photos, unreadable)
-            run = start_run("compile", sweep, opened, print_progress)
+            with live_progress() as progress:
+                run = start_run("compile", sweep, opened, progress)
             title = loaded[0].name if len(loaded) == 1 else f"{len(loaded)} recipes"
         for line in lines(export_run(opened, run, output)) if output else ():
             print_progress(line)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from edgekit.cli.live import live_progress
 from edgekit.cli.options import (
     Once,
     build_options,
     device_set_option,
     plan_of,
-    print_progress,
     protocol_option,
     resume_option,
     seed_option,
@@ -73,7 +73,8 @@ def command(
         if any(choices):
             raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
         with Ledger.open(ledger, must_exist=True) as opened:
-            run = resume_run("deploy", opened, print_progress, resume or None)
+            with live_progress() as progress:
+                run = resume_run("deploy", opened, progress, resume or None)
             return print_run(opened, run, f"run {run}", as_json, strict)
     if recipe is None:
         raise UsageError("Name a recipe, or use --resume.", "For example: edgekit deploy recipes/v2.yaml --device host")
@@ -85,5 +86,6 @@ def command(
     plan, profile = plan_of(recipe, overrides, targets, photos, inputs, weights), load_profile(device, device_overrides)
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
-        run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, print_progress, seed)
+        with live_progress() as progress:
+            run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, progress, seed)
         return print_run(opened, run, f"{plan.recipe.name} on {profile.name}, protocol {chosen.name}", as_json, strict)

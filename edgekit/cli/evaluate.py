@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgekit.cli.live import live_progress
 from edgekit.cli.options import (
     Once,
     console,
@@ -110,8 +111,8 @@ def command(
         against=against if against in {PYTORCH, NOTHING} else one_target(loaded, against),
         device=load_profile(device, device_overrides) if device else None,
     )
-    with Ledger.open(ledger) as opened:
-        document = evaluate(request, opened, print_progress)
+    with Ledger.open(ledger) as opened, live_progress() as progress:
+        document = evaluate(request, opened, progress)
     if as_json:
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     else:

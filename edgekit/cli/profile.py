@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgekit.cli.live import live_progress
 from edgekit.cli.options import (
     device_set_option,
     devices_option,
@@ -86,7 +87,8 @@ def command(
         raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
-            run = resume_run("profile", opened, print_progress, resume or None)
+            with live_progress() as progress:
+                run = resume_run("profile", opened, progress, resume or None)
         else:
             loaded, unreadable = _recipes(parts_of_all(recipes), overrides)
             built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
@@ -94,7 +96,8 @@ def command(
             chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
-            run = start_run("profile", sweep, opened, print_progress, seed)
+            with live_progress() as progress:
+                run = start_run("profile", sweep, opened, progress, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli.evaluate import FORMATS
+from edgekit.cli.live import live_progress
 from edgekit.cli.options import (
     Finite,
     Once,
@@ -16,7 +17,6 @@ from edgekit.cli.options import (
     ledger_option,
     one_target,
     photos_option,
-    print_progress,
     recipe_argument,
 )
 
@@ -101,8 +101,8 @@ def command(
         dataset=found.sample(limit, 0) if found else None,
         available=len(found.examples) if found else 0,
     )
-    with Ledger.open(ledger) as opened:
-        document = quantize(request, opened, print_progress)
+    with Ledger.open(ledger) as opened, live_progress() as progress:
+        document = quantize(request, opened, progress)
     if document.chosen and file and not dry_run:
         write_float_layers(source, document.chosen, file)
         document.written = str(file)
