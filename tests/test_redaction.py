@@ -7,7 +7,7 @@ import pytest
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.ledger.database import place
 from edgekit.recipe.loading import load_recipe
-from edgekit.recipe.schema import Weights
+from edgekit.recipe.weights import Weights
 from edgekit.redaction import redacted
 from edgekit.weights.checkpoints import resolve
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.backends.base import ParityResult
-from edgekit.recipe.schema import FloatLimits, ParityLimits, QuantizedLimits
+from edgekit.recipe.limits import FloatLimits, ParityLimits, QuantizedLimits
 
 NamedOutputs = Mapping[str, NDArray[np.float32]]
 

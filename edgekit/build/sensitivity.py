@@ -20,7 +20,7 @@ from edgekit.backends.quantization.rounding import fake_quantise, mean_shift, pa
 from edgekit.build.jobs import ScanJob
 from edgekit.build.parity import NamedOutputs, compare
 from edgekit.build.prepare import load_prepared
-from edgekit.recipe.schema import ParityLimits
+from edgekit.recipe.limits import ParityLimits
 
 SCAN_IMAGES = 16
 """So many images round the layers, and so many others measure them. The scan runs the model once for each layer."""

@@ -22,8 +22,10 @@ from edgekit.config.paths import find_document
 from edgekit.config.yaml import NAME
 from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean, printable
 from edgekit.published import accuracy_range, find
+from edgekit.recipe.arguments import ModelArguments
 from edgekit.recipe.loading import known_recipes, load_recipe
-from edgekit.recipe.schema import ModelArguments, Recipe, Weights
+from edgekit.recipe.schema import Recipe
+from edgekit.recipe.weights import Weights
 from edgekit.target import KNOWN_TARGETS
 
 RESOLUTIONS: dict[Task, int] = {"classification": 224, "detection": 320, "segmentation": 513}

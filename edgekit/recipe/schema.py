@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import product
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     ConfigDict,
@@ -18,7 +17,6 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
-    field_serializer,
     field_validator,
     model_validator,
 )
@@ -26,15 +24,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from edgekit.architectures import own
-from edgekit.architectures.key_maps import key_maps
-from edgekit.architectures.options import OPTIONS, checked, ordered
+from edgekit.architectures.options import OPTIONS, checked
 from edgekit.architectures.options import schema as option_schema
 from edgekit.architectures.registry import ARCHITECTURES, Task
-from edgekit.config.yaml import Name, Strict, UnfittingError, Written
+from edgekit.config.yaml import Name, Strict, UnfittingError
 from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean
 from edgekit.published.figures import figures
+from edgekit.recipe.arguments import ModelArguments
+from edgekit.recipe.limits import ParityLimits
 from edgekit.recipe.own_model import OwnModel
-from edgekit.redaction import redacted
+from edgekit.recipe.weights import RandomWeights, Weights
 from edgekit.target import KNOWN_TARGETS, Target
 
 VARIANT = re.compile(r"\d+(\.\d+)?/\d+(x\d+)?(/\d+)?(/[a-z_]+=[^/=]+)*")
@@ -45,163 +44,6 @@ OWN_VARIANT = re.compile(r"\d+(x\d+)*(,\d+(x\d+)*)*(/.+)?")
 
 MODEL_PARTS = frozenset({"architecture", "model", "weights", "preprocessing", "calibration", "parity", "expect"})
 """Keys of a recipe that the prepared model depends on."""
-
-
-class ModelArguments(Strict):
-    """What the architecture is built with. `resolution` is the input's side in pixels; beside `input_width` its height.
-
-    Further keys are the architecture's own options (:attr:`edgekit.architectures.registry.Architecture.option_types`).
-    The recipe checks them, because it knows the architecture. Without one, the architecture's default counts.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    width: Annotated[float, Field(gt=0, le=4)] = 1.0
-    resolution: Annotated[int, Field(ge=32, le=2048)]
-    input_width: Annotated[int, Field(ge=32, le=4096)] | None = None
-    classes: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    padding: Literal["same", "torch"]
-    batch_norm_epsilon: Annotated[float, Field(gt=0, lt=1)]
-
-    @property
-    def depth(self) -> float:
-        """The depth multiplier; 1.0 for architectures that have none."""
-        return float((self.model_extra or {}).get("depth") or 1.0)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """The input's (height, width) in pixels."""
-        return self.resolution, self.input_width or self.resolution
-
-    @property
-    def options(self) -> dict[str, object]:
-        """What is set beyond what every architecture takes: argument -> value."""
-        given = {"width": self.width, **(self.model_extra or {})}
-        return ordered(
-            {name: value for name, value in given.items() if value is not None and (name, value) != ("width", 1.0)}
-        )
-
-    def architecture_arguments(self) -> dict[str, object]:
-        """Return the keyword arguments for :func:`edgekit.architectures.registry.build`."""
-        return self.model_dump(include={"classes", "padding", "batch_norm_epsilon"}) | self.options
-
-    @property
-    def variant(self) -> str:
-        """``width/resolution``, then ``/classes`` (if not ImageNet's 1000) and ``/option=value`` for each option.
-
-        The resolution is written ``HEIGHTxWIDTH`` if the input is not square. It is the key of `Recipe.expect`.
-        """
-        options = [f"{name}={str(value).lower()}" for name, value in self.options.items() if name != "width"]
-        classes = [] if self.classes == 1000 else [str(self.classes)]
-        height, width = self.size
-        resolution = str(height) if height == width else f"{height}x{width}"
-        return "/".join([str(self.width), resolution, *classes, *options])
-
-
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-CheckpointFile = Annotated[
-    str,
-    Written(
-        r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        "only the name of a file that was imported into the cache (edgekit weights import), no path",
-    ),
-]
-
-
-class RandomWeights(Strict):
-    """Seeded random weights with batch-norm statistics settled on photos."""
-
-    random: Seed
-
-
-class Weights(Strict):
-    """One of: a checkpoint (`url` or `file`, with `sha256`, at least 8 hexadecimal digits); a seed `random`; `source`.
-
-    `source` is for a network from the user's own code: its weights are as the code returns them, and they are ``trained`` or
-    ``untrained``. int8 of untrained networks is judged as that of random weights.
-
-    `file` is the name of a checkpoint without an address: it was converted (`edgekit weights convert`) or imported.
-    The cache finds it by its hash; the recipe's comment names its origin.
-    `entry` is the key of the model's tensors in the file, `prefix` the prefix of their names.
-    Both are needed only if the file leaves a choice.
-    `mirrors` are addresses of the same file. They are tried in order if `url` fails.
-    `new_head` is a seed: it initialises a new last layer of the classifier, so `model.classes` may differ.
-    In JSON, as in the ledger, and in hashes, addresses have no passwords or tokens.
-    """
-
-    url: str | None = None
-    file: CheckpointFile | None = None
-    mirrors: tuple[str, ...] = ()
-    sha256: Annotated[str, Written("^[0-9a-f]{8,64}$", "8 to 64 hexadecimal digits, in small letters")] | None = None
-    entry: str | None = None
-    prefix: str | None = None
-    key_map: str | None = None
-    new_head: Seed | None = None
-    fallback: RandomWeights | None = None
-    random: Seed | None = None
-    source: Literal["trained", "untrained"] | None = None
-
-    @field_validator("key_map")
-    @classmethod
-    def _known_key_map(cls, name: str | None) -> str | None:
-        known = key_maps("edgekit.architectures")
-        if name is not None and name not in known:
-            raise ValueError(f"unknown key map {name}. {did_you_mean(name, known)}")
-        return name
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Weights:
-        of_checkpoint = (
-            self.url,
-            self.file,
-            self.mirrors,
-            self.sha256,
-            self.entry is not None,
-            self.prefix is not None,
-            self.key_map,
-            self.fallback,
-            self.new_head is not None,
-        )
-        if self.random is not None and any(of_checkpoint):
-            raise ValueError(
-                "give either random or url and sha256, not both (to replace all: --set 'weights={random: 0}')"
-            )
-        if self.source is not None:
-            if self.random is not None or any(of_checkpoint):
-                raise ValueError("source is as the code returns them: give nothing beside it")
-            return self
-        if self.random is None and not ((self.url or self.file) and self.sha256):
-            raise ValueError("give url and sha256 (8 digits or more), or random: SEED")
-        if self.file and self.url:
-            raise ValueError("give either url or file, not both")
-        if self.file and self.mirrors:
-            raise ValueError("mirrors are those of a url; a file has none")
-        for url in self.urls:
-            if urlsplit(url).scheme not in {"http", "https"}:
-                raise ValueError(f"url is {redacted(url)!r}; write the whole address, beginning with https://")
-            if not _has_valid_port(url):
-                raise ValueError("the url has no valid host and port; write a / in a password as %2F, an @ as %40")
-        return self
-
-    @field_serializer("url", when_used="json")
-    def _public_url(self, url: str | None) -> str | None:
-        return redacted(url) if url else url
-
-    @field_serializer("mirrors", when_used="json")
-    def _public_mirrors(self, mirrors: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(redacted, mirrors))
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """The addresses of the checkpoint, in the order to try; empty for random weights."""
-        return (self.url, *self.mirrors) if self.url else ()
-
-
-def _has_valid_port(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
 
 
 class Grid(Strict):
@@ -243,57 +85,6 @@ class Expectation(Strict):
 
     parameters: Annotated[int, Field(gt=0)]
     multiply_adds: Annotated[int, Field(gt=0)]
-
-
-class FloatLimits(Strict):
-    """How far a float artifact may be from PyTorch: largest absolute error, and that error over the largest |logit|."""
-
-    max_absolute: Annotated[float, Field(gt=0)]
-    max_relative: Annotated[float, Field(gt=0)]
-
-
-class Fp32Limits(FloatLimits):
-    """The same with the defaults of fp32."""
-
-    max_absolute: Annotated[float, Field(gt=0)] = 1e-3
-    max_relative: Annotated[float, Field(gt=0)] = 1e-4
-
-
-class Fp16Limits(FloatLimits):
-    """The same with the defaults of fp16."""
-
-    max_absolute: Annotated[float, Field(gt=0)] = 0.5
-    max_relative: Annotated[float, Field(gt=0)] = 0.1
-
-
-class QuantizedLimits(Strict):
-    """How far an int8 artifact may be from PyTorch; docs/parity.md shows what wrong artifacts measure.
-
-    For trained weights:
-
-    - signal-to-noise ratio,
-    - agreement on clear decisions,
-    - share of decisions that tie at the maximum,
-    - share of photos whose outputs reach the end of their range,
-    - signal-to-noise ratio of the worst layer alone, if the backend shows its layers.
-
-    With random weights the largest logit is a matter of chance: only `min_snr_db_random` judges them.
-    """
-
-    min_snr_db: float = 10.0
-    min_agreement: Annotated[float, Field(ge=0, le=1)] = 0.95
-    max_ties: Annotated[float, Field(ge=0, le=1)] = 0.05
-    max_saturation: Annotated[float, Field(ge=0, le=1)] = 0.1
-    min_layer_db: float = 33.0
-    min_snr_db_random: float = 3.0
-
-
-class ParityLimits(Strict):
-    """Limits by precision. Limits that are not given keep their defaults. The defaults are explained in docs/architecture.md."""
-
-    fp32: Fp32Limits = Fp32Limits()
-    fp16: Fp16Limits = Fp16Limits()
-    int8: QuantizedLimits = QuantizedLimits()
 
 
 class Calibration(Strict):

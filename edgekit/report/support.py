@@ -10,7 +10,7 @@ from edgekit.errors import FailureKind
 from edgekit.ledger import Ledger
 from edgekit.ledger.models import network_hash, network_of
 from edgekit.ledger.records import ArtifactRecord, FailureRecord
-from edgekit.recipe.schema import ModelArguments
+from edgekit.recipe.arguments import ModelArguments
 from edgekit.report import text
 from edgekit.report.cells import format_parity
 from edgekit.report.column import Column, shown

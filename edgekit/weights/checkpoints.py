@@ -21,7 +21,7 @@ from edgekit.architectures.key_maps import read_key_map
 from edgekit.cache.store import file_sha256
 from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
-from edgekit.recipe.schema import Weights
+from edgekit.recipe.weights import Weights
 from edgekit.redaction import redacted
 from edgekit.weights.tensors import (
     check_finite,

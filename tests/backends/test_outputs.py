@@ -9,8 +9,9 @@ from edgekit.build.parity import agreement, compare
 from edgekit.build.photos import photo_set
 from edgekit.errors import EdgekitError
 from edgekit.pipeline import Plan, build_artifacts
+from edgekit.recipe.limits import ParityLimits
 from edgekit.recipe.loading import load_recipe
-from edgekit.recipe.schema import KNOWN_TARGETS, ParityLimits
+from edgekit.recipe.schema import KNOWN_TARGETS
 from edgekit.runners import split_outputs
 
 SHAPES = {"class_logits": (1, 10, 3), "box_codes": (1, 10, 4)}

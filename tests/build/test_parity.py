@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgekit.build.parity import compare, exceeded
-from edgekit.recipe.schema import ParityLimits
+from edgekit.recipe.limits import ParityLimits
 
 RANDOM = np.random.default_rng(0)
 REFERENCE = RANDOM.normal(0, 3, (16, 100)).astype(np.float32)

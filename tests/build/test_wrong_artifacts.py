@@ -21,8 +21,8 @@ from edgekit.backends.base import backend_of, by_name
 from edgekit.backends.quantization.ranges import Range
 from edgekit.build.layer_parity import compare_layers
 from edgekit.build.parity import compare, exceeded, explain
+from edgekit.recipe.limits import ParityLimits
 from edgekit.recipe.loading import load_recipe
-from edgekit.recipe.schema import ParityLimits
 from edgekit.target import Target
 
 INT8, FP16 = Target.parse("tflite/xnnpack/int8"), Target.parse("coreml/-/fp16")

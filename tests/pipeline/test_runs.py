@@ -23,8 +23,8 @@ from edgekit.errors import FailureKind, UsageError
 from edgekit.evaluation import classify
 from edgekit.pipeline import Plan, Sweep, building, resume_run, run, runs, start_run, turns
 from edgekit.protocol import PROTOCOLS
+from edgekit.recipe.limits import ParityLimits
 from edgekit.recipe.loading import load_recipe
-from edgekit.recipe.schema import ParityLimits
 from edgekit.target import Target
 from edgekit.weights.checkpoints import resolve
 

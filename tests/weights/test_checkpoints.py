@@ -19,7 +19,7 @@ from edgekit.build.prepare import Prepared, build_model
 from edgekit.cache.store import clean, unfinished
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.recipe.loading import load_recipe
-from edgekit.recipe.schema import Weights
+from edgekit.recipe.weights import Weights
 from edgekit.target import Target
 from edgekit.weights.checkpoints import (
     Checkpoint,
