@@ -1,4 +1,4 @@
-"""The CPUs of a Linux system, from the text of its files: which one is fast, and how their clocks are held."""
+"""The CPUs of a Linux system, from the text of its files: which are fast, and whether clocks are fixed."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Disk:
             raise self.full(free, why, "push")
 
     def full_after(self, error: EdgekitError, unfinished: str, size: int, name: str) -> EdgekitError:
-        """Return the failure of a file of `size` bytes that was sent to `unfinished`: `error`, or that the disk is full.
+        """Return the failure of a file of `size` bytes that was sent to `unfinished`: `error`, or ``disk_full``.
 
         Neither adb nor SFTP says why a write failed, so the free space decides.
         """

@@ -83,8 +83,8 @@ class Tool(Strict):
 class DeviceProfile(Strict):
     """One device or a family: the keys that all kinds of devices share. A kind's own keys are in its subclass.
 
-    `runs` names the artifacts that the device's runner can time: a backend (with the delegates that the runner times), or
-    ``backend/delegate``. Other artifacts are only compiled.
+    `runs` names the artifacts that the device's runner can time: a backend, or ``backend/delegate``. A backend stands for
+    all delegates that the runner times. Other artifacts are only compiled.
     `model` must be the model that the device reports. `published` is the device of published latencies to compare with.
     `emulated` says that it is not real hardware. It is a condition of each measurement.
     `max_temperature_c` delays each session until the device is cool. A number limits every sensor. ``{skin: 37, cpu: 60}``
@@ -121,7 +121,7 @@ class DeviceProfile(Strict):
             timed = cls.delegates.get(backend)
             if delegate and timed is not None and delegate not in timed:
                 message = f"the runner for {backend} times {', '.join(timed)}, not {delegate}"
-                raise ValueError(f"{message}; a tool times other delegates")
+                raise ValueError(f"{message}. A tool times other delegates")
         return runs
 
     @field_validator("tools")
@@ -130,7 +130,7 @@ class DeviceProfile(Strict):
         own = {delegate for delegates in DELEGATES.values() for delegate in delegates}
         for name in tools:
             if name in own:
-                raise ValueError(f"{name} is what edgekit's own runner times; name the tool otherwise")
+                raise ValueError(f"edgekit's own runner times {name}. Give the tool another name")
         return tools
 
     @property

@@ -34,7 +34,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 class SshProfile(RemoteProfile):
     """A device that is reached over SSH.
 
-    `port` is 22 if it is not given. `key` is the file of a private key, `known_hosts` a file of host keys that are trusted
+    `port` is 22 if it is not given. `key` is the file of a private key. `known_hosts` is a file of trusted host keys,
     in addition to ``~/.ssh/known_hosts``.
     """
 
@@ -152,10 +152,10 @@ class SshLink:
             return self._failed(FailureKind.unauthorized, why, hint)
         for file in [Path(named).expanduser()] if named else [Path.home() / ".ssh" / name for name in DEFAULT_KEYS]:
             if (named or file.is_file()) and (reason := _unusable(file)):
-                why = f"it took none of your keys; {file} {reason[0]}"
+                why = f"it accepted none of your keys, and {file} {reason[0]}"
                 return self._failed(FailureKind.unauthorized, why, f"{reason[1]} (then, if need be: {copy})")
         return self._failed(
-            FailureKind.unauthorized, "it took none of your keys", f"Bring your public key there: {copy}"
+            FailureKind.unauthorized, "it accepted none of your keys", f"Bring your public key there: {copy}"
         )
 
     def shell(self, command: str, timeout: float) -> Completed:
@@ -200,7 +200,7 @@ class SshLink:
     @contextmanager
     def _sftp(self, timeout: float) -> Iterator[SFTPClient]:
         with self._broken() as client:
-            # Much of a file may still be in buffers when paramiko is done, so its progress does not show the time left.
+            # Buffers may hold much of a file when paramiko is done, so its progress does not show the time left.
             watchdog = threading.Timer(timeout, client.close)
             watchdog.start()
             try:
@@ -295,7 +295,7 @@ def _unread(key: Path, error: Exception) -> str:
         return "it is empty"
     if re.match(rb"(ssh|ecdsa|sk)-|---- ?BEGIN SSH2 PUBLIC|-----BEGIN .*PUBLIC KEY", content):
         return "it is a public key. The private one is the file beside it without .pub"
-    # If nothing in the file is like a key, the message of `cryptography` is a link to its page about PEM files.
+    # If nothing in the file is like a key, `cryptography` only links to its page about PEM files.
     return "it does not have the format of a key" if "cryptography.io" in str(error) else _words(error)
 
 
