@@ -10,11 +10,6 @@ ROOT = Path(__file__).parents[1]
 ROOTS = ("README.md", "CONTRIBUTING.md", "docs", "edgekit")
 """Files and folders whose text is checked."""
 SUFFIXES = (".md", ".py")
-EXEMPT = {
-    "docs/architecture.md": "not rewritten yet",
-    "edgekit/devices": "not rewritten yet",
-}
-"""Files and folders that are not checked, and why."""
 WORDS = (
     "tell",
     "tells",
@@ -47,18 +42,12 @@ STRINGS = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)
 
 
 def checked():
-    """Return the files below the roots, without the exempt ones."""
+    """Return the files below the roots."""
     found = []
     for root in map(ROOT.joinpath, ROOTS):
         files = [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.suffix in SUFFIXES)
-        found += [file for file in files if not is_exempt(file)]
+        found += files
     return found
-
-
-def is_exempt(file):
-    """Return whether the file or a folder above it is exempt."""
-    names = {str(path.relative_to(ROOT)) for path in (file, *file.parents) if path.is_relative_to(ROOT)}
-    return not names.isdisjoint(EXEMPT)
 
 
 def unused_words(text):
@@ -93,10 +82,6 @@ def test_texts_use_words_that_edgekit_uses():
         for line, word in READERS[file.suffix](file.read_text())
     ]
     assert not places, "words that edgekit does not use (see CONTRIBUTING.md):\n" + "\n".join(places)
-
-
-def test_exempt_pages_exist():
-    assert [page for page in EXEMPT if not (ROOT / page).exists()] == []
 
 
 @pytest.mark.parametrize(

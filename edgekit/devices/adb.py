@@ -1,4 +1,4 @@
-"""The link to an Android device: adb over USB or TCP, by adb-shell."""
+"""The link to an Android device: adb over USB or TCP, with the library adb-shell."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 AUTHORISE_SECONDS = 20.0
-"""How long a person has to answer the phone's question."""
+"""How long the phone's owner has to allow USB debugging."""
 MISREAD = (KeyError, struct.error)
-"""What adb-shell raises where it has lost a message's beginning, as after a write that failed on the phone."""
+"""What adb-shell raises if it lost the start of a message, for example after a failed write on the phone."""
 
 
 class _InTime(BytesIO):
-    """A file for adb-shell that gives and takes nothing more after `timeout` seconds: TimeoutError.
+    """A file for adb-shell that raises TimeoutError after `timeout` seconds.
 
-    It is a BytesIO only in name, since adb-shell opens other files itself; and what a progress callback raises it ignores.
+    It is a BytesIO only because adb-shell opens other files itself. A progress callback cannot do this:
+    adb-shell ignores what it raises.
     """
 
     def __init__(self, file: BinaryIO, timeout: float) -> None:
@@ -56,8 +57,8 @@ class _InTime(BytesIO):
 class AdbProfile(RemoteProfile):
     """A device that is reached by adb: over TCP if there is a `host`, else over USB.
 
-    `connection` says that a profile without a host is for TCP. `serial` chooses among phones on USB, and must be what the
-    phone over TCP calls itself. `port` is 5555 if it is not given. `key` is the file of adb's private key.
+    `connection: tcp` marks a profile for TCP that has no host yet. `serial` chooses among phones on USB.
+    A phone over TCP must report this serial. `port` is 5555 if it is not given. `key` is the file of adb's private key.
     """
 
     connection: Literal["usb", "tcp"] = "usb"
@@ -68,7 +69,7 @@ class AdbProfile(RemoteProfile):
 
 
 class AdbLink:
-    """adb to one phone, with the profile's `key`, else Android's own (``~/.android/adbkey``), made where there is none."""
+    """adb to one phone, with the profile's `key`, else Android's own: ``~/.android/adbkey``. A missing key is made."""
 
     def __init__(self, profile: AdbProfile) -> None:
         self.profile = profile
@@ -78,19 +79,22 @@ class AdbLink:
         self.device: AdbDevice | None = None
 
     def connect(self) -> None:
-        """Connect; EdgekitError: offline, unauthorized, several_devices, no_permission, device_busy, each with what to do."""
+        """Connect.
+
+        EdgekitError, each with a hint: offline, unauthorized, several_devices, no_permission, device_busy.
+        """
         from adb_shell import exceptions
 
         _sum_in_numpy()
         self.close()
-        asked: list[AdbDevice] = []  # whether the phone knew our key, or asks its owner about it
-        with self._told(), ExitStack() as undo:
+        asked: list[AdbDevice] = []  # not empty if the phone asked its owner about our key
+        with self._failures(), ExitStack() as undo:
             device = self._open()
             undo.callback(device.close)
             try:
                 device.connect(rsa_keys=[self._signer()], auth_timeout_s=AUTHORISE_SECONDS, auth_callback=asked.append)
             except Exception as error:
-                # To a refusal, and while nobody answers the question, adbd says nothing.
+                # adbd sends nothing if the owner refuses, or has not answered yet.
                 if asked or isinstance(error, exceptions.DeviceAuthError):
                     raise self._unauthorized() from error
                 raise
@@ -98,46 +102,46 @@ class AdbLink:
         self.device = device
 
     def shell(self, command: str, timeout: float) -> Completed:
-        """Run a command by adb's exec service, which is no terminal; its two outputs are one, and a nonce tells its status.
+        """Run a command by adb's exec service, which is not a terminal. Both outputs are one. A nonce marks the status.
 
-        EdgekitError (``timed_out``) for a command that is not over in time on a phone that answers others meanwhile.
+        EdgekitError (``timed_out``) if only this command hangs: the phone still answers another one.
         """
         from adb_shell import exceptions
 
         nonce = f"edgekit-{secrets.token_hex(8)}="
-        with self._broken(), self._told():
+        with self._broken(), self._failures():
             try:
-                said = self._said(f"( {command}\n) 2>&1; echo {nonce}$?", timeout)
+                output = self._output(f"( {command}\n) 2>&1; echo {nonce}$?", timeout)
             except (exceptions.TcpTimeoutException, exceptions.AdbTimeoutError, exceptions.UsbReadFailedError) as error:
-                self._said("true", CONNECT_SECONDS)  # else it is the link
+                self._output("true", CONNECT_SECONDS)  # fails if the link is broken
                 raise self._hanging(command, timeout) from error
-            output, found, status = said.decode(errors="replace").rpartition(nonce)
+            text, found, status = output.decode(errors="replace").rpartition(nonce)
             if not found:
                 raise EOFError("it ended in the middle of an answer")
-        return Completed(int(status), output, "")
+        return Completed(int(status), text, "")
 
-    def _said(self, command: str, timeout: float) -> bytes:
+    def _output(self, command: str, timeout: float) -> bytes:
         assert self.device
         seconds = {"transport_timeout_s": timeout, "read_timeout_s": timeout, "timeout_s": timeout}
-        said: bytes = self.device.exec_out(command, **seconds, decode=False)
-        return said
+        output: bytes = self.device.exec_out(command, **seconds, decode=False)
+        return output
 
     def _hanging(self, command: str, timeout: float) -> EdgekitError:
         message = f"{self.profile.name} was not done after {timeout:.0f} s with `{command.splitlines()[0][:80]}`."
-        hint = "It answers other commands, so this one hangs: restart the phone where that stays so."
+        hint = "It answers other commands, so this one hangs. If it hangs again, restart the phone."
         return EdgekitError(FailureKind.timed_out, "device", message, hint, retriable=True)
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
         """Push a file."""
         stalled = link.STALL_SECONDS
-        with local.open("rb") as file, self._broken(), self._told():
+        with local.open("rb") as file, self._broken(), self._failures():
             assert self.device
             self.device.push(_InTime(file, timeout), remote, transport_timeout_s=stalled, read_timeout_s=stalled)
 
     def fetch(self, remote: str, local: Path, timeout: float) -> None:
         """Pull a file."""
         stalled = link.STALL_SECONDS
-        with local.open("wb") as file, self._broken(), self._told():
+        with local.open("wb") as file, self._broken(), self._failures():
             assert self.device
             self.device.pull(remote, _InTime(file, timeout), transport_timeout_s=stalled, read_timeout_s=stalled)
 
@@ -155,22 +159,22 @@ class AdbLink:
         if self.profile.connection == "tcp":
             raise link.without_address(self.profile)
         if self.profile.serial is None:
-            self._one_phone()
+            self._check_single_phone()
         return AdbDeviceUsb(self.profile.serial, default_transport_timeout_s=CONNECT_SECONDS)
 
-    def _one_phone(self) -> None:
-        """Make sure that no other phone could be meant."""
+    def _check_single_phone(self) -> None:
+        """Make sure that at most one phone is attached."""
         from adb_shell.adb_device import UsbTransport
 
-        # None where USB support is not installed, which is found out right after this.
+        # None without USB support. The next step reports that.
         serials = [phone.serial_number for phone in UsbTransport.find_all_adb_devices()] if UsbTransport else []
         if len(serials) > 1:
             message = f"{len(serials)} phones are attached: {', '.join(sorted(serials))}."
-            hint = f"Say which: --device-option serial={sorted(serials)[0]}, or ANDROID_SERIAL."
+            hint = f"Choose one: --device-option serial={sorted(serials)[0]}, or ANDROID_SERIAL."
             raise EdgekitError(FailureKind.several_devices, "reach", message, hint)
 
     def _signer(self) -> PythonRSASigner:
-        """Return who we are: the key that the adb client uses as well."""
+        """Return the signer with our key, which the adb client uses as well."""
         from adb_shell.auth.sign_pythonrsa import PythonRSASigner
 
         public = Path(f"{self.key}.pub")
@@ -184,7 +188,7 @@ class AdbLink:
                 raise EdgekitError(FailureKind.unauthorized, "reach", message, hint)
             return PythonRSASigner(public.read_text(), private)
         except (OSError, ValueError) as error:
-            message = f"{self.key} is no key that edgekit can read: {error}"
+            message = f"{self.key} is not a key that edgekit can read: {error}"
             hint = "Correct `key` in the profile, or make a new one: adb keygen FILE"
             raise EdgekitError(FailureKind.unauthorized, "reach", message, hint) from error
 
@@ -195,7 +199,7 @@ class AdbLink:
 
     @contextmanager
     def _broken(self) -> Iterator[None]:
-        """Connect where there is no connection; an error while talking is a lost link, and ends the connection."""
+        """Connect if there is no connection. Turn a later error into ``link_lost``, and end the connection."""
         if self.device is None:
             self.connect()
         try:
@@ -204,12 +208,12 @@ class AdbLink:
         except EdgekitError as error:
             if error.failure.kind is not FailureKind.offline:
                 raise
-            said = error.failure
-            raise EdgekitError(FailureKind.link_lost, "device", said.message, said.hint, retriable=True) from error
+            lost = error.failure
+            raise EdgekitError(FailureKind.link_lost, "device", lost.message, lost.hint, retriable=True) from error
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what adb-shell and libusb raise into our errors."""
+    def _failures(self) -> Iterator[None]:
+        """Turn the exceptions of adb-shell and libusb into our errors."""
         from adb_shell import exceptions
 
         # adb-shell's exceptions share no base class of their own.
@@ -227,14 +231,16 @@ class AdbLink:
             yield
         except exceptions.InvalidTransportError as error:
             hint = "Install USB support: pip install 'edgekit[usb]'"
-            raise self._failed(FailureKind.offline, "USB support is not installed, so nobody looked", hint) from error
+            raise self._failed(FailureKind.offline, "USB support is not installed", hint) from error
         except others as error:
             name = type(error).__name__
             if name == "USBErrorAccess":
-                hint = "Give your user the right: Debian's package android-sdk-platform-tools-common brings the udev rules."
+                hint = (
+                    "Give your user permission: Debian's package android-sdk-platform-tools-common has the udev rules."
+                )
                 raise self._failed(FailureKind.no_permission, "no permission on the USB device", hint) from error
             if name == "USBErrorBusy":
-                hint = "Stop what holds it, mostly an adb server: adb kill-server"
+                hint = "Stop that program, often an adb server: adb kill-server"
                 raise self._failed(FailureKind.device_busy, "another program holds the USB device", hint) from error
             if isinstance(error, exceptions.InvalidCommandError) and self.profile.host and self.device is None:
                 raise self._no_adbd(error) from error
@@ -242,14 +248,17 @@ class AdbLink:
             raise self._failed(FailureKind.offline, why, hint) from error
 
     def _no_adbd(self, error: Exception) -> EdgekitError:
-        """Return the error of a port whose first words are none of adb's that edgekit knows."""
+        """Return the error of a port whose first message is not adb's, or is one that edgekit does not support."""
         if "STLS" not in str(error):
-            why, hint = "what listens there is no adbd", "Check host and port; a phone listens after: adb tcpip 5555"
+            why, hint = (
+                "the program at this port is not adbd",
+                "Check host and port. A phone listens after: adb tcpip 5555",
+            )
             return self._failed(FailureKind.offline, why, hint)
-        why = "this is the port of wireless debugging, whose encryption edgekit does not speak"
+        why = "this is the port of wireless debugging, and edgekit does not support its encryption"
         hint = (
-            f"Have the phone open one that it speaks: adb connect {self.profile.host}:{self.port} && adb tcpip 5555; "
-            "then give --device-option port=5555"
+            f"Open another port on the phone: adb connect {self.profile.host}:{self.port} && adb tcpip 5555. "
+            "Then give --device-option port=5555"
         )
         return self._failed(FailureKind.offline, why, hint)
 
@@ -258,7 +267,7 @@ class AdbLink:
 
 
 def _make_key(key: Path, public: Path) -> None:
-    """Make a pair of keys where there is none, of which the private one is never anybody else's to read."""
+    """Make a pair of keys. Other users can never read the private one."""
     from adb_shell.auth.keygen import keygen
 
     key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -266,18 +275,18 @@ def _make_key(key: Path, public: Path) -> None:
         made = Path(private) / "adbkey"
         keygen(str(made))
         made.chmod(0o600)
-        # adb-shell ends the public key without a newline, and adb's files are made to be put together.
+        # adb-shell writes no final newline, but adb's key files must be fit for concatenation.
         public.write_text(Path(f"{made}.pub").read_text().rstrip("\n") + "\n")
         made.replace(key)
 
 
 def _sum_in_numpy() -> None:
-    """Replace adb-shell's checksum, the sum of a message's bytes: added up in Python it takes longer than sending them."""
+    """Replace adb-shell's checksum, the sum of a message's bytes. In Python it takes longer than sending them."""
     import numpy as np
     from adb_shell import adb_device, adb_message
 
     def checksum(data: bytes) -> int:
-        return int(np.frombuffer(data, np.uint8).sum(dtype=np.uint32))  # which wraps as adb's does
+        return int(np.frombuffer(data, np.uint8).sum(dtype=np.uint32))  # wraps like adb's sum
 
     adb_message.checksum = adb_device.checksum = checksum
 
@@ -287,7 +296,7 @@ def _is_error(value: object) -> TypeGuard[type[Exception]]:
 
 
 def _usb_errors() -> tuple[type[Exception], ...]:
-    """Return what libusb raises (no permission, held by an adb server), where it is installed."""
+    """Return the exceptions of libusb (no permission, held by an adb server), if it is installed."""
     try:
         from usb1 import USBError
     except (ImportError, OSError):

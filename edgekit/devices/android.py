@@ -1,4 +1,4 @@
-"""Android phones: who they are, how hot they are, and how they hold their clocks still. Reached over adb."""
+"""Android phones, reached over adb: their identity, temperatures and fixed clocks."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
 @configured_by(AdbProfile)
 def connect(profile: AdbProfile) -> Android:
-    """Reach the phone on USB, where `serial` chooses among several, or over TCP where there is a `host`.
+    """Reach the phone over TCP if the profile has a `host`, else on USB. `serial` chooses among several on USB.
 
-    Where the profile names neither, ANDROID_SERIAL does: a serial, or HOST:PORT as adb calls phones over TCP.
+    If the profile has neither, ANDROID_SERIAL counts: a serial, or HOST:PORT as adb calls phones over TCP.
     """
     named = os.environ.get("ANDROID_SERIAL")
     if named and not profile.serial and not profile.host:
@@ -46,25 +46,27 @@ def connect(profile: AdbProfile) -> Android:
 
 
 class Android(RemoteDevice):
-    """A phone, in the shell's user id: no root, no app."""
+    """A phone, used as the user `shell`: without root and without an app."""
 
     def __init__(self, profile: AdbProfile, link: AdbLink) -> None:
         super().__init__(profile, link, ROOT)
-        self.fixed = False  # whether the phone has taken up its fixed-performance mode
+        self.fixed = False  # whether the phone is in its fixed-performance mode
         self.properties = {found["name"]: found["value"] for found in PROPERTY.finditer(self.check("getprop"))}
         model = self.properties.get("ro.product.model", "unknown")
         if profile.model and model != profile.model:
             message = f"The phone at {link.where} is a {model}, and {profile.name} is for a {profile.model}."
-            raise EdgekitError(FailureKind.unsupported_device, "reach", message, "The profile `pixel` takes any phone.")
-        # On USB the serial has chosen the phone.
-        serial = self._told(*SERIAL)
+            raise EdgekitError(
+                FailureKind.unsupported_device, "reach", message, "The profile `pixel` accepts any phone."
+            )
+        # On USB the serial already chose the phone.
+        serial = self._first_property(*SERIAL)
         if profile.host and profile.serial and profile.serial != serial:
             message = f"The phone at {link.where} has the serial {serial}, and {profile.name} is for {profile.serial}."
             hint = "Correct `host` or `serial` in the profile."
             raise EdgekitError(FailureKind.unsupported_device, "reach", message, hint)
 
-    def _told(self, *names: str) -> str:
-        """Return the first of some properties that the phone has."""
+    def _first_property(self, *names: str) -> str:
+        """Return the first property that the phone has among `names`, else ``unknown``."""
         return next((self.properties[name] for name in names if self.properties.get(name)), "unknown")
 
     def identify(self) -> Identity:
@@ -72,20 +74,25 @@ class Android(RemoteDevice):
         speeds = self.speeds()
         memory = self.check("grep MemTotal /proc/meminfo; true").split()
         facts = {
-            "soc": self._told("ro.soc.model", "ro.board.platform", "ro.hardware"),
+            "soc": self._first_property("ro.soc.model", "ro.board.platform", "ro.hardware"),
             "cpus": len(speeds) or int(self.check("grep -c ^processor /proc/cpuinfo; true").strip() or 0) or "unknown",
             "machine": self.machine,
             "clusters": clusters(speeds),
             "cpu_features": cpu_features(self.check(f"grep -m 1 -E '{FEATURES_LINE}' /proc/cpuinfo; true").strip()),
             "memory_kb": int(memory[1]) if memory[1:] else "unknown",
-            "android": self._told("ro.build.version.release"),
-            "api_level": self._told("ro.build.version.sdk"),
-            "emulated": self.profile.emulated or self._told("ro.kernel.qemu", "ro.boot.qemu") == "1",
+            "android": self._first_property("ro.build.version.release"),
+            "api_level": self._first_property("ro.build.version.sdk"),
+            "emulated": self.profile.emulated or self._first_property("ro.kernel.qemu", "ro.boot.qemu") == "1",
         }
-        return Identity(self._told(*SERIAL), self._told("ro.product.model"), self._told("ro.build.fingerprint"), facts)
+        return Identity(
+            self._first_property(*SERIAL),
+            self._first_property("ro.product.model"),
+            self._first_property("ro.build.fingerprint"),
+            facts,
+        )
 
     def state(self) -> dict[str, Any]:
-        """Return what every Linux tells, and thermal status, battery, and the rung that the clocks are on."""
+        """Return the state of every Linux device, with thermal status, battery and the rung of the clocks."""
         state = super().state()
         thermal = parse_thermal(self.check("dumpsys thermalservice 2> /dev/null; true"))
         if thermal.sensors:
@@ -97,7 +104,7 @@ class Android(RemoteDevice):
         return state
 
     def preparation_steps(self) -> Sequence[Step]:
-        """Return how to keep the phone awake, and how to hold its clocks: its fixed-performance mode, if it offers one."""
+        """Return the steps that keep the phone awake and fix its clocks, if it has a fixed-performance mode."""
         steps = []
         awake = self.check(f"settings get {STAY_ON} 2> /dev/null; true").strip()
         if awake.isdigit():
@@ -108,33 +115,32 @@ class Android(RemoteDevice):
             steps.append(Step("input keyevent KEYCODE_WAKEUP", "input keyevent KEYCODE_SLEEP"))
         self.fixed = self._hold_clocks("false")
         if self.fixed:
-            steps.append(
-                Step("true", f"{FIXED_PERFORMANCE} false")
-            )  # `prepare` switches it on: it has to see the answer
+            # `prepare` switches it on, because it needs the answer.
+            steps.append(Step("true", f"{FIXED_PERFORMANCE} false"))
         return steps
 
     def prepare(self) -> None:
-        """Prepare, and find out whether the phone takes up its fixed-performance mode."""
+        """Prepare the phone. Check whether it entered its fixed-performance mode."""
         super().prepare()
         self.fixed = self.fixed and self._hold_clocks("true")
 
     def _hold_clocks(self, held: str) -> bool:
-        """Switch the fixed-performance mode; say whether the phone did."""
-        # A phone without the mode answers with an error status, one that has it but not for this build with a sentence.
+        """Switch the fixed-performance mode. Return whether the phone did."""
+        # A phone without the mode exits with an error. If only its build lacks the mode, it prints a sentence.
         answer = self.shell.attempt(f"{FIXED_PERFORMANCE} {held}")
         return answer.exit_status == 0 and not answer.stdout.strip()
 
 
 @dataclass(frozen=True)
 class Thermal:
-    """What the thermal service reports: status 0 (none) to 6 (shutdown), None if unknown, and the thermometers."""
+    """A report of the thermal service: status from 0 (none) to 6 (shutdown), None if unknown, and the thermometers."""
 
     status: int | None
     sensors: tuple[Sensor, ...]
 
 
 def parse_thermal(text: str) -> Thermal:
-    """Read ``dumpsys thermalservice``: what the sensors report now if the phone lists that, else the last report."""
+    """Parse ``dumpsys thermalservice``: the current temperatures if the phone lists them, else the last report."""
     status = re.search(r"^Thermal Status: (\d+)$", text, re.MULTILINE)
     cached, _, current = text.partition("Current temperatures from HAL:")
     sensors = _sensors(current) or _sensors(cached)
@@ -143,24 +149,24 @@ def parse_thermal(text: str) -> Thermal:
 
 def _sensors(text: str) -> tuple[Sensor, ...]:
     found = TEMPERATURE.finditer(text)
-    sensors = [android_sensor(int(one["type"]), one["name"], float(one["celsius"])) for one in found]
+    sensors = [android_sensor(int(row["type"]), row["name"], float(row["celsius"])) for row in found]
     return tuple(sensor for sensor in sensors if sensor)
 
 
 def parse_battery(text: str) -> dict[str, Any]:
-    """Read ``dumpsys battery``: level in percent, what it does, degrees Celsius; unknown where it is silent."""
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
-    plugged = [name for name in ("AC", "USB", "Wireless") if told.get(f"{name} powered") == "true"]
+    """Parse ``dumpsys battery``: level in percent, status, power source, degrees Celsius. A missing value is ``unknown``."""
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    plugged = [name for name in ("AC", "USB", "Wireless") if fields.get(f"{name} powered") == "true"]
     return {
-        "level": int(told["level"]) if told.get("level", "").isdigit() else "unknown",
-        "status": CHARGING.get(told.get("status", ""), "unknown"),
-        "plugged": ", ".join(plugged) or ("nothing" if told.get("status") else "unknown"),
-        "temperature_c": int(told["temperature"]) / 10 if told.get("temperature", "").isdigit() else "unknown",
+        "level": int(fields["level"]) if fields.get("level", "").isdigit() else "unknown",
+        "status": CHARGING.get(fields.get("status", ""), "unknown"),
+        "plugged": ", ".join(plugged) or ("nothing" if fields.get("status") else "unknown"),
+        "temperature_c": int(fields["temperature"]) / 10 if fields.get("temperature", "").isdigit() else "unknown",
     }
 
 
 def _address(serial: str) -> dict[str, Any]:
-    """Return what of a profile adb's name for a phone stands for."""
+    """Return the profile's keys for a phone's name in adb."""
     found = re.fullmatch(r"\[?(?P<host>[^]]+)\]?:(?P<port>\d+)", serial)
     if found and 0 < int(found["port"]) < 65536:
         return {"host": found["host"], "port": int(found["port"])}

@@ -1,7 +1,7 @@
-"""Macs, and iPhones that are attached to one. Core ML predicts on Apple's systems only, so all of it happens on a Mac.
+"""Macs, and iPhones that are attached to one. Core ML predicts on Apple's systems only, so all runs on a Mac.
 
-The Mac is this computer or one that is reached over SSH. It needs a Python environment with coremltools (`edgekit device setup
-mac`), and for an iPhone Xcode and a development team that may sign coremltools' app.
+The Mac is this computer or one that is reached over SSH. It needs a Python environment with coremltools
+(`edgekit device setup mac`). An iPhone also needs Xcode and a development team that may sign coremltools' app.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
+from edgekit.devices.base import Identity, check_identity, reported_facts, whole_number
 from edgekit.devices.kinds import configured_by
 from edgekit.devices.link import Link, closed_on_failure
 from edgekit.devices.local import LocalLink
@@ -39,7 +39,7 @@ Kind = TypeVar("Kind", bound="Mac")
 class MacProfile(SshProfile):
     """A Mac: this computer, or the one at `host`.
 
-    `serial` is what the Mac must call itself. `compute_units` are what Core ML may use.
+    `serial` must be the serial number that the Mac reports. `compute_units` are the units that Core ML may use.
     """
 
     serial: Annotated[str | None, FROM_ENVIRONMENT] = None
@@ -57,37 +57,37 @@ class IPhoneProfile(MacProfile):
 
 @configured_by(MacProfile)
 def connect_mac(profile: MacProfile) -> Mac:
-    """Reach the Mac: over SSH where the profile has a host, else this computer.
+    """Reach the Mac: over SSH if the profile has a host, else this computer.
 
-    EdgekitError: ``needs_mac`` where this computer is none, ``unsupported_device`` where the host is none, or another Mac.
+    EdgekitError: ``needs_mac`` if this computer is not a Mac; ``unsupported_device`` if the host is not, or is another Mac.
     """
     return _connected(Mac, profile, "model", "serial")
 
 
 @configured_by(IPhoneProfile)
 def connect_iphone(profile: IPhoneProfile) -> IPhone:
-    """Reach the iPhone by the Mac that it is attached to.
+    """Reach the iPhone through the Mac that it is attached to.
 
-    EdgekitError: ``offline`` or ``several_devices`` name what is there, ``usage`` a tool, which no iPhone can run.
+    EdgekitError: ``offline`` and ``several_devices`` name the connected iPhones. ``usage`` if the profile has tools.
     """
     if profile.tools:
         message = (
-            f"{profile.name} names tools ({', '.join(profile.tools)}): they would run on the Mac, not on the iPhone."
+            f"{profile.name} names tools ({', '.join(profile.tools)}). They would run on the Mac, not on the iPhone."
         )
-        hint = "Remove `tools` from the profile, or time the Mac by a profile of its own."
+        hint = "Remove `tools` from the profile, or time the Mac with its own profile."
         raise EdgekitError(FailureKind.usage, "reach", message, hint)
-    return _connected(IPhone, profile, "model")  # its serial has chosen it
+    return _connected(IPhone, profile, "model")  # its serial already chose it
 
 
 def _connected(kind: type[Kind], profile: MacProfile, *keys: str) -> Kind:
-    """Reach the Mac, and compare the profile's `keys` with what the device calls itself."""
+    """Reach the Mac, and compare the profile's `keys` with the device's identity."""
     link = _link(profile)
     link.connect()
     with closed_on_failure(link):
         system, _, home = link.shell("uname -s; echo $HOME", 15).stdout.strip().partition("\n")
         if system != "Darwin":
-            message = f"{profile.name} is for a Mac, and what {link.where} leads to runs {system}."
-            hint = "Correct `host` in the profile; the `kind` of a Linux board is `linux`."
+            message = f"{profile.name} is for a Mac, but the device at {link.where} runs {system}."
+            hint = "Correct `host` in the profile. The `kind` of a Linux board is `linux`."
             raise EdgekitError(FailureKind.unsupported_device, "reach", message, hint)
         device = kind(profile, link, f"{home}/Library/Caches/{FOLDER}")
         check_identity(device, link.where, *keys)
@@ -101,14 +101,14 @@ def _link(profile: MacProfile) -> Link:
         return LocalLink()
     message = f"{profile.name}: Core ML runs on Apple's systems only, and this is {platform.system()}."
     hint = (
-        "The package is built and compared with PyTorch here. To time it, name a Mac that you reach over SSH: "
+        "edgekit builds the package here and compares it with PyTorch. To time it, name a Mac that you reach over SSH: "
         f"--device-option host=ADDRESS, or {profile.environment}HOST."
     )
     raise EdgekitError(FailureKind.needs_mac, "reach", message, hint)
 
 
 class Mac(RemoteDevice):
-    """A Mac as its user sees it."""
+    """A Mac, used without root."""
 
     system = MACOS
     profile: MacProfile
@@ -118,23 +118,23 @@ class Mac(RemoteDevice):
         self.python = OwnPython(self.shell)
 
     def identify(self) -> Identity:
-        """Return serial number, model, macOS; processor and memory."""
-        told = told_facts(self.check(IDENTITY))
+        """Return serial number, model and macOS, with processor and memory as facts."""
+        reported = reported_facts(self.check(IDENTITY))
         facts = {
-            "soc": told.get("soc", "unknown"),
-            "cpus": whole_number(told.get("cpus", "")),
+            "soc": reported.get("soc", "unknown"),
+            "cpus": whole_number(reported.get("cpus", "")),
             "machine": self.machine,
-            "memory_kb": whole_number(told.get("memory_kb", "")),
+            "memory_kb": whole_number(reported.get("memory_kb", "")),
             "emulated": self.profile.emulated,
         }
-        return Identity(told.get("serial", "unknown"), told.get("model", "unknown"), told["system"], facts)
+        return Identity(reported.get("serial", "unknown"), reported.get("model", "unknown"), reported["system"], facts)
 
     def timing_cpu(self) -> int | None:
-        """Return None: macOS lets nobody choose."""
+        """Return None, because macOS does not let a program choose its CPU."""
         return None
 
     def state(self) -> dict[str, Any]:
-        """Return load, the limit that heat sets to the processor's speed, and battery; temperatures are for root only."""
+        """Return load, thermal limit of the processor's speed, and battery. Only root can read temperatures."""
         loads = re.findall(r"[\d.]+", self.check("sysctl -n vm.loadavg"))
         return {
             "load_average": float(loads[0]) if loads else "unknown",
@@ -144,23 +144,23 @@ class Mac(RemoteDevice):
         }
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the command of the runner in the environment that `edgekit device setup` has made."""
+        """Return the command of the runner in the environment that `edgekit device setup` made."""
         if backend != "coreml":
             message = f"edgekit has no runner for {backend} on a Mac, only for coreml."
             raise EdgekitError(FailureKind.unsupported_target, "push", message)
         return (self.own_python(), self.push(COREML_RUNNER), "--units", self.profile.compute_units)
 
     def own_python(self) -> str:
-        """Return the interpreter that :meth:`setup` installed; EdgekitError (``missing_extra``) if it did not run yet."""
+        """Return the interpreter that :meth:`setup` installed. EdgekitError (``missing_extra``) if it has not run yet."""
         return self.python.interpreter()
 
     def setup(self) -> str:
-        """Make the Mac's own virtual environment with coremltools; return what is in it."""
+        """Make the Mac's own virtual environment with coremltools. Return its packages."""
         return self.python.install(COREMLTOOLS, "coremltools|numpy")
 
 
 class IPhone(Mac):
-    """An iPhone that is attached to a Mac: coremltools' app runs there, everything else on the Mac."""
+    """An iPhone that is attached to a Mac. coremltools' app runs on it, everything else on the Mac."""
 
     profile: IPhoneProfile
 
@@ -169,25 +169,25 @@ class IPhone(Mac):
         self.phone = _chosen(profile, self._phones())
 
     def _phones(self) -> list[dict[str, Any]]:
-        """Return the iPhones that are connected; EdgekitError (``missing_extra``) where Xcode's devicectl does not tell them."""
+        """Return the connected iPhones. EdgekitError (``missing_extra``) if Xcode's devicectl does not list them."""
         done = self.shell.attempt(PHONES)
         try:
             if done.exit_status == 0:
                 return parse_phones(done.stdout)
         except ValueError as error:
-            raise self._unlisted(f"what it tells cannot be read: {error}") from error
+            raise self._unlisted(f"its answer cannot be read: {error}") from error
         raise self._unlisted(reason(f"{done.stdout}\n{done.stderr}".strip()))
 
     def _unlisted(self, why: str) -> EdgekitError:
         message = f"The Mac of {self.profile.name} lists no phones: {why}"
         hint = (
-            f"See on the Mac what `{LIST_PHONES}` says. devicectl is one of Xcode's command line tools, from Xcode 15 on: "
+            f"Run `{LIST_PHONES}` on the Mac. devicectl is one of Xcode's command line tools, since Xcode 15: "
             "install Xcode, open it once, and choose it (sudo xcode-select -s /Applications/Xcode.app)."
         )
         return EdgekitError(FailureKind.missing_extra, "reach", message, hint, retriable=True)
 
     def identify(self) -> Identity:
-        """Return the phone's UDID, model and iOS, as Xcode's devicectl tells them."""
+        """Return the phone's UDID, model and iOS, as Xcode's devicectl reports them."""
         hardware, properties = self.phone["hardwareProperties"], self.phone.get("deviceProperties", {})
         facts = {
             "soc": hardware.get("cpuType", {}).get("name", "unknown"),
@@ -199,14 +199,14 @@ class IPhone(Mac):
         return Identity(hardware["udid"], hardware.get("marketingName", "unknown"), system, facts)
 
     def state(self) -> dict[str, Any]:
-        """Return what is known of the phone: nothing."""
+        """Return ``unknown`` values: nothing reports the phone's state."""
         return {"load_average": "unknown", "temperature_c": "unknown", "clock_rung": "unknown"}
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the Mac's runner, told which phone to use and who signs; EdgekitError (``usage``) where nobody does."""
+        """Return the Mac's runner with the phone and the signing team. EdgekitError (``usage``) if there is no team."""
         team = self.profile.development_team
         if team is None:
-            # Xcode would refuse after a minute, and coremltools loses what it says.
+            # Xcode would refuse after a minute, and coremltools does not pass on its message.
             message = f"{self.profile.name} has no development team that signs coremltools' app for the iPhone."
             hint = f"Give its id: {self.profile.environment}DEVELOPMENT_TEAM, or --device-option development_team=ID"
             raise EdgekitError(FailureKind.usage, "push", message, hint)
@@ -215,16 +215,16 @@ class IPhone(Mac):
 
 
 def parse_phones(text: str) -> list[dict[str, Any]]:
-    """Return the iPhones that are connected, from ``devicectl list devices -j``; ValueError for what is no list of devices."""
+    """Parse ``devicectl list devices -j`` and return the connected iPhones. ValueError if it is not a list of devices."""
     try:
         devices = json.loads(text)["result"]["devices"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(text.strip()[:300] or "it is empty") from error
-    return [one for one in devices if _is_connected_iphone(one)]
+    return [device for device in devices if _is_connected_iphone(device)]
 
 
 def _is_connected_iphone(device: dict[str, Any]) -> bool:
-    """Say so; of devices that were paired once and are elsewhere devicectl may tell next to nothing."""
+    """Return whether it is one. devicectl lists few facts of devices that were paired once and are elsewhere."""
     hardware = device.get("hardwareProperties", {})
     return (
         hardware.get("deviceType", "").lower() == "iphone"
@@ -234,7 +234,7 @@ def _is_connected_iphone(device: dict[str, Any]) -> bool:
 
 
 def parse_pmset(text: str) -> dict[str, Any]:
-    """Read ``pmset -g therm`` and ``pmset -g batt``: speed limit in percent, where heat has set one, and the battery."""
+    """Parse ``pmset -g therm`` and ``pmset -g batt``: the thermal speed limit in percent, and the battery."""
     limit, level = re.search(r"CPU_Speed_Limit\s*= (\d+)", text), re.search(r"\t(\d+)%; ([\w ]+);", text)
     source = re.search(r"Now drawing from '(.+?)'", text)
     return {
@@ -250,19 +250,19 @@ def parse_pmset(text: str) -> dict[str, Any]:
 def _chosen(profile: MacProfile, phones: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the phone of the profile's `serial`, or the only one."""
     wanted = [
-        one for one in phones if profile.serial in {None, one["hardwareProperties"]["udid"], one.get("identifier")}
+        phone
+        for phone in phones
+        if profile.serial in {None, phone["hardwareProperties"]["udid"], phone.get("identifier")}
     ]
     if len(wanted) == 1:
         return wanted[0]
     named = ", ".join(
-        f"{one.get('deviceProperties', {}).get('name')} ({one['hardwareProperties']['udid']})" for one in phones
+        f"{phone.get('deviceProperties', {}).get('name')} ({phone['hardwareProperties']['udid']})" for phone in phones
     )
     if wanted:
         message = f"{len(wanted)} iPhones are connected: {named}."
         hint = "Choose one: --device-option serial=UDID"
         raise EdgekitError(FailureKind.several_devices, "reach", message, hint, retriable=True)
-    message = (
-        f"No iPhone{f' {profile.serial}' if profile.serial else ''} is connected; connected are: {named or 'none'}."
-    )
+    message = f"No iPhone{f' {profile.serial}' if profile.serial else ''} is connected. Connected: {named or 'none'}."
     hint = "Attach it, unlock it, trust the Mac and switch developer mode on (Settings, Privacy & Security)."
     raise EdgekitError(FailureKind.offline, "reach", message, hint, retriable=True)

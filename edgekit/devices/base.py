@@ -1,10 +1,12 @@
-"""What a device is. A stranger adds one by writing a class with the shape of :class:`Device` and an entry point.
+"""The interface of a device. A new kind of device is a class with the shape of :class:`Device`, and an entry point.
 
-The entry point is in the group ``edgekit.devices``, named as profiles' `kind`; it takes a profile and returns the device, or
-raises EdgekitError (``offline``, ...) with what to do. Options of its own are in the class that its attribute `config` names, a
-subclass of :class:`edgekit.devices.profile.DeviceProfile`. What can be reached by a shell and takes files needs less: a
-:class:`edgekit.devices.link.Link`, from which :class:`edgekit.devices.remote.RemoteDevice` makes the rest, as
-docs/adding-a-device.md shows.
+- The entry point is in the group ``edgekit.devices``. Its name is the `kind` in profiles.
+- It takes a profile and returns the device, or raises EdgekitError (``offline``, ...) with a hint.
+- Its attribute `config` names the class of its options: a subclass of
+  :class:`edgekit.devices.profile.DeviceProfile`.
+
+A Unix system with a shell needs less: only a :class:`edgekit.devices.link.Link`.
+:class:`edgekit.devices.remote.RemoteDevice` does the rest. docs/adding-a-device.md shows an example.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Completed:
 
 @dataclass(frozen=True)
 class Identity:
-    """One concrete thing: who it is, and what it tells of itself (``unknown`` where it does not)."""
+    """One concrete device: its identity and its facts. A fact that it does not report is ``unknown``."""
 
     serial: str
     model: str
@@ -43,12 +45,12 @@ class Identity:
 
     @property
     def hash(self) -> str:
-        """What the ledger knows the device by: a hash of serial, model and OS build."""
+        """The device's key in the ledger: a hash of serial, model and OS build."""
         return hashlib.sha256(json.dumps([self.serial, self.model, self.os_build]).encode()).hexdigest()[:16]
 
 
-def told_facts(text: str) -> dict[str, str]:
-    """Return what a device tells in lines of ``key:value``: the first value of each key, and no key without one."""
+def reported_facts(text: str) -> dict[str, str]:
+    """Parse lines of ``key:value``. The first value of a key counts. A key without a value is left out."""
     facts: dict[str, str] = {}
     for key, _, value in (line.partition(":") for line in text.splitlines()):
         if value.strip():
@@ -57,14 +59,14 @@ def told_facts(text: str) -> dict[str, str]:
 
 
 def whole_number(text: str) -> int | str:
-    """Return the number that a device tells, ``unknown`` where it tells another thing."""
+    """Return the number in `text`, or ``unknown`` if it is not a whole number."""
     return int(text) if text.isdecimal() else "unknown"
 
 
 class Device(Protocol):
-    """Takes a file, runs a program, reports who it is and how it is. Measuring knows only this.
+    """Takes a file, runs a program, reports its identity and state. Measuring knows only this.
 
-    Every method may raise EdgekitError: ``link_lost`` where the connection broke, ``rebooted`` where the device did.
+    Every method may raise EdgekitError: ``link_lost`` if the connection broke, ``rebooted`` if the device rebooted.
     """
 
     @property
@@ -73,39 +75,42 @@ class Device(Protocol):
         ...
 
     def identify(self) -> Identity:
-        """Return who the device is."""
+        """Return the device's identity."""
         ...
 
     def timing_cpu(self) -> int | None:
-        """Return the CPU to pin timed programs to: one of the fastest cluster; None where it cannot be told."""
+        """Return the CPU to pin timed programs to: one of the fastest cluster. None if it is unknown."""
         ...
 
     def prepare(self) -> None:
-        """Undo what a killed edgekit left, then bring the device into the state to measure in. Only who may use it calls this."""
+        """Restore the device after a killed edgekit, then prepare it for measuring.
+
+        Call it only while this process holds the device's lock.
+        """
         ...
 
     def push(self, local: Path) -> str:
-        """Bring a file or folder to the device and return its path there; what is there already, by its hash, is not sent."""
+        """Send a file or folder and return its path on the device. A file with the same hash is not sent again."""
         ...
 
     def pull(self, remote: str, local: Path) -> None:
-        """Bring a file from the device, and check its hash."""
+        """Fetch a file from the device, and check its hash."""
         ...
 
     def scratch(self, name: str) -> str:
-        """Return a path on the device for a file that a program shall write; it is gone after :meth:`release`."""
+        """Return a path on the device for a file that a program writes. :meth:`release` removes the file."""
         ...
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the command that starts the runner for a backend's artifacts; brings the runner there where it is not yet."""
+        """Return the command that starts the runner for a backend's artifacts. Send the runner first if it is missing."""
         ...
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
-        """Run a program; EdgekitError (``timed_out``) after `timeout` seconds, with the program killed."""
+        """Run a program. After `timeout` seconds, kill it and raise EdgekitError (``timed_out``)."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return what changes while measuring, as it is now; ``unknown`` is a value.
+        """Return the current values of what changes while measuring. ``unknown`` is a value.
 
         `temperature_c` is the hottest sensor's. `temperatures` may give the hottest of each type, as
         :func:`edgekit.devices.thermal.thermal_state` returns it. `clock_rung` is how the clocks are held.
@@ -114,14 +119,14 @@ class Device(Protocol):
         ...
 
     def release(self) -> None:
-        """Leave the device as it was found; files that are kept by their hash stay for the next time."""
+        """Restore the device to the state it was found in. Files that are kept by their hash stay."""
         ...
 
 
 def open_device(profile: DeviceProfile) -> Device:
     """Reach the device of a profile.
 
-    EdgekitError (``offline``, ``unsupported_device``, ...) says what to do; UsageError for a kind that nothing provides.
+    EdgekitError (``offline``, ``unsupported_device``, ...) has a hint. UsageError if no package provides the kind.
     """
     connect = load_kind(profile.kind)
     with using(provider(profile.kind)):
@@ -130,25 +135,25 @@ def open_device(profile: DeviceProfile) -> Device:
 
 
 def check_identity(device: Device, where: str, *keys: str) -> None:
-    """Compare what a device calls itself with the profile's `keys` of it (``model``, ``serial``), where it has them.
+    """Compare the device's identity with those of `keys` (``model``, ``serial``) that its profile sets.
 
-    EdgekitError (``unsupported_device``) where what `where` leads to is another.
+    EdgekitError (``unsupported_device``) if the device at `where` is another one.
     """
     wanted = {key: value for key in keys if (value := getattr(device.profile, key, None))}
     identity = device.identify() if wanted else None
     for key, value in wanted.items():
-        if (told := getattr(identity, key)) != value:
-            message = f"{device.profile.name} is for the {key} {value!r}, and what {where} leads to has {told!r}."
+        if (actual := getattr(identity, key)) != value:
+            message = f"{device.profile.name} is for the {key} {value!r}, but the device at {where} has {actual!r}."
             hint = f"Correct its address or `{key}` in the profile."
             raise EdgekitError(FailureKind.unsupported_device, "reach", message, hint)
 
 
 @runtime_checkable
 class HasPython(Protocol):
-    """A device that can have a Python of its own with a runtime installed: what needs one asks for it."""
+    """A device that can have a Python environment with a runtime for edgekit's use."""
 
     def own_python(self) -> str:
-        """Return the path of the interpreter; EdgekitError (``missing_extra``) says how to get one."""
+        """Return the path of the interpreter. EdgekitError (``missing_extra``) says how to install one."""
         ...
 
 
@@ -157,13 +162,13 @@ class CanSetUp(Protocol):
     """A device on which edgekit can install a Python environment of its own."""
 
     def setup(self) -> str:
-        """Install what this device's runner needs; return what was installed, for people."""
+        """Install what this device's runner needs. Return a list of it for people."""
         ...
 
 
 @contextmanager
 def opened(profile: DeviceProfile) -> Iterator[Device]:
-    """Reach the device of a profile, as :func:`open_device` does, and release it at the end."""
+    """Reach the device of a profile as :func:`open_device` does. Release it at the end."""
     device = open_device(profile)
     try:
         yield device

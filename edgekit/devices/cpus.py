@@ -1,4 +1,4 @@
-"""What a Linux tells of its processors, however its files were read: which CPU is fast, and how the clocks are held."""
+"""The CPUs of a Linux system, from the text of its files: which are fast, and whether clocks are fixed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FEATURES = (
     *("amx_tile", "amx_int8", "amx_bf16"),
     *("neon", "asimd", "asimdrdm", "fphp", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"),
 )
-"""Instruction sets that XNNPACK chooses kernels by, in the kernel's words for x86 and Arm."""
+"""Instruction sets that decide which kernels XNNPACK uses, by Linux's names for x86 and Arm."""
 FEATURES_LINE = "^(flags|Features)"
 """The line of /proc/cpuinfo that lists them, as an extended regular expression."""
 Speeds = Mapping[int, Mapping[str, int]]
@@ -34,7 +34,7 @@ Speeds = Mapping[int, Mapping[str, int]]
 
 
 def parse_speeds(lines: Iterable[str]) -> dict[int, dict[str, int]]:
-    """Return the speeds in lines of ``file cpu value``. A line without a positive value says nothing."""
+    """Return the speeds in lines of ``file cpu value``. A line without a positive value is ignored."""
     speeds: dict[int, dict[str, int]] = {}
     for file, cpu, value in (words for line in lines if len(words := line.split()) == 3):
         if value.isdecimal() and int(value) > 0:
@@ -55,14 +55,14 @@ def large_core(allowed: Collection[int], speeds: Speeds) -> int | None:
 
 
 def clusters(speeds: Speeds) -> dict[str, dict[str, int]] | str:
-    """Return what a device's facts hold of its CPUs' speeds; ``unknown`` if it reports none."""
+    """Return the entry of the CPUs' speeds in a device's facts; ``unknown`` if it reports none."""
     return {
         str(cpu): {file.rpartition("/")[2]: value for file, value in own.items()} for cpu, own in speeds.items()
-    } or ("unknown")
+    } or "unknown"
 
 
 def clock_rung(governors: Collection[str]) -> str:
-    """Return ``fixed`` where every CPU's governor is ``performance``, else ``free-running``; ``unknown`` without cpufreq."""
+    """Return ``fixed`` if every CPU's governor is ``performance``, else ``free-running``; ``unknown`` without cpufreq."""
     if not governors:
         return "unknown"
     return "fixed" if set(governors) == {"performance"} else "free-running"

@@ -8,7 +8,7 @@ from edgekit.errors import EdgekitError, FailureKind
 SPARE_BYTES = 20_000_000
 """What must stay free on the device after a push."""
 FULL_BYTES = 1_000_000
-"""A disk with less is full, even if a failed file has its whole length: the system writes blocks later."""
+"""A disk with less is full, even if a failed file has its whole length. The system writes blocks later."""
 
 
 class Disk:
@@ -23,14 +23,14 @@ class Disk:
         return int(words[-3]) * 1024 if len(words) >= 5 and words[-3].isdigit() else None
 
     def check_room(self, size: int, name: str) -> None:
-        """EdgekitError (``disk_full``) if `size` bytes, which people know as `name`, and SPARE_BYTES do not fit."""
+        """EdgekitError (``disk_full``) if `size` bytes and SPARE_BYTES do not fit. `name` is for the message."""
         free = self.free()
         if free is not None and free < size + SPARE_BYTES:
             why = f"{name} needs {size / 1e6:.0f} MB, and {SPARE_BYTES / 1e6:.0f} MB are to stay free"
             raise self.full(free, why, "push")
 
     def full_after(self, error: EdgekitError, unfinished: str, size: int, name: str) -> EdgekitError:
-        """Return the failure of a file of `size` bytes that was sent to `unfinished`: `error`, or that the disk is full.
+        """Return the failure of a file of `size` bytes that was sent to `unfinished`: `error`, or ``disk_full``.
 
         Neither adb nor SFTP says why a write failed, so the free space decides.
         """

@@ -23,7 +23,7 @@ class Files:
         self.shell, self.work, self.disk = shell, work, disk
 
     def push(self, local: Path) -> str:
-        """Bring a file or folder to the device and return its path there. Files that are there already are not sent.
+        """Send a file or folder and return its path on the device. Files that are there already are not sent.
 
         EdgekitError: ``disk_full``, ``hash_mismatch`` if a file arrives changed, ``link_lost``.
         """
@@ -65,7 +65,7 @@ class Files:
             raise EdgekitError(FailureKind.hash_mismatch, "push", message, retriable=True)
 
     def pull(self, remote: str, local: Path) -> None:
-        """Bring a file from the device; EdgekitError (``hash_mismatch``) if it arrives changed."""
+        """Fetch a file from the device. EdgekitError (``hash_mismatch``) if it arrives changed."""
         size = self.shell.check(f"wc -c < {shlex.quote(remote)}")
         self.shell.link.fetch(remote, local, seconds(int(size)))
         expected = self.shell.hashes(remote).get(remote)

@@ -1,4 +1,4 @@
-"""The machine that edgekit itself runs on."""
+"""The computer that runs edgekit, as a device."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ THERMAL = Path("/sys/class/thermal")
 
 
 class Host:
-    """The local machine: files stay where they are, programs are processes of their own process group."""
+    """The local machine. Files stay in place. Each program has its own process group."""
 
     def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
@@ -59,11 +59,11 @@ class Host:
         return Identity(serial, model or "unknown", f"{platform.system()} {platform.release()}", facts)
 
     def timing_cpu(self) -> int | None:
-        """Return the last allowed CPU of the fastest cluster; of all CPUs where the machine does not tell their speeds."""
+        """Return the last allowed CPU of the fastest cluster; of all CPUs if the machine does not report their speeds."""
         return large_core(sorted(os.sched_getaffinity(0)), speeds(CPUS))
 
     def prepare(self) -> None:
-        """Nothing to do: the clocks of the machine that people work on are theirs."""
+        """Do nothing. People work on this machine, so edgekit does not change its clocks."""
 
     def push(self, local: Path) -> str:
         """Return the path itself."""
@@ -80,19 +80,20 @@ class Host:
         return str(Path(self._scratch.name) / name)
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the native runner where `edgekit capsule build` has built it for this machine, else the Python runner."""
+        """Return the native runner if `edgekit capsule build` has built it for this machine, else the Python runner."""
         capsule = built_capsule(platform.machine())
         if capsule is not None:
             return command(str(capsule), platform.machine(), backend)
         return (sys.executable, "-P", str(PYTHON_RUNNER))
 
     def own_python(self) -> str:
-        """Return the interpreter that edgekit itself runs in, with the extra `convert` or `board` beside it."""
+        """Return the interpreter that runs edgekit. It has the extra `convert` or `board`."""
         return sys.executable
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
-        """Run a program with BLAS and OpenMP held to one thread; the whole process group is killed at the time limit."""
-        # setpriv has the kernel kill the program when edgekit itself is killed; where it is missing, only then one may stay.
+        """Run a program with BLAS and OpenMP limited to one thread. At the time limit, kill its process group."""
+        # With setpriv, the kernel kills the program if edgekit is killed.
+        # Without setpriv, the program may survive a killed edgekit.
         guard = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
         process = subprocess.Popen(
             [*guard, *arguments],
@@ -114,14 +115,14 @@ class Host:
                 retriable=True,
             ) from error
         finally:
-            # Also after Ctrl-C, and also what the program left running: nothing of ours stays behind.
+            # Also after Ctrl-C. Processes that the program started are killed as well.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         return Completed(process.returncode, stdout, stderr)
 
     def state(self) -> dict[str, Any]:
-        """Return load, temperatures and clock rung as they are now."""
+        """Return the current load, temperatures and clock rung."""
         return {
             "load_average": round(os.getloadavg()[0], 2),
             **temperatures(THERMAL),
@@ -129,7 +130,7 @@ class Host:
         }
 
     def release(self) -> None:
-        """Remove what programs have written; the programs are gone when :meth:`run` returns."""
+        """Remove the files that programs wrote. The programs ended before :meth:`run` returned."""
         if self._scratch is not None:
             self._scratch.cleanup()
 
@@ -141,20 +142,20 @@ def speeds(cpus: Path) -> dict[int, dict[str, int]]:
 
 
 def temperatures(thermal: Path) -> dict[str, Any]:
-    """Return what the state holds of the machine's thermal zones; a zone that cannot be read is unknown."""
+    """Return the state's entries from the thermal zones. A zone that cannot be read is unknown."""
     zones = sorted(thermal.glob("thermal_zone*"))
     sensors = [linux_sensor(zone.name, _read(zone / "type"), _read(zone / "temp")) for zone in zones]
     return thermal_state(sensor for sensor in sensors if sensor)
 
 
 def governors(cpus: Path) -> set[str]:
-    """Return what holds the clocks of the CPUs; empty without cpufreq."""
+    """Return the governors of the CPUs' clocks. Empty without cpufreq."""
     found = {_read(file) for file in cpus.glob(f"{CPU}/cpufreq/scaling_governor")}
     return found - {""}
 
 
 def _read(path: Path) -> str:
-    """Return the text of a file of the kernel; empty if there is none, or if its driver answers with an error."""
+    """Return the text of a kernel file. Empty if it is missing or its driver reports an error."""
     try:
         return path.read_text(errors="replace").strip("\0\n ")
     except OSError:
@@ -170,5 +171,5 @@ def _cpu_model() -> str:
 
 
 def _cpuinfo(start: str) -> str:
-    """Return the first line of /proc/cpuinfo that starts with a regular expression; empty if there is none."""
+    """Return the first line of /proc/cpuinfo that starts with a regular expression. Empty if none does."""
     return next((line for line in _read(Path("/proc/cpuinfo")).splitlines() if re.match(start, line)), "")

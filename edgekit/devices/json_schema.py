@@ -18,12 +18,12 @@ class PluginProfile(DeviceProfile):
 
 
 def profile_schema() -> dict[str, Any]:
-    """Return the schema; what is installed beside edgekit does not change it."""
+    """Return the schema. Installed plug-ins do not change it."""
     models = {kind: _branch(kind) for kind in own_kinds()}
     plugin: type[DeviceProfile] = PluginProfile
     _, schema = models_json_schema([(model, "validation") for model in (*models.values(), plugin)], by_alias=True)
     parts = schema["$defs"]
-    # A discriminated union of pydantic's has no branch for what is not listed.
+    # A discriminated union of pydantic has no branch for kinds that are not listed.
     parts[plugin.__name__]["properties"]["kind"] = {"type": "string", "not": {"enum": list(models)}}
     names = [model.__name__ for model in (*models.values(), plugin)]
     return {"$defs": parts, "title": "DeviceProfile", "oneOf": [{"$ref": f"#/$defs/{name}"} for name in names]}

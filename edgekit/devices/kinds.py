@@ -1,7 +1,7 @@
-"""The kinds of devices that are installed: entry points in the group ``edgekit.devices``, edgekit's own and plug-ins'.
+"""The installed kinds of devices: entry points in the group ``edgekit.devices``, edgekit's own and plug-ins'.
 
-An entry point is a class or a function that takes a profile and returns the device. Its attribute `config` is the class of its
-profiles, with the options of its own. Nothing is imported before a profile of the kind is loaded.
+An entry point is a class or a function that takes a profile and returns the device. Its attribute `config`
+is the class of its profiles, with its own options. Nothing is imported before a profile of the kind is loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ AnyT = TypeVar("AnyT")
 
 
 def configured_by(config: type[Any]) -> Callable[[AnyT], AnyT]:
-    """Return the decorator that names the class of the profiles that a function takes: its attribute `config`."""
+    """Return a decorator that sets a function's attribute `config`: the class of the profiles that it takes."""
 
     def decorate(connect: AnyT) -> AnyT:
         setattr(connect, "config", config)  # noqa: B010  (mypy knows no attribute of a function)
@@ -28,7 +28,7 @@ def configured_by(config: type[Any]) -> Callable[[AnyT], AnyT]:
 
 
 def provider(kind: str) -> EntryPoint:
-    """Return the entry point of a kind of device; UsageError if no package provides it, or several do."""
+    """Return the entry point of a kind of device. UsageError if no package provides it, or several do."""
     known = provided(GROUP)
     if kind not in known:
         raise UsageError(f"nothing provides the kind {kind}.", did_you_mean(kind, known))
@@ -36,7 +36,7 @@ def provider(kind: str) -> EntryPoint:
 
 
 def load_kind(kind: str) -> Any:
-    """Return the class or function of a kind of device; EdgekitError names the package of a plug-in that does not work."""
+    """Return the class or function of a kind of device. EdgekitError names the package of a broken plug-in."""
     entry = provider(kind)
     with using(entry):
         return entry.load()

@@ -1,4 +1,4 @@
-"""How a device is reached: run a short command in its shell, send a file, fetch a file. Nothing else differs between links."""
+"""The interface of a connection: run a short command in a shell, send a file, fetch a file. Links differ in nothing else."""
 
 from __future__ import annotations
 
@@ -12,44 +12,47 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
 
 STALL_SECONDS = 10.0
-"""A transfer in which nothing moves for so long is broken."""
+"""A transfer is broken if nothing moves for so many seconds."""
 
 
 class Link(Protocol):
     """A connection to a Unix system.
 
-    Every method but `close` raises EdgekitError: ``link_lost`` where the connection breaks, where nothing moves for
-    STALL_SECONDS, or where it is not done after `timeout` seconds; ``timed_out`` where the link can tell that only the command
-    hangs. The next method connects anew.
+    Every method but `close` raises EdgekitError:
+
+    - ``link_lost`` if the connection breaks, nothing moves for STALL_SECONDS, or `timeout` seconds are over;
+    - ``timed_out`` if the link knows that only the command hangs.
+
+    After an error, the next method connects again.
     """
 
     where: str
     """For people: ``TCP (127.0.0.1:5557)``."""
 
     def connect(self) -> None:
-        """Connect, anew where there was a connection; EdgekitError ``offline``, ``unauthorized``, ... with what to do."""
+        """Connect, or connect again. EdgekitError (``offline``, ``unauthorized``, ...) has a hint."""
         ...
 
     def shell(self, command: str, timeout: float) -> Completed:
-        """Run a command that is over soon in the device's POSIX shell."""
+        """Run a short command in the device's POSIX shell."""
         ...
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
-        """Write a file; the folder that it goes to exists."""
+        """Write a file. Its folder must exist."""
         ...
 
     def fetch(self, remote: str, local: Path, timeout: float) -> None:
-        """Read a file; the file exists."""
+        """Read a file, which must exist."""
         ...
 
     def close(self) -> None:
-        """End the connection; never fails."""
+        """End the connection. Never fails."""
         ...
 
 
 @contextmanager
 def closed_on_failure(link: Link) -> Iterator[None]:
-    """End the connection where what is done with it does not come to its end: in the middle of an answer it is of no more use."""
+    """End the connection if its use fails. In the middle of an answer it cannot be used any more."""
     with ExitStack() as undo:
         undo.callback(link.close)
         yield
@@ -57,7 +60,7 @@ def closed_on_failure(link: Link) -> Iterator[None]:
 
 
 def unreachable(profile: DeviceProfile, where: str, kind: FailureKind, why: str, hint: str) -> EdgekitError:
-    """Return the error that tells why a device cannot be reached, and what to do."""
+    """Return the error of a device that cannot be reached, with the cause and a hint."""
     message = f"{profile.name} cannot be reached over {where}: {why.rstrip('.')}."
     return EdgekitError(kind, "reach", message, hint, retriable=True)
 

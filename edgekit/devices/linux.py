@@ -1,4 +1,4 @@
-"""Linux boards, Jetsons and Raspberry Pis among them. Reached over SSH."""
+"""Linux boards, such as Jetsons and Raspberry Pis, reached over SSH."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from edgekit.devices.base import Identity, check_identity, told_facts, whole_number
+from edgekit.devices.base import Identity, check_identity, reported_facts, whole_number
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
 from edgekit.devices.kinds import configured_by
 from edgekit.devices.link import Link, closed_on_failure
@@ -17,9 +17,9 @@ from edgekit.devices.ssh import SshLink, SshProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
 
-IDENTITY = f"""tell() {{ key=$1; shift; for file; do [ -r $file ] && echo "$key:$(tr -d '\\0' < $file)"; done; }}
-tell serial /proc/device-tree/serial-number /etc/machine-id
-tell model /proc/device-tree/model /sys/firmware/devicetree/base/model /sys/class/dmi/id/product_name
+IDENTITY = f"""first() {{ key=$1; shift; for file; do [ -r $file ] && echo "$key:$(tr -d '\\0' < $file)"; done; }}
+first serial /proc/device-tree/serial-number /etc/machine-id
+first model /proc/device-tree/model /sys/firmware/devicetree/base/model /sys/class/dmi/id/product_name
 name=$(. /etc/os-release 2> /dev/null; echo "$PRETTY_NAME")
 echo "system:${{name:-unknown}}, Linux $(uname -r)"; echo "name:$(uname -n)"
 echo "soc:$(grep -m 1 -E 'model name|Hardware' /proc/cpuinfo | cut -d : -f 2)"
@@ -34,13 +34,13 @@ print("%d.%d" % sys.version_info[:2], platform.libc_ver()[1] or "0")' 2> /dev/nu
 NEWEST_TFLITE_RUNTIME, OLDEST_TFLITE_RUNTIME = (3, 11), (3, 7)
 LITERT = "ai-edge-litert>=2.3,<2.4"
 OLDEST_LITERT, LITERT_GLIBC = (3, 10), (2, 34)
-"""The wheel says manylinux_2_27, and its library asks for GLIBC_2.34."""
+"""The wheel is tagged manylinux_2_27, but its library needs GLIBC_2.34."""
 
 
 class LinuxProfile(SshProfile):
-    """A Linux board. `serial` is what the board must call itself.
+    """A Linux board. `serial` must be the serial number that the board reports.
 
-    `runner` is what times artifacts: edgekit's own ``capsule``, or the board's ``python``, which `edgekit device setup` makes.
+    `runner` times artifacts: edgekit's own ``capsule``, or the board's ``python`` that `edgekit device setup` installs.
     """
 
     serial: Annotated[str | None, FROM_ENVIRONMENT] = None
@@ -49,7 +49,7 @@ class LinuxProfile(SshProfile):
 
 @configured_by(LinuxProfile)
 def connect(profile: LinuxProfile) -> LinuxBoard:
-    """Reach the board over SSH; EdgekitError (``unsupported_device``) where it is not of the profile's model or serial."""
+    """Reach the board over SSH. EdgekitError (``unsupported_device``) if its model or serial is not the profile's."""
     link = SshLink(profile)
     link.connect()
     with closed_on_failure(link):
@@ -60,7 +60,7 @@ def connect(profile: LinuxProfile) -> LinuxBoard:
 
 
 class LinuxBoard(RemoteDevice):
-    """A board as its user sees it: no root."""
+    """A board, used without root."""
 
     profile: LinuxProfile
 
@@ -69,28 +69,30 @@ class LinuxBoard(RemoteDevice):
         self.python = OwnPython(self.shell)
 
     def identify(self) -> Identity:
-        """Return serial number, model, distribution and kernel; SoC, CPUs, memory, and a Jetson's power mode."""
-        told = told_facts(self.check(IDENTITY))
+        """Return serial number, model, distribution and kernel, with SoC, CPUs and memory as facts."""
+        reported = reported_facts(self.check(IDENTITY))
         facts = {
-            "soc": told.get("soc", "unknown"),
-            "cpus": whole_number(told.get("cpus", "")) or "unknown",
+            "soc": reported.get("soc", "unknown"),
+            "cpus": whole_number(reported.get("cpus", "")) or "unknown",
             "machine": self.machine,
             "clusters": clusters(self.speeds()),
-            "cpu_features": cpu_features(told.get("cpu_features", "")),
-            "memory_kb": whole_number(told.get("memory_kb", "")),
+            "cpu_features": cpu_features(reported.get("cpu_features", "")),
+            "memory_kb": whole_number(reported.get("memory_kb", "")),
             "emulated": self.profile.emulated,
         }
-        # A board without a serial number is known by its name in the network.
-        return Identity(told.get("serial") or told["name"], told.get("model", "unknown"), told["system"], facts)
+        # A board without a serial number is identified by its network name.
+        return Identity(
+            reported.get("serial") or reported["name"], reported.get("model", "unknown"), reported["system"], facts
+        )
 
     def state(self) -> dict[str, Any]:
-        """Return what every Linux tells, and on a Jetson its power mode and clocks as its own tools print them."""
+        """Return the state of every Linux device. A Jetson adds power mode and clocks, as its own tools print them."""
         mode, _, clocks = self.check(JETSON).partition("\n")
         jetson = {"nvpmodel": mode.strip(), "jetson_clocks": clocks.strip()} if mode.strip() or clocks.strip() else {}
         return {**super().state(), **jetson}
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the capsule's runner, or the board's own Python where the profile says so."""
+        """Return the capsule's runner, or the board's own Python if the profile chooses it."""
         if self.profile.runner == "capsule":
             return super().runner(backend)
         if backend != "tflite":
@@ -99,41 +101,41 @@ class LinuxBoard(RemoteDevice):
         return (self.own_python(), self.push(PYTHON_RUNNER))
 
     def own_python(self) -> str:
-        """Return the interpreter that :meth:`setup` installed; EdgekitError (``missing_extra``) if it did not run yet."""
+        """Return the interpreter that :meth:`setup` installed. EdgekitError (``missing_extra``) if it has not run yet."""
         return self.python.interpreter()
 
     def setup(self) -> str:
-        """Make the board's own virtual environment with the runtime that it can take; return what is in it.
+        """Make the board's own virtual environment with a runtime that fits it. Return its packages.
 
-        EdgekitError (``unsupported_device``) where its Python or C library takes neither, before pip is blamed.
+        EdgekitError (``unsupported_device``) if no runtime fits its Python and C library. pip does not run then.
         """
         version, glibc = self._python_and_glibc()
         requirement = wheel_for(version, glibc)
         if requirement is None:
-            told = f"Python {'.'.join(map(str, version))} and glibc {'.'.join(map(str, glibc))}"
-            message = f"No wheel of ai-edge-litert or tflite-runtime fits {self.profile.name}: it has {told}."
+            versions = f"Python {'.'.join(map(str, version))} and glibc {'.'.join(map(str, glibc))}"
+            message = f"No wheel of ai-edge-litert or tflite-runtime fits {self.profile.name}: it has {versions}."
             raise EdgekitError(
                 FailureKind.unsupported_device,
                 "setup",
                 message,
-                "Leave `runner: capsule` in the profile: it brings its own libraries.",
+                "Leave `runner: capsule` in the profile. The capsule has its own libraries.",
             )
         return self.python.install(requirement, "litert|tflite|numpy")
 
     def _python_and_glibc(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        said = self.check(PYTHON_AND_GLIBC).split()
-        if not said:
+        versions = self.check(PYTHON_AND_GLIBC).split()
+        if not versions:
             raise EdgekitError(
                 FailureKind.unsupported_device,
                 "setup",
                 f"{self.profile.name} has no python3.",
                 "Install it, or use the capsule.",
             )
-        return _version(said[0]), _version(said[1])
+        return _version(versions[0]), _version(versions[1])
 
 
 def wheel_for(python: tuple[int, ...], glibc: tuple[int, ...]) -> str | None:
-    """Return what pip shall install on a board of this Python and C library, shell-quoted; None where neither runtime fits."""
+    """Return the shell-quoted packages to install with this Python and C library. None if no runtime fits."""
     if python >= OLDEST_LITERT and glibc >= LITERT_GLIBC:
         return f"'{LITERT}'"
     if OLDEST_TFLITE_RUNTIME <= python <= NEWEST_TFLITE_RUNTIME:

@@ -1,4 +1,4 @@
-"""The list of device profiles: which of them can be reached now, and what they are."""
+"""The list of device profiles: which devices are reachable now, and their identities."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ REACHABLE = "reachable"
 
 
 def list_devices() -> DevicesDocument:
-    """Try every profile that is found by name; the devices that can be reached come first. No failure ends the list."""
+    """Try every profile that is found by name. Reachable devices come first. No failure ends the list."""
     lines = [_line(name, file) for name, file in sorted(known_profiles().items())]
     return DevicesDocument(devices=sorted(lines, key=lambda line: line.state != REACHABLE))
 

@@ -1,4 +1,4 @@
-"""The link to this computer itself, for devices that are reached by a shell and happen to be here."""
+"""The link to this computer, for a device that needs a shell and is this computer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from edgekit.errors import EdgekitError, FailureKind
 
 
 class LocalLink:
-    """A link that leads nowhere else; see :class:`edgekit.devices.link.Link`."""
+    """A :class:`edgekit.devices.link.Link` to this computer."""
 
     where = "this computer"
 
     def connect(self) -> None:
-        """Do nothing: it is here."""
+        """Do nothing. This computer needs no connection."""
 
     def shell(self, command: str, timeout: float) -> Completed:
-        """Run a command; EdgekitError (``link_lost``) after `timeout` seconds."""
+        """Run a command. EdgekitError (``link_lost``) after `timeout` seconds."""
         arguments = ["sh", "-c", command]
         try:
             done = subprocess.run(

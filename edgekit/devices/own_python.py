@@ -1,4 +1,4 @@
-"""The Python environment that `edgekit device setup` makes on a device: boards and Macs have one."""
+"""The Python environment that `edgekit device setup` makes on a board or a Mac."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class OwnPython:
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
         self.python = f"{shell.root}/venv/bin/python"
-        # A file that exists once pip is done. Before, the environment is incomplete.
+        # This file exists once pip is done. Without it the environment is incomplete.
         self._installed = f"{shell.root}/venv/edgekit-installed"
 
     def interpreter(self) -> str:
@@ -31,12 +31,12 @@ class OwnPython:
         try:
             self.shell.check(f"{install} && touch {self._installed}", 900)
         except EdgekitError as error:
-            said = error.failure
-            if said.kind is not FailureKind.crashed:
+            failure = error.failure
+            if failure.kind is not FailureKind.crashed:
                 raise
             hint = (
                 f"pip needs internet on {self.shell.name}, or an index that it reaches (`index-url` in "
                 "~/.config/pip/pip.conf there). With `runner: capsule` in its profile a board needs no pip."
             )
-            raise EdgekitError(said.kind, "setup", said.message, hint, said.retriable) from error
+            raise EdgekitError(failure.kind, "setup", failure.message, hint, failure.retriable) from error
         return self.shell.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")

@@ -1,7 +1,7 @@
 """Settings that edgekit changes on a device before it measures, and how it restores them.
 
 ``restore.sh`` on the device holds the commands that undo the preparation. It exists only while the device is prepared, or if
-undoing failed. ``owner`` says which edgekit prepared the device: another computer's may do so later.
+undoing failed. ``owner`` names the edgekit that prepared the device. One on another computer may replace it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Preparation:
         self._boot_id = self.shell.check(f"mkdir -p {self.shell.root} && {self.shell.system.boot_id}").strip()
         self._write("owner", self.owner)
         self._write_undo(steps)
-        self.prepared = True  # even if not all of it is done
+        self.prepared = True  # even if a step fails
         done = [step for step in steps if self._did(step)]
         if self.refused:
             self._write_undo(done)
@@ -58,7 +58,7 @@ class Preparation:
         answer = self.shell.attempt(step.do)
         if answer.exit_status:
             self.refused.append(f"`{step.do}`: {reason(f'{answer.stdout} {answer.stderr}'.strip())}")
-            LOGGER.warning("%s is measured without what it refuses: %s", self.shell.name, self.refused[-1])
+            LOGGER.warning("%s is measured without a step that it refused: %s", self.shell.name, self.refused[-1])
         return not answer.exit_status
 
     def _write_undo(self, steps: Sequence[Step]) -> None:
@@ -74,7 +74,7 @@ class Preparation:
     def restore(self) -> bool:
         """Stop the programs and undo the preparation of any edgekit, this one or a killed one. Say whether there was any.
 
-        EdgekitError (``crashed``) names the commands that failed to undo something. The next call tries them again.
+        EdgekitError (``crashed``) names the undo commands that failed. The next call tries them again.
         """
         ended = self.work.end_all()
         undone = self._undo()
@@ -96,7 +96,7 @@ class Preparation:
     def release(self) -> None:
         """Restore the device unless another edgekit has prepared it since. A failure is logged.
 
-        What was measured stays valid. The next edgekit restores the device, or says why it cannot.
+        The measurements stay valid. The next edgekit restores the device, or reports why it cannot.
         """
         try:
             if self.prepared and self._is_ours():

@@ -25,7 +25,7 @@ from edgekit.target import Target
 
 @dataclass(frozen=True)
 class FromEnvironment:
-    """Marks a key that differs from desk to desk: a variable may give it, ``EDGEKIT_PIXEL_HOST`` for `host` of `pixel`."""
+    """Marks a key that an environment variable may set: ``EDGEKIT_PIXEL_HOST`` is the `host` of `pixel`."""
 
 
 FROM_ENVIRONMENT = FromEnvironment()
@@ -49,18 +49,19 @@ BackendName = Annotated[str, AfterValidator(_known_backend)]
 Runtime = Annotated[str, AfterValidator(_known_runtime)]
 """``tflite`` or ``tflite/xnnpack``."""
 TOOLS = {"benchmark_model": "tflite", "benchmark_litert_model": "tflite", "executor_runner": "executorch"}
-"""Whose artifacts a kind of tool can load."""
+"""Kind of tool -> the backend whose artifacts it loads."""
 TemperatureLimit = float | Annotated[dict[SensorType, float], Field(min_length=1)]
 """Degrees Celsius: one limit for every sensor, or a limit for each type of sensor that counts."""
 OnThisComputer = Annotated[str, Written("^[/~].*$", "a path that is absolute or begins with ~")]
 
 
 class Tool(Strict):
-    """A benchmark program for the device that the user has on this computer: how edgekit times what its own runners cannot.
+    """A user's benchmark program, on this computer: edgekit times with it what its own runners cannot time.
 
-    `program` and `libraries` (a folder that it loads libraries from) are absolute or begin with ``~``; ``benchmark_litert_model``
-    has none, it is part of the ai-edge-litert in the device's own Python. `arguments` choose the delegate (``--use_gpu=true``).
-    It times artifacts of `backend`, of all `precisions` where none is named.
+    `program` is its path, and `libraries` the folder that it loads libraries from. Both are absolute or begin with ``~``.
+    ``benchmark_litert_model`` has no `program`: it is part of ai-edge-litert in the device's own Python.
+    `arguments` choose the delegate (``--use_gpu=true``).
+    It times artifacts of `backend`. If `precisions` is empty, it times all of them.
     """
 
     kind: Literal["benchmark_model", "benchmark_litert_model", "executor_runner"]
@@ -80,12 +81,12 @@ class Tool(Strict):
 
 
 class DeviceProfile(Strict):
-    """One device, or a family of them: the keys that all kinds of devices share. A kind's own keys are in its subclass.
+    """One device or a family: the keys that all kinds of devices share. A kind's own keys are in its subclass.
 
-    `runs` names the artifacts that the device's runner can time: a backend (with the delegates that the runner times), or
-    ``backend/delegate``. Other artifacts are only compiled.
-    `model` is what the device must call itself. `published` is the device of published latencies to compare with.
-    `emulated` says that it is no real hardware: a condition.
+    `runs` names the artifacts that the device's runner can time: a backend, or ``backend/delegate``. A backend stands for
+    all delegates that the runner times. Other artifacts are only compiled.
+    `model` must be the model that the device reports. `published` is the device of published latencies to compare with.
+    `emulated` says that it is not real hardware. It is a condition of each measurement.
     `max_temperature_c` delays each session until the device is cool. A number limits every sensor. ``{skin: 37, cpu: 60}``
     limits the hottest sensor of each named type, and other types do not count. Android throttles by ``skin``. A phone's
     thermal status must be below 2 (moderate) as well. A sensor that is unknown does not delay.
@@ -93,7 +94,7 @@ class DeviceProfile(Strict):
     """
 
     delegates: ClassVar[Mapping[str, tuple[str, ...]]] = DELEGATES
-    """Backend -> delegates that the runner of this kind of device times. Of other backends it times what `runs` names."""
+    """Backend -> delegates that this kind's runner times. Of other backends it times what `runs` names."""
 
     name: Name
     description: str = ""
@@ -120,7 +121,7 @@ class DeviceProfile(Strict):
             timed = cls.delegates.get(backend)
             if delegate and timed is not None and delegate not in timed:
                 message = f"the runner for {backend} times {', '.join(timed)}, not {delegate}"
-                raise ValueError(f"{message}; a tool times other delegates")
+                raise ValueError(f"{message}. A tool times other delegates")
         return runs
 
     @field_validator("tools")
@@ -129,12 +130,12 @@ class DeviceProfile(Strict):
         own = {delegate for delegates in DELEGATES.values() for delegate in delegates}
         for name in tools:
             if name in own:
-                raise ValueError(f"{name} is what edgekit's own runner times; name the tool otherwise")
+                raise ValueError(f"edgekit's own runner times {name}. Give the tool another name")
         return tools
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """The backends that the runner has to have, in the order of `runs`."""
+        """The backends that the runner needs, in the order of `runs`."""
         return tuple(dict.fromkeys(text.partition("/")[0] for text in self.runs))
 
     def times(self, target: Target) -> bool:
@@ -178,7 +179,7 @@ class DeviceProfile(Strict):
 
 
 class _UnknownKind(DeviceProfile):
-    """A profile whose kind is missing, is no text, or is not installed: of all that may be wrong this is said first."""
+    """A profile whose kind is missing, not text, or not installed. This error is reported before all others."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -193,9 +194,9 @@ class _UnknownKind(DeviceProfile):
 
 
 def config_of(kind: str) -> type[DeviceProfile]:
-    """Return the class of the profiles of a kind: what its entry point calls `config`, else the common keys alone.
+    """Return the class of a kind's profiles: its entry point's `config`, else the common keys alone.
 
-    UsageError for a kind that no package provides; EdgekitError names the package of a plug-in that does not work.
+    UsageError if no package provides the kind. EdgekitError names the package of a broken plug-in.
     """
     config = getattr(load_kind(kind), "config", DeviceProfile)
     if not (isinstance(config, type) and issubclass(config, DeviceProfile)):
@@ -204,10 +205,10 @@ def config_of(kind: str) -> type[DeviceProfile]:
 
 
 def stored_profile(values: Mapping[str, Any]) -> DeviceProfile:
-    """Return a profile that a ledger has, or that code gives.
+    """Return a profile from the values in a ledger, or from code.
 
-    Up to edgekit 0.1 every profile had the options of every kind. If one of another kind has its default, it is dropped.
-    ValidationError if something does not fit, UsageError for a kind that no package provides.
+    Up to edgekit 0.1 every profile had the options of every kind. An option of another kind is dropped if it has its default.
+    ValidationError if a value does not fit. UsageError if no package provides the kind.
     """
     config = config_of(values["kind"])
     kept = {key: value for key, value in values.items() if key in config.model_fields or not _unused(key, value)}
@@ -221,10 +222,10 @@ def _unused(key: str, value: object) -> bool:
 
 
 def load_profile(name: str, overrides: tuple[str, ...] = ()) -> DeviceProfile:
-    """Load the device profile at a path or of a known name; UsageError if it is missing or wrong.
+    """Load the device profile at a path or of a known name. UsageError if it is missing or wrong.
 
-    `overrides` (``host=10.0.0.7``) win over the environment (``EDGEKIT_PIXEL_HOST``), and that over the file. A profile that is
-    found by name must have its file's name: its variables and all texts use the name.
+    `overrides` (``host=10.0.0.7``) win over the environment (``EDGEKIT_PIXEL_HOST``), which wins over the file.
+    A profile that is found by name must have its file's name. Its variables and all texts use the name.
     """
     path = find_document("device profile", "device_profiles", "EDGEKIT_PROFILES", name)
     file = YamlFile(path)
@@ -233,14 +234,14 @@ def load_profile(name: str, overrides: tuple[str, ...] = ()) -> DeviceProfile:
     if written != path.stem and isinstance(written, str) and path in known_profiles().values():
         message = f"The profile {path} is found as {path.stem}, and its `name` is {written}."
         raise UsageError(message, f"Call the file {written}.yaml, or write the file's name.", FailureKind.recipe)
-    given = [Override(one, f"--device-option {one}") for one in overrides]
+    given = [Override(text, f"--device-option {text}") for text in overrides]
     config = _config_of_file(file.values(given).get("kind"))
-    given = [Override(_as_text(config, one), f"--device-option {one}") for one in overrides]
+    given = [Override(_as_text(config, text), f"--device-option {text}") for text in overrides]
     return file.fit(config, [*_from_environment(config, str(written)), *given])
 
 
 def _config_of_file(kind: object) -> type[DeviceProfile]:
-    """Return the class that a profile is read as; one that says what is wrong with the kind, if it is not installed."""
+    """Return the class to read a profile with. If the kind is not installed, this class reports that."""
     if not isinstance(kind, str) or kind not in provided("edgekit.devices"):
         return _UnknownKind
     return config_of(kind)
@@ -265,7 +266,10 @@ def known_profiles() -> dict[str, Path]:
 
 
 def _as_text(config: type[DeviceProfile], override: str) -> str:
-    """Return ``key=value`` with an address as YAML writes text, unless it is a number by its type: a serial may be all digits."""
+    """Return ``key=value`` with an address quoted as YAML text, since a serial may be all digits.
+
+    A key whose type is a number stays as it is.
+    """
     key, _, value = override.partition("=")
     if key not in config.address() or _is_number(config, key) or value in {"", "null"} or value[0] in "'\"":
         return override

@@ -1,4 +1,4 @@
-"""Programs on a device. They run apart from the connection, so a broken link ends none."""
+"""Programs on a device. They run independently of the connection, so a broken link ends none."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Programs:
             if answer not in {"running", "gone"}:
                 return int(answer)
             if answer == "gone":
-                # Only the system stops the program and the shell that waits for it, and its reason is memory.
+                # Only the system stops both the program and the shell that waits for it, if memory runs out.
                 message = f"{name} vanished without an exit status: the system killed it and what watched it."
                 raise EdgekitError(FailureKind.out_of_memory, "measure", message, retriable=True)
             if time.monotonic() > deadline:
@@ -104,6 +104,6 @@ class Programs:
 
 
 def _program(arguments: Sequence[str]) -> str:
-    """Return the name of what a command runs; the capsule's loader precedes its runners."""
+    """Return the name of the program in a command. The capsule's loader precedes its runners."""
     loaded = tuple(arguments[1:2]) == ("--library-path",)
     return Path(arguments[3] if loaded else arguments[0]).name

@@ -3,13 +3,13 @@
 It holds one part for each thing that edgekit does there:
 
 - :class:`~edgekit.devices.shell.Shell`: commands over a link that may break;
-- :class:`~edgekit.devices.work.Work`: folders of what is in progress, and how to stop it;
+- :class:`~edgekit.devices.work.Work`: folders of running programs and transfers, and how to stop them;
 - :class:`~edgekit.devices.disk.Disk`: free space;
 - :class:`~edgekit.devices.files.Files`: files that are kept by their hash;
 - :class:`~edgekit.devices.preparation.Preparation`: settings that are changed and restored;
 - :class:`~edgekit.devices.programs.Programs`: programs that outlive a broken link.
 
-A kind of device adds who it is (:meth:`RemoteDevice.identify`) and what else differs.
+A kind of device adds its identity (:meth:`RemoteDevice.identify`) and other differences.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners.bundle import capsule_for, command
 
 FOLDER = "edgekit-device"
-"""Name of edgekit's folder on a device; programs, clones and caches of people who use edgekit there have other names."""
+"""Name of edgekit's folder on a device. Programs, clones and caches of edgekit's users there have other names."""
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -60,7 +60,7 @@ class RemoteDevice(ABC):
     system: System = LINUX
 
     def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
-        # Never the user's own folder: edgekit removes its folder with everything in it.
+        # Never the user's folder itself, because edgekit removes its folder with everything in it.
         if isinstance(profile, RemoteProfile) and profile.folder:
             root = f"{profile.folder.rstrip('/')}/{FOLDER}"
         self.profile, self.link, self.root = profile, link, root
@@ -74,10 +74,10 @@ class RemoteDevice(ABC):
 
     @abstractmethod
     def identify(self) -> Identity:
-        """Return who the device is."""
+        """Return the device's identity."""
 
     def state(self) -> dict[str, Any]:
-        """Return load, memory, temperature and clocks as they are now."""
+        """Return the current load, memory, temperature and clocks."""
         load, _, memory = self.check("cat /proc/loadavg; grep MemAvailable /proc/meminfo; true").partition("\n")
         available = memory.split()
         refused = self.preparation.refused
@@ -103,9 +103,9 @@ class RemoteDevice(ABC):
         return ()
 
     def prepare(self) -> None:
-        """Restore what a killed edgekit left, then do :meth:`preparation_steps`.
+        """Restore the device after a killed edgekit, then do :meth:`preparation_steps`.
 
-        EdgekitError if restoring fails: the next preparation would forget how the device was found.
+        EdgekitError if restoring fails. Another preparation would then lose the original settings.
         """
         self.restore()
         self.preparation.prepare(self.preparation_steps())
@@ -115,7 +115,7 @@ class RemoteDevice(ABC):
         return self.preparation.restore()
 
     def clean(self) -> None:
-        """Remove everything of edgekit's: programs, files, the folder itself."""
+        """Remove all that belongs to edgekit: programs, files, the folder itself."""
         self.restore()
         self.check(f"rm -rf {self.root}")
 
@@ -127,11 +127,11 @@ class RemoteDevice(ABC):
             self.link.close()
 
     def push(self, local: Path) -> str:
-        """Bring a file or folder to the device, as :meth:`Files.push` does."""
+        """Send a file or folder to the device, as :meth:`Files.push` does."""
         return self.files.push(local)
 
     def pull(self, remote: str, local: Path) -> None:
-        """Bring a file from the device, as :meth:`Files.pull` does."""
+        """Fetch a file from the device, as :meth:`Files.pull` does."""
         self.files.pull(remote, local)
 
     def scratch(self, name: str) -> str:
@@ -139,7 +139,7 @@ class RemoteDevice(ABC):
         return self.work.scratch(name)
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the command of edgekit's own runner for this machine, and bring the runner to the device."""
+        """Send edgekit's own runner for this machine to the device. Return its command."""
         return command(self._capsule, self.machine, backend)
 
     @cached_property

@@ -6,9 +6,9 @@ from edgekit.devices.cpus import SPEED_FILES
 from edgekit.errors import NO_SPACE
 
 FULL = f"{NO_SPACE} on the device"
-# A shell that ends hangs up on what it started, unless that has left its session by then: so hanging up is ignored, and the end
-# of this shell waits for the program's shell to be there. Only who makes the folder starts the program: what is sent again after
-# the link broke finds it. Without what tells the program from others nothing is started: it could not be ended.
+# A shell that ends sends SIGHUP to its children, unless they have left its session. So START ignores SIGHUP, and waits until
+# the program's shell has written `pid`. If the link breaks, START is sent again: it starts the program only if it makes the
+# folder. INNER starts nothing if it cannot write `boot` and `pid`, because edgekit could not identify and stop the program.
 START = """[ -z "{owner}" ] || [ "$(cat {root}/owner 2> /dev/null)" = "{owner}" ] || {{ echo taken; exit 0; }}
 mkdir -p {root}/work && cd {root}/work || exit 1
 if mkdir {name} 2> /dev/null; then cd {name} || exit 1
@@ -21,32 +21,35 @@ INNER = """{boot_id} > boot; {born} > born 2> /dev/null; echo $$ > pid.part
 [ -s boot ] && [ -s pid.part ] && mv pid.part pid || exit 1
 {program} > out 2> err; echo $? > status.part; mv status.part status"""
 POLL = """{boot_id}; cd {work} 2> /dev/null || {{ echo taken; exit 0; }}
-told() {{ if [ -s status ]; then cat status; else echo full; fi; }}
-if [ -f status ]; then told; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running
-elif [ -f status ]; then told; else echo gone; fi"""
-"""Says the boot id, then the program's status, or: running, gone, full (no room for its status), taken (its folder is gone)."""
+report() {{ if [ -s status ]; then cat status; else echo full; fi; }}
+if [ -f status ]; then report; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running
+elif [ -f status ]; then report; else echo gone; fi"""
+"""Prints the boot id, then the program's status or one word.
+
+``running``, ``gone``, ``full`` (no room for its status) or ``taken`` (its folder is gone).
+"""
 WRITE = """cd {root} && printf %s {text} > {name}.part && mv {name}.part {name} && exit 0
 [ -e {name}.part ] && [ ! -s {name}.part ] && echo '{full}' >&2; exit 1"""
-"""Writes a file whole or not at all; shells do not all say why they could not."""
+"""Writes a file completely or not at all. Some shells do not report why a write failed."""
 BORN = "cut -d ' ' -f 22 /proc/{pid}/stat"
-"""When a process was started; nothing where the system has no /proc."""
+"""Prints when a process was started. Prints nothing on a system without /proc."""
 END = """cd {root}/work 2> /dev/null || exit 0
 for folder in {which}; do if [ -f "$folder/pid" ] && [ "$({boot_id})" = "$(cat "$folder/boot" 2> /dev/null)" ]; then
 pid=$(cat "$folder/pid"); now=$({born} 2> /dev/null)
 [ -n "$now" ] && [ "$now" != "$(cat "$folder/born" 2> /dev/null)" ] || ! kill -9 -"$pid" 2> /dev/null || echo ended
 fi; rm -rf "$folder"; done; true"""
-"""Ends programs, but none that got the number of one of ours after a reboot or when ours had ended."""
+"""Stops programs. A process that reuses a program's number, after its end or a reboot, is not stopped."""
 UNDO = r"""cd {root} 2> /dev/null && [ -f restore.sh ] || exit 0
 failed=; while IFS= read -r line || [ -n "$line" ]; do
 said=$(sh -c "$line" 2>&1 < /dev/null) || {{ failed=1; echo "\`$line\` failed: $said"; }}; done < restore.sh
 [ -z "$failed" ] && rm restore.sh && echo undone"""
-"""Undoes a preparation command by command, all of them where one fails; what is not all undone stays written down."""
+"""Undoes a preparation command by command. If one fails, the others run, and ``restore.sh`` stays."""
 SPEEDS = f"""cd /sys/devices/system/cpu 2> /dev/null && for cpu in cpu[0-9]*; do
 for file in {" ".join(SPEED_FILES)}; do
 [ -r $cpu/$file ] && echo $file ${{cpu#cpu}} $(cat $cpu/$file 2> /dev/null); done; done; true"""
-# `read` is part of the shell. A phone has a hundred zones, and two programs for each take seconds.
+# `read` is part of the shell. A phone has a hundred zones, and two processes for each zone take seconds.
 TEMPERATURES = r"""cd /sys/class/thermal 2> /dev/null && for zone in thermal_zone*; do temp=; type=
 { read -r temp < $zone/temp; read -r type < $zone/type; } 2> /dev/null
 printf '%s\t%s\t%s\n' "$zone" "$temp" "$type"; done; true"""
-"""Prints zone, reading and type of every thermal zone; a file that gives an error is empty."""
+"""Prints zone, reading and type of every thermal zone. If a file cannot be read, its value is empty."""
 GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /dev/null | sort -u; true"

@@ -65,12 +65,12 @@ class Shell:
         """
         done = self.attempt(command, timeout)
         if done.exit_status:
-            said = f"{done.stdout}\n{done.stderr}".strip()
-            asked = command.splitlines()[0][:80]
-            message = f"{self.name} answered with status {done.exit_status} to `{asked}`: {reason(said)}"
-            kind = FailureKind.disk_full if disk_is_full(said) else FailureKind.crashed
-            where = f"See whether edgekit may write to {self.root}; another place is `folder` in the profile."
-            hint = where if asked.startswith("mkdir") else ""
+            output = f"{done.stdout}\n{done.stderr}".strip()
+            first_line = command.splitlines()[0][:80]
+            message = f"{self.name} answered with status {done.exit_status} to `{first_line}`: {reason(output)}"
+            kind = FailureKind.disk_full if disk_is_full(output) else FailureKind.crashed
+            folder = f"Check that edgekit may write to {self.root}, or set `folder` in the profile to another place."
+            hint = folder if first_line.startswith("mkdir") else ""
             raise EdgekitError(kind, "device", message, hint, retriable=True)
         return done.stdout
 
@@ -95,7 +95,7 @@ class Shell:
 
     def _lost(self, error: EdgekitError) -> EdgekitError:
         message = f"{self.name} was lost while a program ran: {error.failure.message}"
-        hint = "Check the cable or the network; the next edgekit restores the device."
+        hint = "Check the cable or the network. The next edgekit restores the device."
         return EdgekitError(FailureKind.link_lost, "measure", message, hint, retriable=True)
 
     def read(self, remote: str) -> str:
@@ -112,14 +112,14 @@ class Shell:
         return {pair[1].lstrip("*"): pair[0] for pair in pairs if len(pair) == 2}
 
 
-def reason(said: str) -> str:
+def reason(output: str) -> str:
     """Return the part of a failed command's output that says why: its lines that begin with "error", else its end.
 
     The last warning before these lines is kept as well. If a device has no internet, pip says so only in warnings.
     """
-    lines = said.splitlines()
+    lines = output.splitlines()
     errors = [index for index, line in enumerate(lines) if line.lower().startswith("error")]
     if not errors:
-        return said[-600:]
+        return output[-600:]
     warnings = [line for line in lines[: errors[0]] if line.lower().startswith("warning")]
     return "\n".join([line[:400] for line in warnings[-1:]] + [lines[index][:300] for index in errors[-3:]])

@@ -1,4 +1,4 @@
-"""The link to a Linux board: SSH, by paramiko. Host keys are checked, keys and the agent are used, never a password."""
+"""The link to a Linux board: SSH, with paramiko. It checks host keys, and uses keys and the agent, never a password."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 KEEPALIVE_SECONDS = 5
 DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
-"""What paramiko tries in ``~/.ssh`` beside the profile's `key` and the agent."""
+"""Files in ``~/.ssh`` that paramiko tries besides the profile's `key` and the agent."""
 
-# Else what its threads log, tracebacks among it, goes to standard error; what matters of it is raised as well.
+# Without a handler, its threads log tracebacks to standard error. Errors that matter are raised as well.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class SshProfile(RemoteProfile):
     """A device that is reached over SSH.
 
-    `port` is 22 if it is not given. `key` is the file of a private key, `known_hosts` a file of host keys that are trusted
+    `port` is 22 if it is not given. `key` is the file of a private key. `known_hosts` is a file of trusted host keys,
     in addition to ``~/.ssh/known_hosts``.
     """
 
@@ -46,7 +46,7 @@ class SshProfile(RemoteProfile):
 
 
 class SshLink:
-    """SSH to one board. Whoever is not in ``~/.ssh/known_hosts`` or the profile's `known_hosts` is refused."""
+    """SSH to one board. Its host key must be in ``~/.ssh/known_hosts`` or in the profile's `known_hosts`."""
 
     def __init__(self, profile: SshProfile) -> None:
         self.profile = profile
@@ -56,7 +56,7 @@ class SshLink:
         self.client: SSHClient | None = None
 
     def connect(self) -> None:
-        """Connect; EdgekitError: offline, unauthorized, untrusted_host, each with what to do."""
+        """Connect. EdgekitError (offline, unauthorized, untrusted_host, ...) has a hint."""
         import paramiko
 
         self.close()
@@ -114,12 +114,12 @@ class SshLink:
                 raise self._refused(ended=not transport.is_active()) from error
             why = _words(error)
             if transport is not None and not transport.remote_version:
-                why = f"what listens there does not answer as SSH does ({why})"
-            hint = "Check host and port, and that the board is on and listens."
+                why = f"the program at this port does not answer as SSH does ({why})"
+            hint = "Check host and port. The board must be on, with sshd running."
             raise self._failed(FailureKind.offline, why, hint) from error
 
     def _trust(self, client: SSHClient, known_hosts: Path) -> None:
-        """Have the client trust the hosts of a file, where it is there."""
+        """Have the client trust the hosts of a file, if it exists."""
         from paramiko.hostkeys import InvalidHostKey
 
         try:
@@ -135,50 +135,50 @@ class SshLink:
         profile = self.profile
         host = profile.host if self.port == 22 else f"'[{profile.host}]:{self.port}'"
         file = f" -f {profile.known_hosts}" if profile.known_hosts else ""
-        hint = f"Find out why. If the board was set up anew, remove its old key: ssh-keygen -R {host}{file}"
+        hint = f"Find out why. If the board was reinstalled, remove its old key: ssh-keygen -R {host}{file}"
         return self._failed(FailureKind.untrusted_host, "its host key is not the one that is known", hint)
 
     def _refused(self, ended: bool) -> EdgekitError:
-        """Return the error of a board that let nobody in; it names the key files that could not even be offered.
+        """Return the error of a board that refused our keys. It names a key file that could not be used.
 
-        `ended` says that the board ended the connection while keys were tried.
+        `ended`: the board ended the connection while keys were tried.
         """
         login = self.login if self.profile.user else f"USER@{self.login}"
         copy = f"ssh-copy-id -p {self.port} {login}"
         named = self.profile.key
         if ended and not named:
-            why = "it ended the connection while your keys were tried one by one, as it does after too many (MaxAuthTries)"
+            why = "it ended the connection while your keys were tried, as after too many attempts (MaxAuthTries)"
             hint = f"Name the right one: `key` in the profile, or {self.profile.environment}KEY."
             return self._failed(FailureKind.unauthorized, why, hint)
         for file in [Path(named).expanduser()] if named else [Path.home() / ".ssh" / name for name in DEFAULT_KEYS]:
             if (named or file.is_file()) and (reason := _unusable(file)):
-                why = f"it took none of your keys; {file} {reason[0]}"
+                why = f"it accepted none of your keys, and {file} {reason[0]}"
                 return self._failed(FailureKind.unauthorized, why, f"{reason[1]} (then, if need be: {copy})")
         return self._failed(
-            FailureKind.unauthorized, "it took none of your keys", f"Bring your public key there: {copy}"
+            FailureKind.unauthorized, "it accepted none of your keys", f"Bring your public key there: {copy}"
         )
 
     def shell(self, command: str, timeout: float) -> Completed:
-        """Run a command in a channel of its own; a nonce tells its outputs from what the account's login files print.
+        """Run a command in a channel of its own. A nonce separates its outputs from those of the login files.
 
-        EdgekitError (``no_permission``) for an account that gives no shell.
+        EdgekitError (``no_permission``) if the account has no shell.
         """
         mark = f"edgekit-{secrets.token_hex(8)}\n"
         marked = f"echo {mark.strip()}; echo {mark.strip()} >&2\n{command}"
         with self._broken() as client:
             stdin, stdout, _ = client.exec_command(f"exec sh -c {shlex.quote(marked)}", timeout=timeout)
             stdin.close()
-            said, complained = (output.decode(errors="replace") for output in _both(stdout.channel, timeout))
+            stdout_text, stderr_text = (output.decode(errors="replace") for output in _both(stdout.channel, timeout))
             status = stdout.channel.recv_exit_status()
             if status == -1:
                 raise EOFError("it ended without an exit status")
-            if mark not in said:
-                raise self._no_shell(status, f"{said}\n{complained}".strip())
-        return Completed(status, said.partition(mark)[2], complained.partition(mark)[2])
+            if mark not in stdout_text:
+                raise self._no_shell(status, f"{stdout_text}\n{stderr_text}".strip())
+        return Completed(status, stdout_text.partition(mark)[2], stderr_text.partition(mark)[2])
 
-    def _no_shell(self, status: int, said: str) -> EdgekitError:
-        why = f"the account gives no shell, it ends with status {status} and says: {said[-300:] or 'nothing'}"
-        hint = "Give the account a shell (chsh -s /bin/sh), and have none of its login files, as ~/.bashrc, end it."
+    def _no_shell(self, status: int, output: str) -> EdgekitError:
+        why = f"the account has no shell, it ends with status {status} and prints: {output[-300:] or 'nothing'}"
+        hint = "Give the account a shell (chsh -s /bin/sh). Its login files, such as ~/.bashrc, must not end it."
         return self._failed(FailureKind.no_permission, why, hint)
 
     def send(self, local: Path, remote: str, timeout: float) -> None:
@@ -200,7 +200,7 @@ class SshLink:
     @contextmanager
     def _sftp(self, timeout: float) -> Iterator[SFTPClient]:
         with self._broken() as client:
-            # Much of a file may wait in buffers when paramiko is done with it, so its progress tells nothing of the time left.
+            # Buffers may hold much of a file when paramiko is done, so its progress does not show the time left.
             watchdog = threading.Timer(timeout, client.close)
             watchdog.start()
             try:
@@ -210,7 +210,7 @@ class SshLink:
                 watchdog.cancel()
 
     def _open_sftp(self, client: SSHClient) -> SFTPClient:
-        """Start SFTP; EdgekitError (``unsupported_device``) for a board that has none."""
+        """Start SFTP. EdgekitError (``unsupported_device``) if the board has none."""
         import paramiko
 
         transport = client.get_transport()
@@ -221,23 +221,21 @@ class SshLink:
             channel.invoke_subsystem("sftp")
             return paramiko.SFTPClient(channel)
         except paramiko.SFTPError as error:
-            why = f"its SFTP cannot be understood ({_words(error)}), as where a login file prints"
-            hint = (
-                "Have ~/.bashrc and its like print in interactive shells only, or set `Subsystem sftp internal-sftp`."
-            )
+            why = f"its SFTP cannot be understood ({_words(error)}), as if a login file prints text"
+            hint = "Login files such as ~/.bashrc must print in interactive shells only. Or set `Subsystem sftp internal-sftp`."
             raise self._failed(FailureKind.unsupported_device, why, hint) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
-            # A server that ends at once closes the channel before or while it is greeted.
+            # A server that ends at once closes the channel before or during the first message.
             if isinstance(error, TimeoutError) or not transport.is_active():
                 raise
-            hint = "Install one there: apt install openssh-sftp-server, and see that sshd names it (Subsystem sftp)."
+            hint = "Install one there: apt install openssh-sftp-server. sshd_config must name it (Subsystem sftp)."
             raise self._failed(
-                FailureKind.unsupported_device, "it has no SFTP server, which takes files", hint
+                FailureKind.unsupported_device, "it has no SFTP server, which receives files", hint
             ) from error
 
     @contextmanager
     def _broken(self) -> Iterator[SSHClient]:
-        """Connect where there is no connection; an error while talking is a lost link, and ends the connection."""
+        """Connect if there is no connection. Turn a later error into ``link_lost``, and end the connection."""
         import paramiko
 
         if self.client is None:
@@ -254,16 +252,16 @@ class SshLink:
 
 
 def _both(channel: Channel, timeout: float) -> tuple[bytes, bytes]:
-    """Return both outputs of a command that has ended; TimeoutError where it has not after `timeout` seconds."""
+    """Return both outputs of a command at its end. TimeoutError if it still runs after `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    said, complained = bytearray(), bytearray()
+    stdout, stderr = bytearray(), bytearray()
     while True:
         if channel.recv_ready():
-            said += channel.recv(1 << 16)
+            stdout += channel.recv(1 << 16)
         elif channel.recv_stderr_ready():
-            complained += channel.recv_stderr(1 << 16)
+            stderr += channel.recv_stderr(1 << 16)
         elif channel.exit_status_ready() and (channel.eof_received or channel.closed):
-            return bytes(said), bytes(complained)
+            return bytes(stdout), bytes(stderr)
         elif time.monotonic() > deadline:
             raise TimeoutError(f"it was not done after {timeout:.0f} s")
         else:
@@ -271,39 +269,42 @@ def _both(channel: Channel, timeout: float) -> tuple[bytes, bytes]:
 
 
 def _unusable(key: Path) -> tuple[str, str] | None:
-    """Return what is wrong with a private key's file, and what to do; None where it can be used."""
+    """Return what is wrong with a private key's file, and a hint. None if it can be used."""
     import paramiko
     from cryptography.exceptions import UnsupportedAlgorithm
     from paramiko.pkey import UnknownKeyType
 
     try:
         paramiko.PKey.from_path(key)
-    except TypeError:  # which is how `cryptography` asks for one
-        return "has a passphrase", f"Give it to the agent, which asks for it: ssh-add {key}"
+    except TypeError:  # this is how `cryptography` asks for one
+        return "has a passphrase", f"Add the key to the agent, which asks for the passphrase: ssh-add {key}"
     except (OSError, ValueError, UnsupportedAlgorithm, paramiko.SSHException, UnknownKeyType) as error:
-        return f"is no private key that edgekit can read: {_unread(key, error)}", "Name another by `key` in the profile"
+        return (
+            f"is not a private key that edgekit can read: {_unread(key, error)}",
+            "Name another by `key` in the profile",
+        )
     return None
 
 
 def _unread(key: Path, error: Exception) -> str:
-    """Return in plain words why a file is no private key."""
+    """Return in plain words why a file is not a private key."""
     if isinstance(error, OSError):
         return _words(error)
     content = key.read_bytes()
     if not content.strip():
         return "it is empty"
     if re.match(rb"(ssh|ecdsa|sk)-|---- ?BEGIN SSH2 PUBLIC|-----BEGIN .*PUBLIC KEY", content):
-        return "it is a public key, and the private one is the file beside it without .pub"
-    # Where nothing in the file is like a key, `cryptography` sends people to its page about PEM files.
-    return "it is not in a format of keys" if "cryptography.io" in str(error) else _words(error)
+        return "it is a public key. The private one is the file beside it without .pub"
+    # If nothing in the file is like a key, `cryptography` only links to its page about PEM files.
+    return "it does not have the format of a key" if "cryptography.io" in str(error) else _words(error)
 
 
 def _words(error: Exception) -> str:
-    """Return what an error of paramiko's or of the system says, without a number."""
+    """Return the text of an error from paramiko or the system, without its number."""
     from paramiko.ssh_exception import NoValidConnectionsError
 
     if isinstance(error, NoValidConnectionsError):
         return ", ".join(sorted({_words(each) for each in error.errors.values()}))
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or ("nothing came in time" if isinstance(error, TimeoutError) else type(error).__name__)
+    return str(error) or ("there was no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -1,4 +1,4 @@
-"""Temperatures: which sensors of a device are thermometers, of what they are, and how hot each is.
+"""Temperatures: which sensors of a device are thermometers, what they measure, and how hot each is.
 
 Android and Linux list voltages, currents, alarms and dead sensors among their temperatures. Only a known
 type counts. A sensor that gives no plausible temperature is unknown.
@@ -38,7 +38,7 @@ NO_THERMOMETER = re.compile(
     r"|^soc$|bcl|vbat|ibat|batoilo|vdroop|smpl|ocp|uvlo|voltage|current",  # charge, volts and amperes
     re.IGNORECASE,
 )
-"""Linux zone types that are no thermometers, as Jetsons, Qualcomm's and Google's kernels name them."""
+"""Linux zone types that are not thermometers, by their names in Jetsons', Qualcomm's and Google's kernels."""
 
 LINUX_TYPES: tuple[tuple[str, SensorType], ...] = (
     ("skin|quiet|case", "skin"),
@@ -49,10 +49,10 @@ LINUX_TYPES: tuple[tuple[str, SensorType], ...] = (
     ("modem|mdm", "modem"),
     ("cpu|soc|x86_pkg|coretemp|k10|big|little|mid|tsens|^tj", "cpu"),
 )
-"""Patterns of Linux zone types. A type that fits none is of the board."""
+"""Patterns of Linux zone types. Any other type counts as the board."""
 
 COLDEST, HOTTEST = -40.0, 150.0
-"""Degrees Celsius between which a sensor is believed."""
+"""Degrees Celsius. Readings outside this range are unknown."""
 
 
 class Sensor(NamedTuple):
@@ -64,13 +64,13 @@ class Sensor(NamedTuple):
 
 
 def android_sensor(type_number: int, name: str, celsius: float) -> Sensor | None:
-    """Return the sensor of one line of ``dumpsys thermalservice``; None if it is no working thermometer."""
+    """Return the sensor of one line of ``dumpsys thermalservice``; None if it is not a working thermometer."""
     sensor_type = ANDROID_TYPES.get(type_number)
     return Sensor(sensor_type, name, celsius) if sensor_type and _is_plausible(celsius) else None
 
 
 def linux_sensor(zone: str, zone_type: str, reading: str) -> Sensor | None:
-    """Return the sensor of a thermal zone's files ``type`` and ``temp``; None if it is no working thermometer.
+    """Return the sensor of a thermal zone's files ``type`` and ``temp``; None if it is not a working thermometer.
 
     The kernel documents millidegrees. Some kernels give whole degrees.
     """
@@ -79,7 +79,7 @@ def linux_sensor(zone: str, zone_type: str, reading: str) -> Sensor | None:
     value = int(reading)
     celsius = float(value) if 0 < value <= HOTTEST else value / 1000
     if abs(celsius) < 1 or not _is_plausible(celsius):
-        return None  # zero and its neighbours are what dead sensors give
+        return None  # dead sensors report values near zero
     return Sensor(_linux_type(zone_type), zone_type or zone, celsius)
 
 
@@ -91,7 +91,7 @@ def _linux_type(zone_type: str) -> SensorType:
 
 
 def parse_zones(text: str) -> list[Sensor]:
-    """Read lines of zone, reading and type with tabs between, as the script TEMPERATURES prints them."""
+    """Parse what the script TEMPERATURES prints: lines of zone, reading and type, separated by tabs."""
     rows = [line.split("\t") for line in text.splitlines()]
     found = [
         linux_sensor(zone, zone_type, reading) for zone, reading, zone_type in (row for row in rows if len(row) == 3)
@@ -100,7 +100,7 @@ def parse_zones(text: str) -> list[Sensor]:
 
 
 def thermal_state(sensors: Iterable[Sensor]) -> dict[str, Any]:
-    """Return what a device's state holds of its sensors.
+    """Return the entries of the sensors in a device's state.
 
     `temperature_c` is the hottest sensor's, or ``unknown``. `temperatures` has the hottest sensor of each type:
     ``{"skin": {"sensor": "VIRTUAL-SKIN", "celsius": 24.8}}``.

@@ -1,4 +1,4 @@
-"""The folder ``work/`` on a device: one folder for each program that runs or file that arrives, and how to remove it.
+"""The folder ``work/`` on a device. It holds one folder for each running program and each file in transfer.
 
 A killed edgekit leaves its folders there. They say which processes to stop.
 """

@@ -51,7 +51,7 @@ def silent_port():
 @pytest.mark.parametrize(
     ("chatty_port", "said", "hint"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what listens there is no adbd", "Check host and port"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the program at this port is not adbd", "Check host and port"),
         # As Android's adbd answers there: the command, its version, no data, and the command's complement.
         (struct.pack("<4s5I", b"STLS", 0x01000000, 0, 0, 0, 0xACB3ABAC), "the port of wireless debugging", "port=5555"),
     ],
@@ -68,7 +68,7 @@ def test_a_port_that_speaks_something_else_is_offline(chatty_port, said, hint, m
 
 def test_a_port_that_speaks_ssh_is_no_adbd(board):
     profile = load_profile("pixel").model_copy(update={"host": board.host, "port": board.port})
-    with pytest.raises(EdgekitError, match="what listens there is no adbd"):
+    with pytest.raises(EdgekitError, match="the program at this port is not adbd"):
         connect(profile)
 
 

@@ -66,7 +66,7 @@ def test_without_a_development_team_it_says_what_to_give_before_xcode_is_asked(m
 @pytest.mark.parametrize(
     ("phones", "kind", "said"),
     [
-        ((), FailureKind.offline, "No iPhone is connected; connected are: none"),
+        ((), FailureKind.offline, "No iPhone is connected. Connected: none"),
         ((phone("1", state="unavailable"),), FailureKind.offline, "No iPhone is connected"),
         (
             (phone("1"), phone("2", "Second")),
@@ -116,7 +116,7 @@ def test_of_devices_that_devicectl_knows_little_about_nothing_is_asked(mac, mac_
 @pytest.mark.parametrize("kind", ["mac", "iphone"])
 def test_a_host_that_is_no_mac_is_refused(board, profile_of, kind):
     profile = profile_of(board).model_copy(update={"kind": kind, "runs": ("coreml",)})
-    with pytest.raises(EdgekitError, match=r"lab is for a Mac, and what SSH \(.*\) leads to runs Linux") as raised:
+    with pytest.raises(EdgekitError, match=r"lab is for a Mac, but the device at SSH \(.*\) runs Linux") as raised:
         open_device(profile)
     assert raised.value.failure.kind == FailureKind.unsupported_device
 
@@ -124,9 +124,9 @@ def test_a_host_that_is_no_mac_is_refused(board, profile_of, kind):
 @pytest.mark.parametrize(
     ("kind", "more", "said"),
     [
-        ("mac", {"serial": "LABMAC0002"}, "is for the serial 'LABMAC0002', and what .* leads to has 'LABMAC0001'"),
-        ("mac", {"model": "Mac14,2"}, "is for the model 'Mac14,2', and what .* leads to has 'MacBookPro18,3'"),
-        ("iphone", {"model": "iPhone 16"}, "is for the model 'iPhone 16', and what .* leads to has 'iPhone 15 Pro'"),
+        ("mac", {"serial": "LABMAC0002"}, "is for the serial 'LABMAC0002', but the device at .* has 'LABMAC0001'"),
+        ("mac", {"model": "Mac14,2"}, "is for the model 'Mac14,2', but the device at .* has 'MacBookPro18,3'"),
+        ("iphone", {"model": "iPhone 16"}, "is for the model 'iPhone 16', but the device at .* has 'iPhone 15 Pro'"),
     ],
 )
 def test_another_mac_and_another_phone_than_the_profiles_are_refused(mac, mac_profile, kind, more, said):
@@ -146,7 +146,7 @@ def test_what_a_silent_mac_does_not_tell_is_unknown(mac, mac_profile):
 
 def test_a_tool_would_run_on_the_mac_and_is_refused(mac, mac_profile):
     tool = {"kind": "benchmark_model", "backend": "tflite", "program": "/bin/true"}
-    with pytest.raises(EdgekitError, match=r"names tools \(gpu\): they would run on the Mac") as raised:
+    with pytest.raises(EdgekitError, match=r"names tools \(gpu\)\. They would run on the Mac") as raised:
         open_device(mac_profile("iphone", tools={"gpu": tool}))
     assert raised.value.failure.kind == FailureKind.usage
 

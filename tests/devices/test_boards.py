@@ -52,7 +52,7 @@ def test_an_sftp_server_that_a_login_file_disturbs_is_told(board, refused, file)
     board.write(f"{board.disk}/.bashrc", "echo Welcome\n", owner=USER_ID)
     failure = refused(board, lambda device: device.push(file))
     assert failure.kind == FailureKind.unsupported_device
-    assert "as where a login file prints" in failure.message
+    assert "as if a login file prints" in failure.message
     assert "interactive shells only" in failure.hint
 
 
@@ -67,7 +67,7 @@ def test_a_board_without_sftp_is_told_what_to_install(board, refused, file, serv
 
 @pytest.mark.parametrize(
     ("ends", "said"),
-    [("nologin", "says: This account is currently not available."), ("exit", "status 4 and says: nothing")],
+    [("nologin", "prints: This account is currently not available."), ("exit", "status 4 and prints: nothing")],
 )
 def test_an_account_without_a_shell_is_told(board, refused, ends, said):
     if ends == "nologin":
@@ -77,7 +77,7 @@ def test_an_account_without_a_shell_is_told(board, refused, ends, said):
         board.write(f"{board.disk}/.bashrc", "exit 4\n", owner=USER_ID)
     failure = refused(board)
     assert failure.kind == FailureKind.no_permission
-    assert "the account gives no shell" in failure.message
+    assert "the account has no shell" in failure.message
     assert said in failure.message
 
 

@@ -46,7 +46,7 @@ def test_what_the_device_refuses_is_reported_and_not_undone(box, caplog):
     box.steps.insert(1, Step("echo 'SecurityException: no' >&2; exit 255", "false"))
     box.prepare()
     assert box.state()["not_prepared"] == ["`echo 'SecurityException: no' >&2; exit 255`: SecurityException: no"]
-    assert "box is measured without what it refuses" in caplog.text
+    assert "box is measured without a step that it refused" in caplog.text
     assert "false" not in undo_script(box).read_text()
     assert box.restore()
 

@@ -50,7 +50,7 @@ def write(tmp_path):
         (PROFILE.replace("tflite", "tflite/"), "line 3, key runs.0: write backend or backend/delegate"),
         (
             PROFILE.replace("tflite", "tflite/gpu"),
-            "line 3, key runs: the runner for tflite times xnnpack, not gpu; a tool times other delegates",
+            "line 3, key runs: the runner for tflite times xnnpack, not gpu. A tool times other delegates",
         ),
     ],
 )

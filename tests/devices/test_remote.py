@@ -261,7 +261,7 @@ def test_what_a_phone_refuses_is_left_out_and_told(android, profile_of, caplog):
         (refused,) = device.state()["not_prepared"]
         assert "SecurityException: no WRITE_SECURE_SETTINGS" in refused
         assert device.state()["clock_rung"] == "fixed-performance"
-    assert "is measured without what it refuses" in caplog.text
+    assert "is measured without a step that it refused" in caplog.text
     assert not android.path("/data/local/tmp/edgekit-device/restore.sh").exists()
     android.write("/system/bin/settings", settings, mode=0o755)
 
@@ -397,7 +397,7 @@ def test_a_damaged_adb_key_is_told(android, profile_of, tmp_path, what):
     else:
         for name in ("adbkey", "adbkey.pub"):
             (tmp_path / name).write_text("" if what == "empty" else "garbage")
-    with pytest.raises(EdgekitError, match="adbkey is no key that edgekit can read") as raised:
+    with pytest.raises(EdgekitError, match="adbkey is not a key that edgekit can read") as raised:
         open_device(profile_of(android).model_copy(update={"key": str(key)}))
     assert kind_of(raised) == FailureKind.unauthorized
 
@@ -410,15 +410,19 @@ def test_an_ssh_key_with_a_passphrase_and_a_file_that_is_no_key_are_named(board,
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True)
     (tmp_path / "empty").write_text("")
     (tmp_path / "words").write_text("no key\n")
-    for named, told, hint in (
+    for named, why, hint in (
         (str(key), "id_ed25519 has a passphrase", f"ssh-add {key}"),
         (None, "id_ed25519 has a passphrase", f"ssh-add {key}"),
-        (str(tmp_path / "empty"), "empty is no private key that edgekit can read: it is empty", "`key` in the profile"),
-        (str(tmp_path / "words"), "it is not in a format of keys", "`key` in the profile"),
-        (f"{board.key}.pub", "it is a public key, and the private one is the file beside it", "`key` in the profile"),
+        (
+            str(tmp_path / "empty"),
+            "empty is not a private key that edgekit can read: it is empty",
+            "`key` in the profile",
+        ),
+        (str(tmp_path / "words"), "it does not have the format of a key", "`key` in the profile"),
+        (f"{board.key}.pub", "it is a public key. The private one is the file beside it", "`key` in the profile"),
         (str(tmp_path), "there is no file", "`key` in the profile"),
     ):
-        with pytest.raises(EdgekitError, match=told) as raised:
+        with pytest.raises(EdgekitError, match=why) as raised:
             open_device(profile_of(board).model_copy(update={"key": named}))
         assert kind_of(raised) == (FailureKind.usage if named == str(tmp_path) else FailureKind.unauthorized)
         assert hint in raised.value.failure.hint

@@ -37,7 +37,7 @@ def test_a_command_that_fails_says_why(there, command, kind, said):
 def test_a_folder_that_cannot_be_made_points_to_the_profile(there):
     with pytest.raises(EdgekitError) as raised:
         there.check("mkdir /proc/nothing")
-    assert f"may write to {there.root}; another place is `folder`" in raised.value.failure.hint
+    assert f"may write to {there.root}, or set `folder`" in raised.value.failure.hint
 
 
 @pytest.mark.parametrize("root", ["/home/bo ard/x", "relative", "/a;b", "/$HOME"])

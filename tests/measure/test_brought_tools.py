@@ -224,7 +224,7 @@ def test_a_tool_times_the_artifacts_of_its_backend_and_precisions(tmp_path):
         ("gpu", {"program": None}, "benchmark_model needs a program"),
         ("gpu", {"backend": "executorch"}, "benchmark_model times artifacts of tflite, not of executorch"),
         ("gpu", {"kind": "executor_runner"}, "executor_runner times artifacts of executorch, not of tflite"),
-        ("xnnpack", {}, "xnnpack is what edgekit's own runner times"),
+        ("xnnpack", {}, "edgekit's own runner times xnnpack"),
     ],
 )
 def test_a_profile_with_a_wrong_tool_says_where(tmp_path, name, changes, said):
