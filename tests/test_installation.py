@@ -122,4 +122,4 @@ def test_shell_completion_completes_commands(tmp_path):
     environment = {**os.environ, "_EDGEKIT_COMPLETE": "bash_complete", "COMP_WORDS": "edgekit de", "COMP_CWORD": "1"}
     program = Path(sys.executable).with_name("edgekit")
     done = run(program, env=environment)
-    assert {"plain,deploy", "plain,devices"} <= set(done.stdout.split())
+    assert {"plain,deploy", "plain,device"} <= set(done.stdout.split())

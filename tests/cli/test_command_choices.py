@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgekit.cli import cli
+from edgekit.cli.options import parts_of_all
 from edgekit.config import settings as module
 from edgekit.errors import UsageError
 from edgekit.target import KNOWN_TARGETS, named_targets
@@ -32,6 +33,10 @@ def test_a_recipes_own_targets_go_before_others():
     assert named_targets(["fp16"], ["tflite/xnnpack/int8"]) == ["coreml/-/fp16"]
     with pytest.raises(ValueError, match="did you mean int8"):
         named_targets(["int4"], KNOWN_TARGETS)
+
+
+def test_a_repeated_option_keeps_every_value():
+    assert parts_of_all(("tflite,coreml", "int8", "coreml")) == ["tflite", "coreml", "int8"]
 
 
 def test_one_target_is_asked_for_if_a_part_names_several():

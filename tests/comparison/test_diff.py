@@ -196,7 +196,7 @@ def test_a_new_cell_that_fails_breaks_the_gate_and_says_why(sides):
 
 @pytest.mark.parametrize("text", ["slower", "slower=3", "slower=3points", "broken=1%", "faster=3%", "larger=-1%", ""])
 def test_what_is_no_gate_is_an_error(text):
-    with pytest.raises(UsageError, match="is no condition"):
+    with pytest.raises(UsageError, match="is not a condition"):
         gate_of(text)
 
 

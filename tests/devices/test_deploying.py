@@ -202,7 +202,7 @@ def test_a_phone_that_two_profiles_reach_is_measured_once_under_its_models(
         (tmp_path / f"{name}.yaml").write_text(profile.model_dump_json(exclude_none=True))
     files = {name: tmp_path / f"{name}.yaml" for name in ("any", "its-own", "other")}
     monkeypatch.setattr("edgekit.devices.profile.known_profiles", lambda: files)
-    assert [profile.name for profile in _profiles([])] == ["its-own"]
+    assert [profile.name for profile in _profiles([], ())] == ["its-own"]
     told = capsys.readouterr().err
     assert "any: skipped: it is the device of its-own" in told
     assert "other: skipped: device not supported" in told

@@ -92,7 +92,7 @@ def test_vacuum_of_a_ledger_that_is_being_written_is_refused(filled):
 
 def test_vacuum_of_anything_but_a_sqlite_file_is_refused_in_a_sentence():
     registry.impls["elsewhere"] = lambda: Elsewhere
-    with pytest.raises(EdgekitError, match="is no SQLite file") as raised:
+    with pytest.raises(EdgekitError, match="is not a SQLite file") as raised:
         vacuum("elsewhere://person:secret@server/ledger")
     assert raised.value.failure.kind == FailureKind.ledger
     assert "secret" not in raised.value.failure.message

@@ -298,9 +298,8 @@ def test_an_empty_list_is_not_everything(arguments):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("compile", "v1", "--targets", "coreml/-/fp16", "--targets", "tflite/xnnpack/fp32"),
         ("deploy", "v1", "--device", "host", "--device", "pixel"),
-        ("profile", "--recipes", "v1", "--devices", "host", "--device", "pixel"),
+        ("export", "v1", "--target", "coreml/-/fp16", "--target", "tflite/xnnpack/fp32"),
     ],
 )
 def test_an_option_that_stands_twice_does_not_lose_its_first_value(arguments):

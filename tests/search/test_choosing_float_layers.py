@@ -8,6 +8,7 @@ import pytest
 import tiny
 from click.testing import CliRunner
 
+from edgekit.architectures.inputs import Inputs
 from edgekit.backends.base import ParityResult
 from edgekit.build.compile import Built
 from edgekit.build.photos import photo_set
@@ -235,7 +236,7 @@ def trained_tiny(tmp_path):
 
     random = load_recipe(tiny.RECIPE, tiny.SETTINGS)
     settle = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)).numpy()
-    torch.save(build_model(random, None, 0, settle).state_dict(), tmp_path / "tiny.pth")
+    torch.save(build_model(random, None, 0, Inputs.of_images(settle)).state_dict(), tmp_path / "tiny.pth")
     checkpoint = import_checkpoint(tmp_path / "tiny.pth")
     content = random.model_dump(mode="json", exclude_defaults=True, exclude={"weights", "sweep", "published"})
     content["weights"] = {"file": checkpoint.name, "sha256": checkpoint.sha256}
