@@ -35,7 +35,7 @@ def named_targets(names: Iterable[str], own: Sequence[str], others: Sequence[str
         fitting = [one for one in own if fits_target(one, name)] or [one for one in others if fits_target(one, name)]
         if not fitting:
             nearest = difflib.get_close_matches(name, {part for one in (*own, *others) for part in one.split("/")}, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(dict.fromkeys((*own, *others)))}"
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(dict.fromkeys((*own, *others)))}."
             raise ValueError(f"no target has {name!r}; {hint}")
         found += fitting
     return list(dict.fromkeys(found))

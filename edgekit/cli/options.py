@@ -50,7 +50,7 @@ class Once(click.Option):
         from edgekit.errors import UsageError
 
         if len(values) > 1:
-            hint = "Give it once, with comma-separated values."
+            hint = "Give it once."
             raise UsageError(f"{self.opts[0]} was given {len(values)} times.", hint)
         return values[0] if values else None
 
@@ -238,7 +238,7 @@ def one_target(recipe: Recipe, name: str) -> str:
     try:
         found = named_targets([name], recipe.targets)
     except ValueError as error:
-        raise UsageError(f"--target {name}: {error}.") from error
+        raise UsageError(f"--target {name}: {error}") from error
     if len(found) > 1:
         raise UsageError(f"--target {name} names {len(found)} targets: {', '.join(found)}.", "Name one of them.")
     return found[0]

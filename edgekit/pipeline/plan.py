@@ -44,7 +44,7 @@ class Plan:
                 targets, recipe.targets, [str(target) for one in backends().values() for target in one.targets]
             )
         except ValueError as error:
-            raise UsageError(f"{error}.") from error
+            raise UsageError(str(error)) from error
         parsed = tuple(_parse_target(name) for name in names)
         for target in parsed:
             backend_of(target)

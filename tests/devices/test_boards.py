@@ -117,7 +117,7 @@ def test_another_board_than_the_profiles_is_refused(board, profile_of, refused, 
         itself = getattr(device.identify(), key)
     failure = refused(board, **{key: "another"})
     assert failure.kind == FailureKind.unsupported_device
-    assert f"is for the {key} 'another', and what SSH (" in failure.message
+    assert f"is for the {key} 'another', but the device at SSH (" in failure.message
     assert itself in failure.message
     open_device(profile_of(board, **{key: itself})).release()
 

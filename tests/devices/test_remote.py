@@ -298,7 +298,7 @@ device.run(("sleep", "94"), 60)
     assert "is restored" in done.stdout
     assert android.state() == before
     assert "nothing to restore" in edgekit("devices", "restore", tmp_path / "lab.yaml").stdout
-    assert "is gone" in edgekit("devices", "clean", tmp_path / "lab.yaml").stdout
+    assert "was removed" in edgekit("devices", "clean", tmp_path / "lab.yaml").stdout
 
 
 def test_what_cannot_be_undone_is_named_stays_written_down_and_hides_no_outcome(
