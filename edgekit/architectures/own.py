@@ -6,7 +6,9 @@ Importing this module runs nothing. :func:`load_source` runs the user's code.
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,8 +51,15 @@ def source_sha256(source: str) -> str:
     """
     total = hashlib.sha256()
     for file in _files(source):
-        total.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+        total.update(_place_of(source, file).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()
+
+
+def _place_of(source: str, file: Path) -> str:
+    """Return where a file is below the folder of its source: the same wherever that folder lies."""
+    place, _ = parts(source)
+    above = Path(place).parent if place.endswith((".py", ".pt2")) else file.parent
+    return file.relative_to(above).as_posix()
 
 
 def _files(source: str) -> list[Path]:
@@ -61,24 +70,30 @@ def _files(source: str) -> list[Path]:
             raise _problem(source, f"there is no file at {place}", "Check the path.")
         if place.endswith(".pt2"):
             return [file]
-        found = sorted(file.parent.rglob("*.py"))
-        return [path for path in found if not _skipped(path.relative_to(file.parent))]
+        return sorted(_python_files(file.parent))
     spec = _spec(source, place.partition(".")[0])
     if not spec.submodule_search_locations:
         return [Path(spec.origin)] if spec.origin else []
     return sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.py"))
 
 
-def _skipped(path: Path) -> bool:
-    return any(part in SKIPPED or part.startswith(".") for part in path.parts)
+def _python_files(folder: Path) -> Iterator[Path]:
+    """Yield the Python files in a folder and below, without virtual environments and hidden folders."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_skipped(Path(place) / name)]
+        yield from (Path(place) / name for name in names if name.endswith(".py"))
+
+
+def _is_skipped(folder: Path) -> bool:
+    return folder.name in SKIPPED or folder.name.startswith(".") or (folder / "pyvenv.cfg").is_file()
 
 
 def _spec(source: str, module: str) -> Any:
-    with _folder_on_path(Path()):
-        try:
-            spec = find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
+    _put_on_path(module)
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
     if spec is None:
         hint = "Install its package, or write the path of a file: path/to/file.py:function."
         raise _problem(source, f"there is no module named {module}", hint)
@@ -95,10 +110,9 @@ def load_source(source: str, options: Mapping[str, object]) -> nn.Module:
     place, name = parts(source)
     if place.endswith(".pt2"):
         return _exported(source)
-    with _folder_on_path(Path(place).parent if place.endswith(".py") else Path()):
-        function = _function(source)
-        with user_code(source, f"{name}() raised"):
-            model = function(**options)
+    function = _function(source)
+    with user_code(source, f"{name}() raised"):
+        model = function(**options)
     if not isinstance(model, nn.Module):
         message = f"{name}() returned {type(model).__name__} instead of a torch.nn.Module"
         raise _problem(source, message, "Return the network itself, not what it computes.")
@@ -110,13 +124,13 @@ def attributes(source: str) -> Mapping[str, Any]:
     place, _ = parts(source)
     if place.endswith(".pt2"):
         return {}
-    with _folder_on_path(Path(place).parent if place.endswith(".py") else Path()):
-        return dict(getattr(_function(source), "edgekit", {}))
+    return dict(getattr(_function(source), "edgekit", {}))
 
 
 def _function(source: str) -> Callable[..., Any]:
     """Import the module of a source and return its function."""
     place, name = parts(source)
+    _put_on_path(place)
     with user_code(source, "importing it raised"):
         module = _import_file(Path(place)) if place.endswith(".py") else import_module(place)
     function = getattr(module, name, None)
@@ -156,13 +170,11 @@ def exported_shapes(source: str) -> Sequence[tuple[int, ...]]:
     return [tuple(int(side) for side in node.meta["val"].shape) for node in nodes]
 
 
-@contextmanager
-def _folder_on_path(folder: Path) -> Iterator[None]:
-    """Let a user's module import its neighbours. The folder stays: functions may import later."""
-    absolute = str(folder.absolute())
-    if absolute not in sys.path:
-        sys.path.insert(0, absolute)
-    yield
+def _put_on_path(place: str) -> None:
+    """Let a user's module import its neighbours. The folder stays on the path: functions may import later."""
+    folder = str((Path(place).parent if place.endswith(".py") else Path()).absolute())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
 
 
 @contextmanager
@@ -173,21 +185,25 @@ def user_code(source: str, doing: str) -> Iterator[None]:
     except EdgekitError:
         raise
     except Exception as error:
-        where = _line_of(error, source)
+        where = _line_of(error)
         message = f"{doing} {type(error).__name__}: {' '.join(str(error).split())[:400]}"
-        raise _problem(source, f"{message}{f' at {where}' if where else ''}", "Correct it there.") from error
+        raise _problem(source, f"{message} at {where}", "Correct it there.") from error
 
 
-def _line_of(error: BaseException, source: str) -> str:
-    """Return ``file:line`` of the last frame in the user's own files, or of the last one of all."""
-    place, _ = parts(source)
-    frames = traceback.extract_tb(error.__traceback__)
+def _line_of(error: BaseException) -> str:
+    """Return ``file:line: code`` of the last frame in the user's own files, or of the last one of all."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    folder = str(Path(place).absolute().parent) if place.endswith(".py") else ""
-    own = [frame for frame in frames if folder and str(Path(frame.filename).absolute()).startswith(folder)]
-    frame = (own or frames)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = ([frame for frame in frames if is_users_file(frame.filename)] or frames)[-1]
     return f"{frame.filename}:{frame.lineno}: {frame.line}" if frame.line else f"{frame.filename}:{frame.lineno}"
+
+
+def is_users_file(file: str) -> bool:
+    """Say whether a file of a traceback is the user's: not Python's, edgekit's or an installed package's."""
+    path, python, edgekit = Path(file), Path(sysconfig.get_path("stdlib")), Path(__file__).parents[1]
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return not (file.startswith("<") or installed or python in path.parents or edgekit in path.parents)
 
 
 def _problem(source: str, message: str, hint: str) -> EdgekitError:

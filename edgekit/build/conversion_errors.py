@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.architectures.inputs import Inputs
+from edgekit.architectures.own import is_users_file
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.target import Target
 
@@ -85,17 +85,8 @@ def _place_of_export(model: nn.Module, inputs: Inputs) -> str:
 
 def _place_in(text: str) -> str:
     """Return `` (file:line: code)`` of the last line of code in a traceback that is in no installed package; or nothing."""
-    frames = [frame for frame in FRAME.findall(text) if _is_the_users(frame[0])]
+    frames = [frame for frame in FRAME.findall(text) if is_users_file(frame[0])]
     if not frames:
         return ""
     file, line, code = frames[-1]
     return f" ({file}:{line}: {code.strip()})" if code.strip() else f" ({file}:{line})"
-
-
-def _is_the_users(file: str) -> bool:
-    own = Path(__file__).parents[1]
-    return (
-        not {"site-packages", "dist-packages"} & set(Path(file).parts)
-        and own not in Path(file).parents
-        and file[0] != "<"
-    )

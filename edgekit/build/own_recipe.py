@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from edgekit.architectures import own
+from edgekit.architectures.cost import count_foreign
 from edgekit.build.jobs import DescribeJob
-from edgekit.build.prepare import count_model, own_network
+from edgekit.build.prepare import with_names
 from edgekit.build.worker import Workers
 from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
@@ -144,15 +145,14 @@ def ask(job: DescribeJob) -> dict[str, Any]:
                 "preprocessing: that of torchvision's ImageNet classifiers. Accuracy depends on it; latency does not."
             )
         content["preprocessing"] = preprocessing or IMAGENET
-    trial = Recipe.model_validate({**content, "weights": {"source": "untrained"}})
-    if own_model.task is None and (classes := _classes(own_network(trial), own_model)):
+    network = with_names(network, own_model)
+    if own_model.task is None and (classes := _classes(network, own_model)):
         model |= {"task": "classification", "classes": classes}
         assumed.append(f"task: classification with {classes} classes, because it returns one row of {classes} numbers.")
-        trial = Recipe.model_validate({**content, "weights": {"source": "untrained"}})
-    counted = count_model(trial)
-    if counted.parameters:
-        expected = Expectation(parameters=counted.parameters, multiply_adds=max(1, counted.multiply_adds))
-        content["expect"] = {trial.model.variant: expected.model_dump()}
+    counted = count_foreign(network, *own_model.input_shapes().values())
+    if counted.parameters and counted.multiply_adds:
+        expected = Expectation(parameters=counted.parameters, multiply_adds=counted.multiply_adds)
+        content["expect"] = {own_model.variant: expected.model_dump()}
     return {"recipe": content, "assumed": assumed}
 
 

@@ -185,11 +185,15 @@ def own_network(recipe: Recipe) -> nn.Module:
 
     EdgekitError (``own_model``) for any error that it raises, and for inputs that it rejects.
     """
-    import torch
-
     model = recipe.model
     assert isinstance(model, OwnModel)
-    network = own.load_source(model.source, model.options)
+    return with_names(own.load_source(model.source, model.options), model)
+
+
+def with_names(network: nn.Module, model: OwnModel) -> nn.Module:
+    """Run a user's network once, and return it with names for its outputs; errors as of :func:`own_network`."""
+    import torch
+
     zeros = [torch.zeros(1, *shape) for shape in model.input_shapes().values()]
     shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in model.input_shapes().items())
     with own.user_code(model.source, f"running it on {shapes} raised"), torch.no_grad():

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import platformdirs
-from pydantic import ValidationError
 
-from edgekit.config.yaml import Strict
 from edgekit.errors import UsageError, did_you_mean
 
 
-class Settings(Strict):
+@dataclass(frozen=True)
+class Settings:
     """What the user has set once for all commands. An option or environment variable goes before it.
 
     `ledger` is a database URL, `cache` a folder, `device` the device profile that `deploy` uses without ``--device``.
@@ -21,6 +21,9 @@ class Settings(Strict):
     ledger: str | None = None
     cache: str | None = None
     device: str | None = None
+
+
+KEYS = [field.name for field in fields(Settings)]
 
 
 def settings_file() -> Path:
@@ -37,11 +40,9 @@ def settings() -> Settings:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}.", "Correct it, or move it away.") from error
-    try:
-        return Settings.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"]))
-        if problem["type"] == "extra_forbidden":
-            raise UsageError(f"{file}: unknown key {key}.", did_you_mean(key, Settings.model_fields)) from error
-        raise UsageError(f"{file}, key {key}: {problem['msg']}.", "Correct it there.") from error
+    for key, value in content.items():
+        if key not in KEYS:
+            raise UsageError(f"{file}: unknown key {key}.", did_you_mean(key, KEYS))
+        if not isinstance(value, str):
+            raise UsageError(f"{file}, key {key}: {value!r} is not text.", "Write it in quotes.")
+    return Settings(**content)

@@ -164,7 +164,7 @@ class DeviceProfile(Strict):
     @property
     def environment(self) -> str:
         """How variables that give this profile's address begin: ``EDGEKIT_PIXEL_``."""
-        return _environment(self.name)
+        return environment_prefix(self.name)
 
     @classmethod
     def about_keys(cls) -> str:
@@ -248,7 +248,7 @@ def _config_of_file(kind: object) -> type[DeviceProfile]:
 
 
 def _from_environment(config: type[DeviceProfile], name: str) -> Sequence[Override]:
-    variables = {key: _environment(name) + key.upper() for key in config.address()}
+    variables = {key: environment_prefix(name) + key.upper() for key in config.address()}
     return [
         Override(_as_text(config, f"{key}={value}"), f"{variable}={value}")
         for key, variable in variables.items()
@@ -256,7 +256,8 @@ def _from_environment(config: type[DeviceProfile], name: str) -> Sequence[Overri
     ]
 
 
-def _environment(name: str) -> str:
+def environment_prefix(name: str) -> str:
+    """Return how variables that give the address of a profile called `name` begin: ``EDGEKIT_PIXEL_``."""
     return f"EDGEKIT_{re.sub('[^A-Z0-9]', '_', name.upper())}_"
 
 

@@ -50,12 +50,16 @@ ITERATION = re.compile(r"Iteration \d+ of (\d+): ([\d.]+) ms")
 LOADED = re.compile(r"Model loaded in ([\d.]+) ms")
 
 
-def tool_program(device: Device, tool: Tool) -> Program:
-    """Copy a tool and its libraries to the device, and return the program that times artifacts.
+def tool_program(device: Device, tool: Tool, inputs: int = 1) -> Program:
+    """Copy a tool and its libraries to the device, and return the program that times artifacts with so many `inputs`.
 
     EdgekitError: ``usage`` if the files are missing here, ``missing_extra`` if the device's Python is not set up yet,
     ``unsupported_device`` if it cannot have one.
     """
+    if inputs > 1 and KINDS[tool.kind] is ExecutorRunner:
+        message = f"{tool.kind} is given one input file, and this network has {inputs} inputs."
+        hint = "edgekit's own runner times networks with several inputs."
+        raise EdgekitError(FailureKind.unsupported_target, "push", message, hint)
     environment = (
         ("env", f"LD_LIBRARY_PATH={device.push(_here(device, tool.libraries, folder=True))}") if tool.libraries else ()
     )

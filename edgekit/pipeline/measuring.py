@@ -157,7 +157,7 @@ def push(device: Device, timing: Timing, folder: Path) -> Subject:
     if timing.tool is None:
         program: Program = OwnRunner(device.runner(artifact.target.backend), device.profile.emulated)
     else:
-        program = tool_program(device, timing.tool)
+        program = tool_program(device, timing.tool, len(artifact.manifest.inputs))
     return Subject(timing.target, program, device.push(artifact.path), device.push(file), output)
 
 

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -218,14 +219,15 @@ class Recipe(Strict):
 
     @field_validator("expect")
     @classmethod
-    def _variants(cls, expect: dict[str, Expectation]) -> dict[str, Expectation]:
+    def _variants(cls, expect: dict[str, Expectation], info: ValidationInfo) -> dict[str, Expectation]:
+        own_model = isinstance(info.data.get("model"), OwnModel)
+        pattern, written = (OWN_VARIANT, "3x96x96") if own_model else (VARIANT, "1.0/224")
         for variant in expect:
-            if not VARIANT.fullmatch(variant) and not OWN_VARIANT.fullmatch(variant):
-                raise UnfittingError(
-                    f"{variant!r} is not a variant; write width/resolution, for example 1.0/224", variant
-                )
-        if any("x" in variant.partition("/")[0] or "," in variant for variant in expect):
-            return expect  # those of a network of the user's own
+            if not pattern.fullmatch(variant):
+                what = "the shapes of the inputs" if own_model else "width/resolution"
+                raise UnfittingError(f"{variant!r} is not a variant; write {what}, for example {written}", variant)
+        if own_model:
+            return expect
         canonical = {_canonical_variant(variant): expectation for variant, expectation in expect.items()}
         if len(canonical) < len(expect):
             raise ValueError("a variant is listed twice: " + ", ".join(expect))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from edgekit.devices.listing import REACHABLE, DeviceLine, DevicesDocument
+from edgekit.devices.profile import environment_prefix
 from edgekit.report.column import Column, shown
 from edgekit.report.columns import BY_KEY
 from edgekit.report.sheet import Note, Report, Section
@@ -41,5 +40,4 @@ def devices_report(document: DevicesDocument) -> Report:
 def _without_name(line: DeviceLine) -> str:
     """Return a device's problem without its name, so that the same problem of several devices is said once."""
     text = f"{line.problem} {line.hint}".strip().removeprefix(line.name).lstrip(": ")
-    own = re.sub("[^A-Z0-9]", "_", line.name.upper())
-    return text.replace(f"EDGEKIT_{own}_", "EDGEKIT_NAME_")
+    return text.replace(environment_prefix(line.name), environment_prefix("name"))

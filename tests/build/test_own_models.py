@@ -1,5 +1,6 @@
 """Networks of the user's own: from their code to verified artifacts, and errors that name the user's line."""
 
+import json
 import re
 import sys
 import textwrap
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from edgekit.architectures import own
 from edgekit.architectures.inputs import Inputs
 from edgekit.build.examples import examples_of
+from edgekit.build.jobs import DescribeJob
 from edgekit.build.own_recipe import ask, describe
 from edgekit.build.photos import default_photos
 from edgekit.build.prepare import count_model, foreign_source_hash, own_network
@@ -22,6 +25,8 @@ from edgekit.ledger import Ledger
 from edgekit.recipe.loading import load_recipe
 from edgekit.recipe.own_model import is_source
 from edgekit.recipe.schema import Recipe
+from edgekit.recipe.weights import Weights
+from edgekit.weights.checkpoints import resolve
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tiny_cnn.py"
 
@@ -71,7 +76,21 @@ class Timm(nn.Module):
         return self.head(image.mean((2, 3)))
 
 
-policy, spectrum, deciding, timm = Policy, Spectrum, Deciding, Timm
+class Reused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.look, self.judge = nn.Conv2d(3, 8, 3, stride=2), nn.Linear(8, 1)
+
+    def forward(self, image):
+        seen = self.look(image).relu().mean((2, 3))
+        return {"seen": seen, "value": self.judge(torch.cat([seen], 1))}
+
+
+policy, spectrum, deciding, timm, reused = Policy, Spectrum, Deciding, Timm, Reused
+
+
+def vectors():
+    return nn.Linear(10, 3)
 
 
 def broken(classes=3):
@@ -116,6 +135,13 @@ def recipe_of(source, inputs="3x32x32", **model):
 def run(*arguments):
     """Run the command line in this process."""
     return CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)
+
+
+def own_failure(source):
+    """Return why a source has no files."""
+    with pytest.raises(EdgekitError) as caught:
+        own.source_sha256(source)
+    return caught.value.failure.message
 
 
 def failure(source, inputs="3x32x32", **model):
@@ -198,14 +224,14 @@ def test_an_exported_program_is_a_network_with_its_own_shapes(tmp_path):
     module = own.load_source(f"{EXAMPLE}:build", {})
     file = tmp_path / "tiny.pt2"
     torch.export.save(torch.export.export(module, (torch.zeros(1, 3, 96, 96),)), file)
-    answer = ask({"source": str(file), "inputs": {}, "name": "tiny"})["recipe"]
+    answer = ask(DescribeJob(source=str(file), inputs={}, name="tiny"))["recipe"]
     recipe = Recipe.model_validate({**answer, "weights": {"source": "trained"}})
     assert recipe.photos[1] == (96, 96)
     image = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         torch.testing.assert_close(own_network(recipe)(image), module(image))
     assert recipe.expectation
-    by_module = ask({"source": f"{EXAMPLE}:build", "inputs": {}, "name": "tiny"})["recipe"]["expect"]["3x96x96"]
+    by_module = ask(DescribeJob(source=f"{EXAMPLE}:build", inputs={}, name="tiny"))["recipe"]["expect"]["3x96x96"]
     assert recipe.expectation.model_dump() == by_module
 
 
@@ -286,6 +312,69 @@ def test_neighbours_of_the_file_are_imported_and_count_for_the_cache(tmp_path):
     (tmp_path / "layers.py").write_text("from torch import nn\nwidth = 5\n")
     assert foreign_source_hash(recipe) != before
     sys.modules.pop("layers")
+
+
+def test_a_virtual_environment_beside_the_file_is_not_the_users_code(tmp_path):
+    package = tmp_path / "env/lib/site-packages/other.py"
+    package.parent.mkdir(parents=True)
+    (tmp_path / "env/pyvenv.cfg").touch()
+    package.write_text("def fail(): raise RuntimeError('deep inside')\n")
+    (tmp_path / "net.py").write_text(
+        "import sys\nsys.path.insert(0, __file__.replace('net.py', 'env/lib/site-packages'))\n"
+        "def build():\n    import other\n    other.fail()\n"
+    )
+    source = f"{tmp_path / 'net.py'}:build"
+    before = own.source_sha256(source)
+    assert "net.py:5: other.fail()" in failure(source).message
+    package.write_text("changed\n")
+    assert own.source_sha256(source) == before
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/net.py").touch()  # of the same name, in another folder
+    assert own.source_sha256(source) != before
+
+
+def test_a_function_of_a_module_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/nets.py").write_text(f"from torch import nn\n{BUILD.format(6)}")
+    assert own_network(recipe_of("mine.nets:build")).out_channels == 6
+    assert len(own.source_sha256("mine.nets:build")) == 64
+    assert "there is no module named yours" in own_failure("yours.nets:build")
+
+
+def test_a_network_of_vectors_has_a_recipe_that_loads(networks, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("recipe", "new", "vectors", "--from", "networks.py:vectors", "--input", "signal=10")
+    assert done.exception is None
+    recipe = load_recipe("vectors")
+    assert recipe.expectation
+    assert (recipe.model.variant, recipe.expectation.multiply_adds) == ("10", 30)
+    with pytest.raises(UsageError, match=r"'1\.0/224x' is not a variant; write the shapes of the inputs"):
+        load_recipe("vectors", ("expect={1.0/224x: {parameters: 1, multiply_adds: 1}}",))
+
+
+def test_weights_of_the_users_own_code_count_as_they_say():
+    assert resolve(Weights(source="trained")).trained
+    assert not resolve(Weights(source="untrained")).trained
+
+
+def test_the_accuracy_of_an_own_network_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGEKIT_LEDGER", f"sqlite:///{tmp_path}/ledger.sqlite")
+    for name in ("3", "7"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        data = np.random.default_rng(int(name)).integers(0, 255, (120, 110, 3), np.uint8)
+        Image.fromarray(data).save(tmp_path / "photos" / name / "a.png")
+    data = ("--data", str(tmp_path / "photos"), "--target", "tflite/fp32", "--json")
+    done = run("evaluate", f"{EXAMPLE}:build", *data)
+    assert done.exception is None
+    (ours,) = [one for one in json.loads(done.stdout)["results"] if one["target"] == "tflite/xnnpack/fp32"]
+    assert ours["n"] == 2
+
+
+def test_an_output_that_the_network_reads_itself_is_named(networks):
+    done = run("compile", networks("reused"), "--input", "3x32x32", "--target", "tflite/int8")
+    assert done.return_value == 1
+    assert "The quantizer lost the output" in " ".join(done.output.split())
 
 
 def test_the_hash_of_a_recipe_does_not_depend_on_the_folder(tmp_path):

@@ -43,7 +43,7 @@ def test_one_file_that_is_no_photo_is_said_of_a_folder_before_anything_is_done(t
 
 
 def test_a_folder_without_photos_is_said(tmp_path):
-    with pytest.raises(UsageError, match="holds no photo"):
+    with pytest.raises(UsageError, match="does not contain a photo"):
         photo_set(tmp_path)
     with pytest.raises(UsageError, match="no folder"):
         photo_set(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""How commands are told what to do: targets in part, lists, earlier names, settings, and what cannot be combined."""
+"""What people write on the command line: targets in part, lists, earlier names, settings, and what cannot be combined."""
 
 import pytest
 from click.testing import CliRunner

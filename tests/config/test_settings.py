@@ -40,7 +40,7 @@ def test_the_ledger_is_that_of_the_settings(written, tmp_path, monkeypatch):
     ("text", "said"),
     [
         ("ledgr = 'x'\n", "unknown key ledgr"),
-        ("device = 3\n", "key device: Input should be a valid string"),
+        ("device = 3\n", "key device: 3 is not text"),
         ("device = \n", "cannot be read"),
     ],
 )

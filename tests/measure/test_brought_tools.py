@@ -264,6 +264,13 @@ echo "I 00:00:00.1 executorch:executor_runner.cpp:779] Iteration $run of $runs: 
     )
 
 
+def test_executor_runner_gets_no_network_with_several_inputs(tmp_path):
+    device = open_device(load_profile("host"))
+    tool = Tool(kind="executor_runner", backend="executorch", program=str(tmp_path / "any"))
+    with pytest.raises(EdgekitError, match="given one input file, and this network has 2 inputs"):
+        tool_program(device, tool, 2)
+
+
 def test_a_tool_that_is_not_there_is_told_before_anything_runs(tmp_path):
     device = open_device(load_profile("host"))
     tool = Tool(kind="benchmark_model", backend="tflite", program=str(tmp_path / "missing"))
