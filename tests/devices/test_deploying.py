@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -28,9 +27,9 @@ def plan():
     return Plan.of(load_recipe(*tiny.TINY), TARGETS, photo_set())
 
 
-def deploy(profile, ledger):
+def deploy(profile, ledger, progress=lambda line: None):
     sweep = Sweep((plan(),), (profile,), PROTOCOLS["emulated"], None)
-    return start_run("deploy", sweep, ledger, lambda line: None, seed=0)
+    return start_run("deploy", sweep, ledger, progress, seed=0)
 
 
 @pytest.mark.parametrize("where", ["android", "board"])
@@ -99,16 +98,20 @@ def test_a_link_that_breaks_in_the_middle_ends_its_cell_and_the_sweep_goes_on(
     android, profile_of, ledger, capsule, monkeypatch
 ):
     deploy(profile_of(android), ledger)  # everything is there
-    sent = android.link.sent
-    deploy(profile_of(android), ledger)
-    android.link.cut_after((android.link.sent - sent) // 2)  # of the same again: somewhere among the sessions
-    restored = threading.Timer(12, android.restore_link)
+    was_cut = []
+
+    def progress(line):
+        """Cut the link after the first session, and restore it at the next line, which reports the loss."""
+        if "session 1 of" in line and not was_cut:
+            was_cut.append(line)
+            android.cut_link()
+        elif was_cut:
+            android.restore_link()
+
     with monkeypatch.context() as impatient:
         impatient.setattr(shell, "COMMAND_SECONDS", 3.0)
         impatient.setattr(shell, "RECONNECT_SECONDS", 2.0)
-        restored.start()
-        run = deploy(profile_of(android), ledger)
-        restored.join()
+        run = deploy(profile_of(android), ledger, progress)
     failures = [failure.failure for failure in ledger.failures(run)]
     assert failures
     assert {failure.kind for failure in failures} <= {FailureKind.link_lost, FailureKind.offline}, failures
