@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.devices.adb import AdbLink, AdbProfile
+from edgekit.devices.adb.link import AdbLink
+from edgekit.devices.adb.profile import AdbProfile
 from edgekit.devices.base import Identity
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
 from edgekit.devices.kinds import configured_by
@@ -32,9 +33,9 @@ FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
 @configured_by(AdbProfile)
 def connect(profile: AdbProfile) -> Android:
-    """Reach the phone over TCP if the profile has a `host`, else on USB. `serial` chooses among several on USB.
+    """Reach the phone in the way that the profile's `connection` says. `serial` chooses among several.
 
-    If the profile has neither, ANDROID_SERIAL counts: a serial, or HOST:PORT as adb calls phones over TCP.
+    If the profile has neither serial nor host, ANDROID_SERIAL counts: a serial, or HOST:PORT as adb calls phones over TCP.
     """
     named = os.environ.get("ANDROID_SERIAL")
     if named and not profile.serial and not profile.host:
@@ -48,6 +49,8 @@ def connect(profile: AdbProfile) -> Android:
 class Android(RemoteDevice):
     """A phone, used as the user `shell`: without root and without an app."""
 
+    link: AdbLink
+
     def __init__(self, profile: AdbProfile, link: AdbLink) -> None:
         super().__init__(profile, link, ROOT)
         self.fixed = False  # whether the phone is in its fixed-performance mode
@@ -58,7 +61,7 @@ class Android(RemoteDevice):
             raise EdgekitError(
                 FailureKind.unsupported_device, "reach", message, "The profile `pixel` accepts any phone."
             )
-        # On USB the serial already chose the phone.
+        # Without a host the serial already chose the phone.
         serial = self._first_property(*SERIAL)
         if profile.host and profile.serial and profile.serial != serial:
             message = f"The phone at {link.where} has the serial {serial}, and {profile.name} is for {profile.serial}."
@@ -93,7 +96,7 @@ class Android(RemoteDevice):
 
     def state(self) -> dict[str, Any]:
         """Return the state of every Linux device, with thermal status, battery and the rung of the clocks."""
-        state = super().state()
+        state = {**super().state(), "connection": self.link.way}
         thermal = parse_thermal(self.check("dumpsys thermalservice 2> /dev/null; true"))
         if thermal.sensors:
             state |= thermal_state(thermal.sensors)

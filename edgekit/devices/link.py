@@ -26,8 +26,10 @@ class Link(Protocol):
     After an error, the next method connects again.
     """
 
-    where: str
-    """For people: ``TCP (127.0.0.1:5557)``."""
+    @property
+    def where(self) -> str:
+        """For people: ``TCP (127.0.0.1:5557)``."""
+        ...
 
     def connect(self) -> None:
         """Connect, or connect again. EdgekitError (``offline``, ``unauthorized``, ...) has a hint."""

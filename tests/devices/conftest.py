@@ -1,6 +1,7 @@
 import pytest
 
-from edgekit.devices import adb, link, shell, ssh
+from edgekit.devices import link, shell, ssh
+from edgekit.devices.adb import direct, way
 
 
 @pytest.fixture
@@ -10,8 +11,8 @@ def impatient(monkeypatch):
         (shell, "COMMAND_SECONDS", 3.0),
         (shell, "RECONNECT_SECONDS", 4.0),
         (link, "STALL_SECONDS", 3.0),
-        (adb, "CONNECT_SECONDS", 3.0),
-        (adb, "AUTHORISE_SECONDS", 3.0),
+        (way, "CONNECT_SECONDS", 3.0),
+        (direct, "AUTHORISE_SECONDS", 3.0),
         (ssh, "CONNECT_SECONDS", 3.0),
     ):
         monkeypatch.setattr(module, name, seconds)

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 from adb_shell.auth.keygen import keygen
 
-from edgekit.devices.adb import AdbLink
+from edgekit.devices.adb.direct import DirectWay
+from edgekit.devices.adb.keys import signer
+from edgekit.devices.adb.link import AdbLink
 from edgekit.devices.android import connect
 from edgekit.devices.base import opened
 from edgekit.devices.profile import load_profile
@@ -53,12 +55,16 @@ def silent_port():
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the program at this port is not adbd", "Check host and port"),
         # As Android's adbd answers there: the command, its version, no data, and the command's complement.
-        (struct.pack("<4s5I", b"STLS", 0x01000000, 0, 0, 0, 0xACB3ABAC), "the port of wireless debugging", "port=5555"),
+        (
+            struct.pack("<4s5I", b"STLS", 0x01000000, 0, 0, 0, 0xACB3ABAC),
+            "the port of wireless debugging",
+            "adb connect",
+        ),
     ],
     indirect=["chatty_port"],
 )
 def test_a_port_that_speaks_something_else_is_offline(chatty_port, said, hint, monkeypatch):
-    monkeypatch.setattr("edgekit.devices.adb.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("edgekit.devices.adb.way.CONNECT_SECONDS", 0.5)
     profile = load_profile("pixel").model_copy(update={"host": "127.0.0.1", "port": chatty_port})
     with pytest.raises(EdgekitError, match=said) as raised:
         connect(profile)
@@ -72,13 +78,23 @@ def test_a_port_that_speaks_ssh_is_no_adbd(board):
         connect(profile)
 
 
-def test_a_phone_that_is_not_there_is_offline_and_says_what_to_do():
-    with pytest.raises(EdgekitError) as raised:
-        connect(load_profile("pixel").model_copy(update={"serial": "none"}))
-    failure = raised.value.failure
-    assert (failure.kind, failure.stage, failure.retriable) == (FailureKind.offline, "reach", True)
-    assert "pixel cannot be reached over USB (none)" in failure.message
-    assert "edgekit[usb]" in failure.hint or "USB debugging" in failure.hint
+@pytest.mark.parametrize(
+    ("absent", "hint"),
+    [(ImportError("no usb1"), "pip install libusb1"), (OSError("no libusb-1.0.so"), "apt-get install libusb-1.0-0")],
+)
+def test_missing_usb_support_is_named_with_the_command_that_installs_it(absent, hint, monkeypatch):
+    class Absent:
+        def find_spec(self, name, *_):
+            if name == "usb1":
+                raise absent
+
+    monkeypatch.delitem(sys.modules, "usb1", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    monkeypatch.setattr("adb_shell.adb_device.UsbTransport", None)
+    with pytest.raises(EdgekitError, match=r"pixel cannot be reached over USB \(any phone\)") as raised:
+        connect(load_profile("pixel"))
+    assert raised.value.failure.kind == FailureKind.missing_extra
+    assert hint in raised.value.failure.hint
 
 
 def test_a_refused_connection_is_offline():
@@ -92,7 +108,7 @@ def test_a_refused_connection_is_offline():
 
 
 def test_a_daemon_that_says_nothing_is_offline_and_does_not_hang(silent_port, monkeypatch):
-    monkeypatch.setattr("edgekit.devices.adb.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("edgekit.devices.adb.way.CONNECT_SECONDS", 0.5)
     profile = load_profile("pixel").model_copy(update={"host": "127.0.0.1", "port": silent_port})
     with pytest.raises(EdgekitError) as raised:
         connect(profile)
@@ -107,7 +123,8 @@ def test_an_answer_that_adb_shell_misreads_is_a_lost_link(error, tmp_path):
         raise error
 
     link = AdbLink(load_profile("pixel"))
-    link.device = SimpleNamespace(push=push, close=lambda: None)
+    link._way = way = DirectWay(link.profile)
+    way.device = SimpleNamespace(push=push, close=lambda: None)
     (tmp_path / "file").touch()
     with pytest.raises(EdgekitError, match="its answer cannot be read") as raised:
         link.send(tmp_path / "file", "/remote", 1)
@@ -134,10 +151,19 @@ def test_a_new_private_key_is_nobody_elses_to_read_at_any_time(tmp_path, monkeyp
         assert not (Path(file).stat().st_mode & 0o044 and Path(file).parent.stat().st_mode & 0o011)
 
     monkeypatch.setattr("adb_shell.auth.keygen.keygen", readable)
-    (tmp_path / "shared").mkdir(mode=0o755)
-    AdbLink(load_profile("pixel", (f"key={tmp_path}/shared/some.key",)))._signer()
-    assert (tmp_path / "shared/some.key").stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "shared/some.key.pub").is_file()
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    signer(load_profile("pixel"))
+    assert (tmp_path / ".android/adbkey").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / ".android/adbkey.pub").is_file()
+
+
+def test_a_key_that_a_profile_names_and_that_is_gone_is_an_error_and_no_new_key(tmp_path):
+    with pytest.raises(EdgekitError, match=f"pixel names the key {tmp_path}/gone, and there is no such file") as raised:
+        signer(load_profile("pixel", (f"key={tmp_path}/gone",)))
+    assert raised.value.failure.kind == FailureKind.usage
+    assert f"adb keygen {tmp_path}/gone" in raised.value.failure.hint
+    assert list(tmp_path.iterdir()) == []
 
 
 class USBError(Exception):
@@ -157,10 +183,12 @@ def usb(tmp_path, monkeypatch):
         device = SimpleNamespace(connect=connect, close=lambda: None)
         monkeypatch.setattr("adb_shell.adb_device.UsbTransport", transport)
         monkeypatch.setattr("adb_shell.adb_device.AdbDeviceUsb", lambda serial, **_: device)
+        monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setitem(sys.modules, "usb1", SimpleNamespace(USBError=USBError))
-        return load_profile("pixel", (f"key={tmp_path / 'adbkey'}",))
+        return load_profile("pixel")
 
     monkeypatch.delenv("ANDROID_SERIAL", raising=False)
+    monkeypatch.setenv("ADB_SERVER_SOCKET", "tcp:1")  # where no adb server runs
     return attach
 
 
@@ -168,15 +196,24 @@ def usb(tmp_path, monkeypatch):
     ("error", "kind", "hint"),
     [
         ("USBErrorAccess", FailureKind.no_permission, "udev rules"),
-        ("USBErrorBusy", FailureKind.device_busy, "adb kill-server"),
+        ("USBErrorBusy", FailureKind.device_busy, "ADB_SERVER_SOCKET"),
         ("USBErrorNoDevice", FailureKind.offline, "Attach the phone"),
     ],
 )
 def test_what_libusb_raises_is_told_with_what_to_do(usb, error, kind, hint):
-    with pytest.raises(EdgekitError, match=r"pixel cannot be reached over USB \(any phone\)") as raised:
+    with pytest.raises(EdgekitError, match=r"pixel cannot be reached over USB \(A\)") as raised:
         connect(usb("A", error=error))
     assert raised.value.failure.kind == kind
     assert hint in raised.value.failure.hint
+
+
+def test_a_phone_that_is_not_there_is_offline_and_says_what_to_do(usb):
+    with pytest.raises(EdgekitError) as raised:
+        connect(usb(error="DevicesNotFoundError"))
+    failure = raised.value.failure
+    assert (failure.kind, failure.stage, failure.retriable) == (FailureKind.offline, "reach", True)
+    assert "pixel cannot be reached over USB (any phone)" in failure.message
+    assert "USB debugging" in failure.hint
 
 
 def test_of_several_phones_on_usb_one_must_be_named(usb):

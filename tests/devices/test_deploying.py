@@ -9,7 +9,8 @@ import pytest
 import tiny
 
 from edgekit.build.photos import photo_set
-from edgekit.devices import adb, shell
+from edgekit.devices import shell
+from edgekit.devices.adb import way
 from edgekit.devices.base import open_device, opened
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure import gate
@@ -123,7 +124,7 @@ def test_a_link_that_breaks_in_the_middle_ends_its_cell_and_the_sweep_goes_on(
 def test_a_sweep_goes_on_with_the_next_device_where_the_first_ones_link_is_cut(
     android, board, profile_of, ledger, capsule, impatient, monkeypatch
 ):
-    monkeypatch.setattr(adb, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(way, "CONNECT_SECONDS", 1.0)
     before = android.state()
     phone, second = profile_of(android), profile_of(board).model_copy(update={"name": "second"})
     only = Plan.of(load_recipe(*tiny.TINY), TARGETS[:1], photo_set())
@@ -181,16 +182,17 @@ def test_a_phone_that_stays_hot_is_given_up(android, profile_of, ledger, capsule
     assert android.state()["fixed_performance"] == "0"
 
 
-def test_a_phone_whose_owner_says_nothing_is_unauthorised(make_android, profile_of, tmp_path, impatient):
+def test_a_phone_whose_owner_says_nothing_is_unauthorised(make_android, profile_of, tmp_path, impatient, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))  # where Android's own key is missing, and is made
     phone = make_android(dialog="never")
-    profile = profile_of(phone).model_copy(update={"key": str(tmp_path / "new" / "adbkey")})
+    profile = profile_of(phone).model_copy(update={"key": None})
     with pytest.raises(EdgekitError, match="not allowed") as raised:
         open_device(profile)
     assert raised.value.failure.kind == FailureKind.unauthorized
     assert "Look at the phone" in raised.value.failure.hint
-    assert (tmp_path / "new/adbkey.pub").read_text().endswith("\n")
-    assert (tmp_path / "new/adbkey").stat().st_mode & 0o777 == 0o600
-    assert {file.name for file in (tmp_path / "new").iterdir()} == {"adbkey", "adbkey.pub"}
+    assert (tmp_path / ".android/adbkey.pub").read_text().endswith("\n")
+    assert (tmp_path / ".android/adbkey").stat().st_mode & 0o777 == 0o600
+    assert {file.name for file in (tmp_path / ".android").iterdir()} == {"adbkey", "adbkey.pub"}
     phone.dialog = "always"
     open_device(profile).release()
 

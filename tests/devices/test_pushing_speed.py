@@ -7,19 +7,20 @@ import time
 
 import pytest
 
-from edgekit.devices.adb import AdbLink
+from edgekit.devices.adb.link import AdbLink
 
 TMP = "/data/local/tmp"
 
 
 @pytest.mark.device
 @pytest.mark.timing
+@pytest.mark.parametrize("connection", ["tcp", "server"])
 @pytest.mark.parametrize(("where", "bytes_per_second"), [("in memory", 0), ("as over USB 2", 40e6)])
 def test_30_megabytes_take_less_than_four_times_as_long_as_by_debians_own_client(
-    where, bytes_per_second, android, profile_of, debians_adb, tmp_path
+    where, bytes_per_second, connection, android, profile_of, debians_adb, tmp_path
 ):
     (tmp_path / "file").write_bytes(os.urandom(30_000_000))
-    link = AdbLink(profile_of(android))
+    link = AdbLink(profile_of(android, connection=connection))
     link.connect()
     android.link.throttle(bytes_per_second)
     ours, theirs = [], []
@@ -29,7 +30,9 @@ def test_30_megabytes_take_less_than_four_times_as_long_as_by_debians_own_client
     link.close()
     assert android.path(f"{TMP}/by-edgekit").read_bytes() == android.path(f"{TMP}/by-adb").read_bytes()
     ratio = min(ours) / min(theirs)
-    print(f"30 MB, {where}: edgekit {min(ours):.2f} s, adb {min(theirs):.2f} s, {ratio:.2f} times as long")
+    print(
+        f"30 MB, {where}, {connection}: edgekit {min(ours):.2f} s, adb {min(theirs):.2f} s, {ratio:.2f} times as long"
+    )
     assert ratio < 4
 
 

@@ -14,6 +14,7 @@ import pytest
 from edgekit.devices.profile import stored_profile
 
 from . import roots
+from .adb_server import AdbServerLab
 from .android import AndroidLab
 from .board import BoardLab
 from .mac import MacLab
@@ -68,6 +69,23 @@ def android_arm64(make_android) -> AndroidLab:
 def board(make_board) -> BoardLab:
     """This machine as a board, with the tests' Python as its `python3`."""
     return make_board()
+
+
+@pytest.fixture
+def make_adb_server(missing, monkeypatch) -> Iterator[Callable[..., AdbServerLab]]:
+    """`make_adb_server(phone, ..., program=DEBIANS)`: a started adb server that has these phones; edgekit finds it."""
+    with ExitStack() as stack:
+
+        def make(*phones: AndroidLab, **options):
+            _need(missing)
+            server = AdbServerLab(**{"keys": [phone.key for phone in phones], **options})
+            monkeypatch.setenv("ADB_SERVER_SOCKET", server.socket)
+            stack.enter_context(server)
+            for phone in phones:
+                server.connect(phone)
+            return server
+
+        yield make
 
 
 @pytest.fixture

@@ -1,0 +1,31 @@
+"""The keys of a profile that say how adb reaches the device."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from edgekit.devices.profile import FROM_ENVIRONMENT
+from edgekit.devices.remote import Port, RemoteProfile
+
+Connection = Literal["auto", "server", "usb", "tcp"]
+
+
+class AdbProfile(RemoteProfile):
+    """A device that is reached by adb.
+
+    `connection` is the way:
+
+    - ``auto`` uses a running adb server, else USB. With a `host` it uses TCP, unless a server has that device already;
+    - ``server`` uses the adb server only;
+    - ``usb`` and ``tcp`` never use a server.
+
+    `serial` chooses among several devices. It is the serial number, or the name in ``adb devices``.
+    A phone over TCP must report this serial. `port` is 5555 if it is not given. `key` is the file of adb's private key
+    for USB and TCP. An adb server has its own keys.
+    """
+
+    connection: Annotated[Connection, FROM_ENVIRONMENT] = "auto"
+    serial: Annotated[str | None, FROM_ENVIRONMENT] = None
+    host: Annotated[str | None, FROM_ENVIRONMENT] = None
+    port: Annotated[Port | None, FROM_ENVIRONMENT] = None
+    key: Annotated[str | None, FROM_ENVIRONMENT] = None
