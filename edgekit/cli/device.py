@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import device_set_option, format_option, json_option, print_progress
+from edgekit.cli.options import Once, device_set_option, format_option, json_option, print_progress
 from edgekit.cli.printing import print_list
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List devices, check one, and clean up after edgekit.
+    """List devices, add one, check one, and clean up after edgekit.
 
     Example: edgekit device check pixel
     """
@@ -38,6 +39,45 @@ def list_(format_: str | None = None, as_json: bool = False) -> None:
     from edgekit.report.devices import devices_report
 
     print_list(list_devices(), devices_report, "edgekit device list --json", format_, as_json)
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("--serial", cls=Once, metavar="S", help="A phone's serial number, or its name in `adb devices`.")
+@click.option("--host", cls=Once, metavar="H", help="A board's address, or its alias in ~/.ssh/config.")
+@click.option("--kind", type=click.Choice(("android", "linux")), help="Default: linux with --host, else android.")
+@click.option("--device-option", "options", multiple=True, metavar="KEY=VALUE", help="Another key, e.g. user=nvidia.")
+@click.option("--output", cls=Once, type=click.Path(path_type=Path), metavar="FILE", help="Default: your own profiles.")
+def add(
+    name: str | None,
+    serial: str | None,
+    host: str | None,
+    kind: str | None,
+    options: tuple[str, ...],
+    output: Path | None,
+) -> None:
+    """Write a profile for an attached phone or a board, from what it reports.
+
+    NAME is the new profile's name; default: the device's model. One attached phone needs no options.
+
+    Example: edgekit device add my-pixel --serial 8AEX0ABCD
+    """
+    from edgekit.devices.adding import added_profile
+
+    keys = {"kind": kind or ("linux" if host else "android"), "serial": serial, "host": host}
+    values = {**{key: value for key, value in keys.items() if value is not None}, **dict(_pairs(options))}
+    profile, file = added_profile(values, name, output)
+    click.echo(f"{file}: written. It is {profile.description}.")
+    click.echo(f"Next: edgekit device check {file if output else profile.name}")
+
+
+def _pairs(options: tuple[str, ...]) -> Iterator[tuple[str, object]]:
+    """Return the keys and values of ``KEY=VALUE``. UsageError for another form."""
+    from edgekit.config.yaml import Override
+
+    for text in options:
+        override = Override(text, f"--device-option {text}")
+        yield override.keys[0], override.value
 
 
 @command.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,17 @@ PROPERTY = re.compile(r"^\[(?P<name>[^]]*)\]: \[(?P<value>[^]]*)\]$", re.MULTILI
 TEMPERATURE = re.compile(
     r"Temperature\{mValue=(?P<celsius>-?\d+(?:\.\d+)?), mType=(?P<type>-?\d+), mName=(?P<name>[^,]*), mStatus=(?P<status>\d+)\}"
 )
+THRESHOLD = re.compile(
+    r"TemperatureThreshold\{mType=(?P<type>-?\d+), mName=(?P<name>[^,]*), mHotThrottlingThresholds=\[(?P<celsius>[^]]*)\]"
+)
 CHARGING = {"2": "charging", "3": "discharging", "4": "not charging", "5": "full"}
 """BatteryManager's constants."""
 SERIAL = ("ro.serialno", "ro.boot.serialno")
+EMULATED_HARDWARE = {"goldfish", "ranchu", "cutf", "cutf_cvm", "vbox86", "android_x86", "android_x86_64"}
+"""``ro.hardware`` of virtual devices: Android Studio's emulator, Cuttlefish, Genymotion, and Android-x86."""
+SCHEDULING = """cat /proc/self/cpuset 2> /dev/null || echo unknown
+cut -d ' ' -f 19 /proc/self/stat 2> /dev/null || echo unknown"""
+"""Prints the cpuset (``/``, ``/foreground``, ``/background`` ...) and the nice value of a process that edgekit starts."""
 STAY_ON = "global stay_on_while_plugged_in"
 FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
@@ -57,7 +65,7 @@ class Android(RemoteDevice):
         self.properties = {found["name"]: found["value"] for found in PROPERTY.finditer(self.check("getprop"))}
         model = self.properties.get("ro.product.model", "unknown")
         if profile.model and model != profile.model:
-            message = f"The phone at {link.where} is a {model}, and {profile.name} is for a {profile.model}."
+            message = f"{profile.name} is for another model. The phone at {link.where} is a {model}."
             raise EdgekitError(
                 FailureKind.unsupported_device, "reach", message, "The profile `pixel` accepts any phone."
             )
@@ -83,9 +91,10 @@ class Android(RemoteDevice):
             "clusters": clusters(speeds),
             "cpu_features": cpu_features(self.check(f"grep -m 1 -E '{FEATURES_LINE}' /proc/cpuinfo; true").strip()),
             "memory_kb": int(memory[1]) if memory[1:] else "unknown",
+            "scheduling": self._scheduling(),
             "android": self._first_property("ro.build.version.release"),
             "api_level": self._first_property("ro.build.version.sdk"),
-            "emulated": self.profile.emulated or self._first_property("ro.kernel.qemu", "ro.boot.qemu") == "1",
+            "emulated": self.profile.emulated or is_emulator(self.properties),
         }
         return Identity(
             self._first_property(*SERIAL),
@@ -94,17 +103,32 @@ class Android(RemoteDevice):
             facts,
         )
 
+    def _scheduling(self) -> dict[str, str]:
+        """Return how Android schedules what edgekit starts. An app in the foreground is scheduled in another way."""
+        cpuset, nice = self.check(SCHEDULING).splitlines()
+        return {"user": "root" if self.check("id -u").strip() == "0" else "shell", "cpuset": cpuset, "nice": nice}
+
     def state(self) -> dict[str, Any]:
-        """Return the state of every Linux device, with thermal status, battery and the rung of the clocks."""
-        state = {**super().state(), "connection": self.link.way}
-        thermal = parse_thermal(self.check("dumpsys thermalservice 2> /dev/null; true"))
-        if thermal.sensors:
-            state |= thermal_state(thermal.sensors)
+        """Return the state of every Linux device, with thermal status, battery, and the way that adb reaches the phone."""
+        thermal = self._thermal_service()
+        sensors = thermal.sensors or super().thermometers()
+        state = {**self.load_and_clocks(), **thermal_state(sensors), "connection": self.link.way}
         state["thermal_status"] = "unknown" if thermal.status is None else thermal.status
         state["battery"] = parse_battery(self.check("dumpsys battery 2> /dev/null; true"))
         if self.fixed:
             state["clock_rung"] = "fixed-performance"
         return state
+
+    def _thermal_service(self) -> Thermal:
+        return parse_thermal(self.check("dumpsys thermalservice 2> /dev/null; true"))
+
+    def thermometers(self) -> Sequence[Sensor]:
+        """Return the thermometers of Android's thermal service; those of the kernel if it lists none."""
+        return self._thermal_service().sensors or super().thermometers()
+
+    def throttling_from(self) -> Sequence[Sensor]:
+        """Return the lowest thresholds of Android's thermal service; those of the kernel if it lists none."""
+        return self._thermal_service().throttling_from or super().throttling_from()
 
     def preparation_steps(self) -> Sequence[Step]:
         """Return the steps that keep the phone awake and fix its clocks, if it has a fixed-performance mode."""
@@ -134,12 +158,25 @@ class Android(RemoteDevice):
         return answer.exit_status == 0 and not answer.stdout.strip()
 
 
+def is_emulator(properties: Mapping[str, str]) -> bool:
+    """Say whether Android's properties are those of a virtual device: its times say nothing about a phone's."""
+    return (
+        "1" in {properties.get("ro.kernel.qemu"), properties.get("ro.boot.qemu")}
+        or properties.get("ro.hardware") in EMULATED_HARDWARE
+        or "emulator" in properties.get("ro.build.characteristics", "").split(",")
+    )
+
+
 @dataclass(frozen=True)
 class Thermal:
-    """A report of the thermal service: status from 0 (none) to 6 (shutdown), None if unknown, and the thermometers."""
+    """A report of the thermal service: status from 0 (none) to 6 (shutdown), None if unknown, and the thermometers.
+
+    `throttling_from` gives degrees Celsius at which the phone begins to slow down, of sensors that have such a limit.
+    """
 
     status: int | None
     sensors: tuple[Sensor, ...]
+    throttling_from: tuple[Sensor, ...] = ()
 
 
 def parse_thermal(text: str) -> Thermal:
@@ -147,7 +184,15 @@ def parse_thermal(text: str) -> Thermal:
     status = re.search(r"^Thermal Status: (\d+)$", text, re.MULTILINE)
     cached, _, current = text.partition("Current temperatures from HAL:")
     sensors = _sensors(current) or _sensors(cached)
-    return Thermal(int(status[1]) if status else None, sensors)
+    return Thermal(int(status[1]) if status else None, sensors, tuple(_thresholds(text)))
+
+
+def _thresholds(text: str) -> Iterator[Sensor]:
+    """Return the lowest threshold of each sensor that has one. A sensor without a status has NaN for it."""
+    for found in THRESHOLD.finditer(text):
+        degrees = [float(word) for word in found["celsius"].split(",") if word.strip() != "NaN"]
+        if degrees and (sensor := android_sensor(int(found["type"]), found["name"], min(degrees))):
+            yield sensor
 
 
 def _sensors(text: str) -> tuple[Sensor, ...]:

@@ -10,6 +10,9 @@ SPARE_BYTES = 20_000_000
 FULL_BYTES = 1_000_000
 """A disk with less is full, even if a failed file has its whole length. The system writes blocks later."""
 
+FREE = 'place={root}; while [ ! -d "$place" ]; do place=$(dirname "$place"); done; df -kP "$place" | tail -n 1'
+"""Prints df's line of the disk with a folder, which need not exist yet."""
+
 
 class Disk:
     """The disk that holds edgekit's folder on a device."""
@@ -19,7 +22,7 @@ class Disk:
 
     def free(self) -> int | None:
         """Return the free bytes; None if the device does not report them."""
-        words = self.shell.check(f"df -kP {self.shell.root} | tail -n 1").split()
+        words = self.shell.check(FREE.format(root=self.shell.root)).split()
         return int(words[-3]) * 1024 if len(words) >= 5 and words[-3].isdigit() else None
 
     def check_room(self, size: int, name: str) -> None:

@@ -31,9 +31,9 @@ from edgekit.devices.link import Link
 from edgekit.devices.preparation import Preparation, Step
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.programs import Programs
-from edgekit.devices.scripts import GOVERNORS, SPEEDS, TEMPERATURES
+from edgekit.devices.scripts import GOVERNORS, SPEEDS, TEMPERATURES, TRIPS
 from edgekit.devices.shell import LINUX, Shell, System
-from edgekit.devices.thermal import parse_zones, thermal_state
+from edgekit.devices.thermal import Sensor, parse_zones, thermal_state
 from edgekit.devices.work import Work
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners.bundle import capsule_for, command
@@ -78,16 +78,27 @@ class RemoteDevice(ABC):
 
     def state(self) -> dict[str, Any]:
         """Return the current load, memory, temperature and clocks."""
+        return {**self.load_and_clocks(), **thermal_state(self.thermometers())}
+
+    def load_and_clocks(self) -> dict[str, Any]:
+        """Return the current state without temperatures, and what the device refused when it was prepared."""
         load, _, memory = self.check("cat /proc/loadavg; grep MemAvailable /proc/meminfo; true").partition("\n")
         available = memory.split()
         refused = self.preparation.refused
         return {
             "load_average": float(load.split()[0]),
             "memory_available_kb": int(available[1]) if len(available) > 1 else "unknown",
-            **thermal_state(parse_zones(self.check(TEMPERATURES))),
             "clock_rung": clock_rung(self.check(GOVERNORS).split()),
             **({"not_prepared": refused} if refused else {}),
         }
+
+    def thermometers(self) -> Sequence[Sensor]:
+        """Return the device's thermometers, from the kernel's thermal zones."""
+        return parse_zones(self.check(TEMPERATURES))
+
+    def throttling_from(self) -> Sequence[Sensor]:
+        """Return the temperatures from which the device slows down, of sensors for which it reports one."""
+        return parse_zones(self.check(TRIPS))
 
     def timing_cpu(self) -> int | None:
         """Return the last allowed CPU of the fastest cluster; of all CPUs if the device does not report their speeds."""

@@ -52,4 +52,8 @@ TEMPERATURES = r"""cd /sys/class/thermal 2> /dev/null && for zone in thermal_zon
 { read -r temp < $zone/temp; read -r type < $zone/type; } 2> /dev/null
 printf '%s\t%s\t%s\n' "$zone" "$temp" "$type"; done; true"""
 """Prints zone, reading and type of every thermal zone. If a file cannot be read, its value is empty."""
+TRIPS = r"""cd /sys/class/thermal 2> /dev/null && for file in thermal_zone*/trip_point_*_type; do kind=; temp=; type=
+{ read -r kind < $file; read -r temp < ${file%_type}_temp; read -r type < ${file%/*}/type; } 2> /dev/null
+[ "$kind" = passive ] && printf '%s\t%s\t%s\n' "${file%/*}" "$temp" "$type"; done; true"""
+"""Prints zone, temperature and type of every passive trip point: from there on the kernel slows the device down."""
 GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /dev/null | sort -u; true"

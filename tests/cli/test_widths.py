@@ -6,6 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from edgekit.devices.discovery import AttachedDevice
 from edgekit.devices.listing import DeviceLine, DevicesDocument
 from edgekit.inspection import InspectDocument, inspect, inspect_closely
 from edgekit.inspection.tables import listing, page
@@ -42,7 +43,22 @@ DEVICES = DevicesDocument(
             )
             for name in ("pixel", "pixel1", "raspberry-pi-4-with-a-long-name")
         ),
-    ]
+    ],
+    attached=[
+        AttachedDevice(
+            serial="adb-R58M123ABC-Xy12Zw._adb-tls-connect._tcp",
+            connection="adb server",
+            kind="android",
+            state="reachable",
+            model="SM-G973F",
+            soc="exynos9820",
+            cpus=8,
+            system="Android 12 (API 31)",
+            free_bytes=21_400_000_000,
+            profiles=("pixel",),
+        )
+    ],
+    ssh_hosts=["nano", "orin"],
 )
 SCREENS = {
     "devices": lambda width: terminal(devices_report(DEVICES), width),
