@@ -1,6 +1,6 @@
 import pytest
 
-from edgekit.devices import adb, link, shell, ssh
+from edgekit.devices import adb, link, shell, ssh_config
 
 
 @pytest.fixture
@@ -12,6 +12,6 @@ def impatient(monkeypatch):
         (link, "STALL_SECONDS", 3.0),
         (adb, "CONNECT_SECONDS", 3.0),
         (adb, "AUTHORISE_SECONDS", 3.0),
-        (ssh, "CONNECT_SECONDS", 3.0),
+        (ssh_config, "CONNECT_SECONDS", 3.0),
     ):
         monkeypatch.setattr(module, name, seconds)

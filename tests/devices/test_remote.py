@@ -440,7 +440,7 @@ def test_a_file_of_known_hosts_that_is_none_is_named(board, profile_of, tmp_path
 def test_a_port_where_nobody_listens_or_nobody_speaks_ssh_is_told_in_words(impatient, capfd):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts, nobody answers
         port = silent.getsockname()[1]
-        profile = load_profile("raspberry-pi-5", ("host=127.0.0.1", f"port={port}"))
+        profile = load_profile("raspberry-pi-5", ("host=127.0.0.1", f"port={port}", "user=pi"))
         with pytest.raises(EdgekitError, match="does not answer as SSH does") as raised:
             open_device(profile)
         assert kind_of(raised) == FailureKind.offline

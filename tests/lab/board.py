@@ -20,6 +20,7 @@ from .machine import MEGABYTE, Machine
 from .scenario import Cluster
 
 USER, USER_ID = "board", 1500
+INNER_PORT = 2300
 CONFIG = "/etc/ssh/lab_sshd_config"
 HOST_KEY = "/etc/ssh/lab_host_key"
 SSHD = f"""Port {Machine.daemon_port}
@@ -89,6 +90,24 @@ class BoardLab(Machine):
         self.write(CONFIG, config)
         self.link.drop()
         self.restart()
+
+    def start_inner(self) -> int:
+        """Start a second daemon, of another host key, at a port that only this board itself reaches; return the port.
+
+        A client must log in to the board first, and go on from there. `known_hosts` names the second key as well.
+        """
+        key, config = self.folder / "inner_host_key", "/etc/ssh/inner_sshd_config"
+        _make_key(key)
+        self.write("/etc/ssh/inner_host_key", key.read_text(), mode=0o600)
+        inner = SSHD.replace(f"Port {self.daemon_port}", f"Port {INNER_PORT}").replace(
+            HOST_KEY, "/etc/ssh/inner_host_key"
+        )
+        self.write(config, inner)
+        self.run(f"/usr/sbin/sshd -f {config}")
+        kind, blob = Path(f"{key}.pub").read_text().split()[:2]
+        with self.known_hosts.open("a") as known:
+            known.write(f"[127.0.0.1]:{INNER_PORT} {kind} {blob}\n")
+        return INNER_PORT
 
     def heat(self, celsius: float) -> None:
         """Bring the board's processor to a temperature."""
