@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from paramiko.auth_strategy import AuthStrategy
 
 KEEPALIVE_SECONDS = 5
+SILENT_SECONDS = 3.0
+"""If nothing came for so long while a command runs, the host is asked if it is still there."""
+ANSWER_SECONDS = 3.0
+"""Time limit for the answer. It needs no new process there, so a busy board gives it too."""
 MOST_HOPS = 8
 """More jump hosts on the way than these are taken for a circle."""
 
@@ -181,11 +185,10 @@ class SshLink:
             raise self._failed(FailureKind.offline, why, hint, hop) from error
 
     def _by_hand(self) -> str:
-        """Return the command that does the same as :meth:`connect`."""
+        """Return the command that connects to the board."""
         profile = self.profile
-        options = [*(("-p", str(profile.port)) if profile.port else ()), *(("-i", profile.key) if profile.key else ())]
         login = f"{profile.user}@{profile.host}" if profile.user else f"{profile.host}"
-        return shlex.join(("ssh", *options, login))
+        return shlex.join(("ssh", *(("-p", str(profile.port)) if profile.port else ()), login))
 
     def _trust(self, client: SSHClient, known_hosts: Path, hop: Hop) -> None:
         """Have the client trust the hosts of a file, if it exists."""
@@ -231,20 +234,45 @@ class SshLink:
     def shell(self, command: str, timeout: float) -> Completed:
         """Run a command in a channel of its own. A nonce separates its outputs from those of the login files.
 
-        EdgekitError (``no_permission``) if the account has no shell.
+        EdgekitError: ``no_permission`` if the account has no shell, ``timed_out`` if only this command hangs. The
+        connection is kept then.
         """
         mark = f"edgekit-{secrets.token_hex(8)}\n"
         marked = f"echo {mark.strip()}; echo {mark.strip()} >&2\n{command}"
         with self._broken() as client:
-            stdin, stdout, _ = client.exec_command(f"exec sh -c {shlex.quote(marked)}", timeout=timeout)
-            stdin.close()
-            stdout_text, stderr_text = (output.decode(errors="replace") for output in _both(stdout.channel, timeout))
-            status = stdout.channel.recv_exit_status()
-            if status == -1:
-                raise EOFError("it ended without an exit status")
-            if mark not in stdout_text:
-                raise self._no_shell(status, f"{stdout_text}\n{stderr_text}".strip())
+            channel = self._start(client, f"exec sh -c {shlex.quote(marked)}")
+            outputs = _both(channel, timeout)
+            if outputs is not None:
+                stdout_text, stderr_text = (output.decode(errors="replace") for output in outputs)
+                status = channel.recv_exit_status()
+                if status == -1:
+                    raise EOFError("it ended without an exit status")
+                if mark not in stdout_text:
+                    raise self._no_shell(status, f"{stdout_text}\n{stderr_text}".strip())
+        if outputs is None:
+            channel.close()
+            raise self._hanging(command, timeout)
         return Completed(status, stdout_text.partition(mark)[2], stderr_text.partition(mark)[2])
+
+    def _start(self, client: SSHClient, command: str) -> Channel:
+        """Start a command without input, and return its channel."""
+        transport = client.get_transport()
+        assert transport
+        # paramiko waits without a limit for the answer to the request to start it.
+        watchdog = threading.Timer(2 * ANSWER_SECONDS, client.close)
+        watchdog.start()
+        try:
+            channel = transport.open_session(timeout=ANSWER_SECONDS)
+            channel.exec_command(command)
+            channel.shutdown_write()
+        finally:
+            watchdog.cancel()
+        return channel
+
+    def _hanging(self, command: str, timeout: float) -> EdgekitError:
+        message = f"{self.profile.name} was not done after {timeout:.0f} s with `{command.splitlines()[0][:80]}`."
+        hint = "It answers other commands, so this one hangs. If it hangs again, restart the board."
+        return EdgekitError(FailureKind.timed_out, "device", message, hint, retriable=True)
 
     def _no_shell(self, status: int, output: str) -> EdgekitError:
         why = f"the account has no shell, it ends with status {status} and prints: {output[-300:] or 'nothing'}"
@@ -363,21 +391,45 @@ def _strategy(keys: Keys) -> AuthStrategy:
     return ShowKeys(paramiko.SSHConfig())
 
 
-def _both(channel: Channel, timeout: float) -> tuple[bytes, bytes]:
-    """Return both outputs of a command at its end. TimeoutError if it still runs after `timeout` seconds."""
+def _both(channel: Channel, timeout: float) -> tuple[bytes, bytes] | None:
+    """Return both outputs of a command at its end. None if it still runs after `timeout` seconds.
+
+    TimeoutError if the host does not answer any more.
+    """
     deadline = time.monotonic() + timeout
     stdout, stderr = bytearray(), bytearray()
+    heard = time.monotonic()
     while True:
+        now = time.monotonic()
         if channel.recv_ready():
             stdout += channel.recv(1 << 16)
+            heard = now
         elif channel.recv_stderr_ready():
             stderr += channel.recv_stderr(1 << 16)
+            heard = now
         elif channel.exit_status_ready() and (channel.eof_received or channel.closed):
             return bytes(stdout), bytes(stderr)
-        elif time.monotonic() > deadline:
-            raise TimeoutError(f"it was not done after {timeout:.0f} s")
+        elif now > min(deadline, heard + SILENT_SECONDS):
+            if not _answers(channel.get_transport()):
+                raise TimeoutError(f"it did not answer for {time.monotonic() - heard:.0f} s")
+            heard = time.monotonic()
         else:
             time.sleep(0.005)
+        if now > deadline:
+            return None
+
+
+def _answers(transport: Transport) -> bool:
+    """Say whether the host still answers on this connection: it opens another channel, or refuses to."""
+    import paramiko
+
+    try:
+        transport.open_session(timeout=ANSWER_SECONDS).close()
+    except paramiko.ChannelException:
+        return True
+    except (paramiko.SSHException, OSError, EOFError):
+        return False
+    return True
 
 
 def _words(error: Exception) -> str:
