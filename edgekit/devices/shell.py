@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ the time of a last attempt.
 """
 RETRY_SECONDS = 1.0
 """Pause between two attempts to connect again."""
+BEAT_SECONDS = 15.0
+"""How often :attr:`Shell.beat` is called."""
 LOST = {FailureKind.link_lost, FailureKind.offline, FailureKind.timed_out}
 """Failures of a command after which edgekit tries again. `timed_out`: the device answers, but late."""
 
@@ -56,9 +59,15 @@ class Shell:
             hint = "Name another folder there: `folder` in the profile."
             raise EdgekitError(FailureKind.usage, "reach", message, hint)
         self.link, self.root, self.name, self.system = link, root, name, system
+        self.beat: Callable[[], None] | None = None
+        """What says on the device that this edgekit still uses it. It is called between commands, every BEAT_SECONDS."""
+        self._next_beat = 0.0
 
     def attempt(self, command: str, timeout: float | None = None) -> Completed:
         """Run a command for at most `timeout` seconds (COMMAND_SECONDS if None). Any exit status is a result."""
+        if self.beat and time.monotonic() > self._next_beat:
+            self._next_beat = time.monotonic() + BEAT_SECONDS
+            self.beat()
         return self.link.shell(command, COMMAND_SECONDS if timeout is None else timeout)
 
     def check(self, command: str, timeout: float | None = None) -> str:

@@ -148,18 +148,20 @@ class BoardLab(Machine):
         if not self.arm64:
             self._give_python()
 
-    def _add_user(self) -> None:
+    def add_account(self, user: str, number: int) -> None:
+        """Add an account that lets in the same key, and has a home of its own."""
+        self._add_user(user, number, f"/srv/{user}")
+
+    def _add_user(self, user: str = USER, number: int = USER_ID, home: str = f"/home/{USER}") -> None:
         for file, line in (
-            ("/etc/passwd", f"{USER}:x:{USER_ID}:{USER_ID}::{self.disk}:/bin/bash\n"),
-            ("/etc/group", f"{USER}:x:{USER_ID}:\n"),
-            ("/etc/shadow", f"{USER}:*:20000::::::\n"),
+            ("/etc/passwd", f"{user}:x:{number}:{number}::{home}:/bin/bash\n"),
+            ("/etc/group", f"{user}:x:{number}:\n"),
+            ("/etc/shadow", f"{user}:*:20000::::::\n"),
         ):
             with self.path(file).open("a") as users:
                 users.write(line)
-        home = self.path(self.disk)
-        self.write(f"{self.disk}/.ssh/authorized_keys", Path(f"{self.key}.pub").read_text(), mode=0o600)
-        self.run(f"chown -R {USER_ID}:{USER_ID} {self.disk} && chmod 700 {self.disk}/.ssh")
-        home.chmod(0o755)
+        self.write(f"{home}/.ssh/authorized_keys", Path(f"{self.key}.pub").read_text(), mode=0o600)
+        self.run(f"chown -R {number}:{number} {home} && chmod 755 {home} && chmod 700 {home}/.ssh")
 
     def _give_host_key(self, key: Path) -> None:
         self.write(HOST_KEY, key.read_text(), mode=0o600)
