@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from edgekit.devices.base import Identity, check_identity, reported_facts, whole_number
+from edgekit.devices.base import Completed, Identity, check_identity, reported_facts, whole_number
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
 from edgekit.devices.kinds import configured_by
 from edgekit.devices.link import Link, closed_on_failure
+from edgekit.devices.occupancy import Occupancy
 from edgekit.devices.own_python import OwnPython
 from edgekit.devices.profile import FROM_ENVIRONMENT
 from edgekit.devices.remote import FOLDER, RemoteDevice
@@ -17,6 +19,7 @@ from edgekit.devices.ssh import SshLink, SshProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
 
+LOGGER = logging.getLogger(__name__)
 IDENTITY = f"""first() {{ key=$1; shift; for file; do [ -r $file ] && echo "$key:$(tr -d '\\0' < $file)"; done; }}
 first serial /proc/device-tree/serial-number /etc/machine-id
 first model /proc/device-tree/model /sys/firmware/devicetree/base/model /sys/class/dmi/id/product_name
@@ -67,6 +70,7 @@ class LinuxBoard(RemoteDevice):
     def __init__(self, profile: LinuxProfile, link: Link, root: str) -> None:
         super().__init__(profile, link, root)
         self.python = OwnPython(self.shell)
+        self.occupancy = Occupancy(self.shell)
 
     def identify(self) -> Identity:
         """Return serial number, model, distribution and kernel, with SoC, CPUs and memory as facts."""
@@ -90,6 +94,37 @@ class LinuxBoard(RemoteDevice):
         mode, _, clocks = self.check(JETSON).partition("\n")
         jetson = {"nvpmodel": mode.strip(), "jetson_clocks": clocks.strip()} if mode.strip() or clocks.strip() else {}
         return {**super().state(), **jetson}
+
+    def prepare(self) -> None:
+        """Prepare the board as :meth:`RemoteDevice.prepare` does, unless another edgekit measures on it, of any account.
+
+        EdgekitError (``device_busy``) says who that is.
+        """
+        self.occupancy.enter()
+        self.shell.beat = self.occupancy.beat
+        super().prepare()
+
+    def run(self, arguments: Sequence[str], timeout: float) -> Completed:
+        """Run a program as :meth:`RemoteDevice.run` does, unless another edgekit measures on the board."""
+        self.occupancy.check()
+        return super().run(arguments, timeout)
+
+    def restore(self) -> bool:
+        """Restore the board as :meth:`RemoteDevice.restore` does. Notes of killed edgekits of this account are removed."""
+        restored = super().restore()
+        self.occupancy.clear()
+        return restored
+
+    def release(self) -> None:
+        """Restore the board and end the connection. If the board cannot be reached, the note on it expires."""
+        self.shell.beat = None
+        try:
+            self.occupancy.leave()
+        except EdgekitError as error:
+            LOGGER.warning("%s is left as it was prepared: %s", self.profile.name, error.failure.explanation)
+            self.link.close()
+        else:
+            super().release()
 
     def runner(self, backend: str) -> Sequence[str]:
         """Return the capsule's runner, or the board's own Python if the profile chooses it."""

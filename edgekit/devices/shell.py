@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,16 @@ from edgekit.errors import EdgekitError, FailureKind, disk_is_full
 
 COMMAND_SECONDS = 15.0
 """Time limit of a short command."""
-RECONNECT_SECONDS = 30.0
-"""How long edgekit tries to connect again while a program runs."""
+RECONNECT_SECONDS = 8.0
+"""How long edgekit tries to connect again while a program runs, from when the link was lost.
+
+A lost link over SSH is reported within 20 s: 1 s until the next command, 6 s until its silence is noticed, then this and
+the time of a last attempt.
+"""
 RETRY_SECONDS = 1.0
 """Pause between two attempts to connect again."""
+BEAT_SECONDS = 15.0
+"""How often :attr:`Shell.beat` is called."""
 LOST = {FailureKind.link_lost, FailureKind.offline, FailureKind.timed_out}
 """Failures of a command after which edgekit tries again. `timed_out`: the device answers, but late."""
 
@@ -53,9 +59,15 @@ class Shell:
             hint = "Name another folder there: `folder` in the profile."
             raise EdgekitError(FailureKind.usage, "reach", message, hint)
         self.link, self.root, self.name, self.system = link, root, name, system
+        self.beat: Callable[[], None] | None = None
+        """What says on the device that this edgekit still uses it. It is called between commands, every BEAT_SECONDS."""
+        self._next_beat = 0.0
 
     def attempt(self, command: str, timeout: float | None = None) -> Completed:
         """Run a command for at most `timeout` seconds (COMMAND_SECONDS if None). Any exit status is a result."""
+        if self.beat and time.monotonic() > self._next_beat:
+            self._next_beat = time.monotonic() + BEAT_SECONDS
+            self.beat()
         return self.link.shell(command, COMMAND_SECONDS if timeout is None else timeout)
 
     def check(self, command: str, timeout: float | None = None) -> str:
@@ -78,20 +90,24 @@ class Shell:
         """Run a command as :meth:`check` does, and connect again while the link is broken.
 
         `deadline` is a time of :func:`time.monotonic`. EdgekitError (``link_lost``) if the link is still broken then, or
-        after RECONNECT_SECONDS.
+        RECONNECT_SECONDS after it broke.
         """
-        until = min(deadline, time.monotonic() + RECONNECT_SECONDS)
+        first: EdgekitError | None = None
+        until, connected = deadline, True
         while True:
             try:
+                if not connected:
+                    self.link.connect()
                 return self.check(command)
             except EdgekitError as error:
                 if error.failure.kind not in LOST:
                     raise
+                connected = error.failure.kind is FailureKind.timed_out
+                if first is None:
+                    first, until = error, min(deadline, time.monotonic() + RECONNECT_SECONDS)
                 if time.monotonic() > until:
-                    raise self._lost(error) from error
+                    raise self._lost(first) from error
                 time.sleep(RETRY_SECONDS)
-                with suppress(EdgekitError):
-                    self.link.connect()
 
     def _lost(self, error: EdgekitError) -> EdgekitError:
         message = f"{self.name} was lost while a program ran: {error.failure.message}"

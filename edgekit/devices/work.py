@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from edgekit.devices.scripts import BORN, END
 from edgekit.devices.shell import Shell
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, FailureKind
 
 
 class Work:
@@ -27,15 +27,20 @@ class Work:
     def place(self) -> Iterator[str]:
         """Choose the path of a new folder, which the caller makes. At the end, stop its program and remove it.
 
-        If the device cannot be reached at the end, the next call of :meth:`end_unfinished` does that.
+        If the link is lost, or the device cannot be reached at the end, the next call of :meth:`end_unfinished` does that.
         """
         name = secrets.token_hex(6)
         self._unfinished.add(name)
+        lost = False
         try:
             yield f"{self.folder}/{name}"
+        except EdgekitError as error:
+            lost = error.failure.kind is FailureKind.link_lost
+            raise
         finally:
-            with suppress(EdgekitError):
-                self.end_unfinished()
+            if not lost:
+                with suppress(EdgekitError):
+                    self.end_unfinished()
 
     def end_unfinished(self) -> None:
         """Stop the programs of our own folders and remove these."""

@@ -1,6 +1,6 @@
 import pytest
 
-from edgekit.devices import link, shell, ssh
+from edgekit.devices import link, shell, ssh_config
 from edgekit.devices.adb import direct, way
 
 
@@ -13,6 +13,6 @@ def impatient(monkeypatch):
         (link, "STALL_SECONDS", 3.0),
         (way, "CONNECT_SECONDS", 3.0),
         (direct, "AUTHORISE_SECONDS", 3.0),
-        (ssh, "CONNECT_SECONDS", 3.0),
+        (ssh_config, "CONNECT_SECONDS", 3.0),
     ):
         monkeypatch.setattr(module, name, seconds)

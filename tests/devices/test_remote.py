@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 from lab.scenario import Scenario
 
-from edgekit.devices import files, shell
+from edgekit.devices import files, shell, ssh
 from edgekit.devices.android import STAY_ON
 from edgekit.devices.base import open_device, opened
 from edgekit.devices.profile import load_profile
@@ -363,13 +363,64 @@ def test_only_processes_of_ours_are_ended(android, profile_of):
 
 def test_a_boards_command_has_its_time_and_not_more_and_both_outputs_are_read(board, profile_of):
     with opened(profile_of(board)) as device:
+        client = device.link.client
         for command in ("exec >&- 2>&-; sleep 40", "while :; do echo; sleep 0.2; done"):
             start = time.monotonic()
-            with pytest.raises(EdgekitError, match="not done after 2 s"):
+            with pytest.raises(EdgekitError, match="not done after 2 s") as raised:
                 device.link.shell(command, 2)
+            assert kind_of(raised) == FailureKind.timed_out
             assert time.monotonic() - start < 10
         done = device.link.shell("head -c 6000000 /dev/zero | tr '\\0' x >&2; echo done", 20)
         assert (done.stdout, len(done.stderr)) == ("done\n", 6_000_000)
+        assert device.link.client is client  # the connection is the first one
+
+
+def test_a_quiet_command_is_not_a_lost_link_and_a_cut_link_is_noticed_during_one(board, profile_of, monkeypatch):
+    monkeypatch.setattr(ssh, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(ssh, "ANSWER_SECONDS", 1.0)
+    with opened(profile_of(board)) as device:
+        assert device.link.shell("sleep 3; echo done", 20).stdout == "done\n"
+        start = time.monotonic()
+        with (
+            pytest.raises(EdgekitError, match="it did not answer for") as raised,
+            meanwhile(board, board.cut_link),
+        ):
+            device.link.shell("sleep 40", 40)
+        assert kind_of(raised) == FailureKind.link_lost
+        assert time.monotonic() - start < 10
+        board.restore_link()
+
+
+@pytest.mark.parametrize("bytes_more", [1, 60, 120, 200])
+def test_a_link_that_breaks_while_a_command_starts_is_noticed(board, profile_of, monkeypatch, bytes_more):
+    monkeypatch.setattr(ssh, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(ssh, "ANSWER_SECONDS", 1.0)
+    with opened(profile_of(board)) as device:
+        start = time.monotonic()
+        board.link.cut_after(bytes_more)
+        with pytest.raises(EdgekitError) as raised:
+            device.link.shell("true", 15)
+        assert kind_of(raised) == FailureKind.link_lost
+        assert time.monotonic() - start < 10
+        board.restore_link()
+
+
+def test_a_lost_link_to_a_board_is_reported_within_20_seconds(board, profile_of):
+    cut = []
+
+    def pull_the_cable():
+        board.cut_link()
+        cut.append(time.monotonic())
+
+    def failure(device):
+        with pytest.raises(EdgekitError, match="was lost while a program ran") as raised:
+            device.run(("sleep", "99"), 120)
+        return kind_of(raised)
+
+    with opened(profile_of(board)) as device, meanwhile(board, pull_the_cable):
+        assert failure(device) == FailureKind.link_lost
+        assert time.monotonic() - cut[0] < 20
+        board.restore_link()
 
 
 def test_connections_that_fail_leave_no_thread(board, profile_of):
@@ -440,7 +491,7 @@ def test_a_file_of_known_hosts_that_is_none_is_named(board, profile_of, tmp_path
 def test_a_port_where_nobody_listens_or_nobody_speaks_ssh_is_told_in_words(impatient, capfd):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts, nobody answers
         port = silent.getsockname()[1]
-        profile = load_profile("raspberry-pi-5", ("host=127.0.0.1", f"port={port}"))
+        profile = load_profile("raspberry-pi-5", ("host=127.0.0.1", f"port={port}", "user=pi"))
         with pytest.raises(EdgekitError, match="does not answer as SSH does") as raised:
             open_device(profile)
         assert kind_of(raised) == FailureKind.offline

@@ -20,6 +20,7 @@ from .machine import MEGABYTE, Machine
 from .scenario import Cluster
 
 USER, USER_ID = "board", 1500
+INNER_PORT = 2300
 CONFIG = "/etc/ssh/lab_sshd_config"
 HOST_KEY = "/etc/ssh/lab_host_key"
 SSHD = f"""Port {Machine.daemon_port}
@@ -90,6 +91,24 @@ class BoardLab(Machine):
         self.link.drop()
         self.restart()
 
+    def start_inner(self) -> int:
+        """Start a second daemon, of another host key, at a port that only this board itself reaches; return the port.
+
+        A client must log in to the board first, and go on from there. `known_hosts` names the second key as well.
+        """
+        key, config = self.folder / "inner_host_key", "/etc/ssh/inner_sshd_config"
+        _make_key(key)
+        self.write("/etc/ssh/inner_host_key", key.read_text(), mode=0o600)
+        inner = SSHD.replace(f"Port {self.daemon_port}", f"Port {INNER_PORT}").replace(
+            HOST_KEY, "/etc/ssh/inner_host_key"
+        )
+        self.write(config, inner)
+        self.run(f"/usr/sbin/sshd -f {config}")
+        kind, blob = Path(f"{key}.pub").read_text().split()[:2]
+        with self.known_hosts.open("a") as known:
+            known.write(f"[127.0.0.1]:{INNER_PORT} {kind} {blob}\n")
+        return INNER_PORT
+
     def heat(self, celsius: float) -> None:
         """Bring the board's processor to a temperature."""
         self.celsius = celsius
@@ -129,18 +148,20 @@ class BoardLab(Machine):
         if not self.arm64:
             self._give_python()
 
-    def _add_user(self) -> None:
+    def add_account(self, user: str, number: int) -> None:
+        """Add an account that lets in the same key, and has a home of its own."""
+        self._add_user(user, number, f"/srv/{user}")
+
+    def _add_user(self, user: str = USER, number: int = USER_ID, home: str = f"/home/{USER}") -> None:
         for file, line in (
-            ("/etc/passwd", f"{USER}:x:{USER_ID}:{USER_ID}::{self.disk}:/bin/bash\n"),
-            ("/etc/group", f"{USER}:x:{USER_ID}:\n"),
-            ("/etc/shadow", f"{USER}:*:20000::::::\n"),
+            ("/etc/passwd", f"{user}:x:{number}:{number}::{home}:/bin/bash\n"),
+            ("/etc/group", f"{user}:x:{number}:\n"),
+            ("/etc/shadow", f"{user}:*:20000::::::\n"),
         ):
             with self.path(file).open("a") as users:
                 users.write(line)
-        home = self.path(self.disk)
-        self.write(f"{self.disk}/.ssh/authorized_keys", Path(f"{self.key}.pub").read_text(), mode=0o600)
-        self.run(f"chown -R {USER_ID}:{USER_ID} {self.disk} && chmod 700 {self.disk}/.ssh")
-        home.chmod(0o755)
+        self.write(f"{home}/.ssh/authorized_keys", Path(f"{self.key}.pub").read_text(), mode=0o600)
+        self.run(f"chown -R {number}:{number} {home} && chmod 755 {home} && chmod 700 {home}/.ssh")
 
     def _give_host_key(self, key: Path) -> None:
         self.write(HOST_KEY, key.read_text(), mode=0o600)
