@@ -16,7 +16,7 @@ from edgekit.architectures.inputs import Inputs
 from edgekit.backends.base import by_name, in_layout
 from edgekit.build.parity import compare, explain
 from edgekit.cache.store import temporary_folder
-from edgekit.devices.base import Device
+from edgekit.devices.base import DescribesRunner, Device
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
@@ -155,10 +155,17 @@ def push(device: Device, timing: Timing, folder: Path) -> Subject:
     )
     output = device.scratch(f"{timing.target.replace('/', '-')}.bin")
     if timing.tool is None:
-        program: Program = OwnRunner(device.runner(artifact.target.backend), device.profile.emulated)
+        program: Program = own_runner(device, artifact.target.backend)
     else:
         program = tool_program(device, timing.tool, len(artifact.manifest.inputs))
     return Subject(timing.target, program, device.push(artifact.path), device.push(file), output)
+
+
+def own_runner(device: Device, backend: str) -> OwnRunner:
+    """Bring edgekit's own runner for a backend to the device."""
+    command = device.runner(backend)
+    facts = device.runner_facts(backend) if isinstance(device, DescribesRunner) else {}
+    return OwnRunner(command, device.profile.emulated, facts)
 
 
 def _summarise(sessions: Sequence[Session]) -> Summary:

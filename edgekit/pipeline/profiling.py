@@ -42,8 +42,9 @@ def dump_operators(plan: Plan, profile: DeviceProfile, progress: Progress, outpu
             subject = push(device, Timing(Ready(0, artifact, plan, prepared), str(target), None), Path(folder))
             assert isinstance(subject.program, OwnRunner)
             if str(PYTHON_RUNNER) in subject.program.command:
-                message = f"{profile.name} has no native runner, and the Python runner no profiler."
-                raise EdgekitError(FailureKind.missing_extra, "measure", message, "Run: edgekit capsule build")
+                message = f"{profile.name} is timed by the Python runner, which has no profiler."
+                hint = "Choose the native runner: --device-option runner=native"
+                raise EdgekitError(FailureKind.missing_extra, "measure", message, hint)
             dump = device.scratch("operators.etdp")
             command = subject.program.arguments(subject, PASS, device.timing_cpu(), with_output=False)
             completed = device.run([*command, "--etdump", dump], PASS.session_timeout)

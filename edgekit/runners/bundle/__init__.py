@@ -7,32 +7,54 @@ the libraries that the runtimes' wheels carry; CPU only, since GPU and NPU drive
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from edgekit.cache.store import is_whole
+from edgekit.cache.store import content_sha256, is_whole
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners.bundle.build import ARCHITECTURES, build_capsule, capsules_folder, source_hash
 
-__all__ = ["ARCHITECTURES", "build_capsule", "built_capsule", "capsule_for", "command"]
+__all__ = ["ARCHITECTURES", "Bundle", "build_capsule", "built_capsule", "capsule_for", "command"]
 
+BUILT_HERE = "built here"
+DIGITS = 12
 RUNNERS = {"tflite": "litert_runner", "executorch": "executorch_runner"}
 
 
-def built_capsule(machine: str) -> Path | None:
+@dataclass(frozen=True)
+class Bundle:
+    """The native runners for one kind of machine: the `folder` with programs and libraries, and its manifest."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a measurement records of the build that timed it."""
+        return {
+            "runner_origin": self.manifest.get("origin", BUILT_HERE),
+            "runner_sources": self.manifest["sources"][:DIGITS],
+            "runner_bundle_sha256": content_sha256(self.folder),
+        }
+
+
+def built_capsule(machine: str) -> Bundle | None:
     """Return the newest capsule of these sources for a machine (`uname -m`), or None."""
     if machine not in ARCHITECTURES:
         return None
     current = source_hash(machine)
     found = [
-        manifest.parent / "capsule"
-        for manifest in capsules_folder().glob("*/manifest.json")
-        if is_whole(manifest.parent) and json.loads(manifest.read_text(encoding="utf-8")).get("sources") == current
+        Bundle(file.parent / "capsule", manifest)
+        for file in capsules_folder().glob("*/manifest.json")
+        if (manifest := json.loads(file.read_text(encoding="utf-8"))).get("sources") == current
+        if is_whole(file.parent)
     ]
-    return max(found, key=lambda folder: folder.stat().st_mtime, default=None)
+    return max(found, key=lambda bundle: bundle.folder.stat().st_mtime, default=None)
 
 
-def capsule_for(machine: str) -> Path:
+def capsule_for(machine: str) -> Bundle:
     """Return the capsule for a machine; EdgekitError names the command that builds it, or says that there is none."""
     if machine not in ARCHITECTURES:
         message = f"edgekit has no native runner for {machine}; it has: {', '.join(ARCHITECTURES)}."
