@@ -150,6 +150,10 @@ class Mac(RemoteDevice):
             raise EdgekitError(FailureKind.unsupported_target, "push", message)
         return (self.own_python(), self.push(COREML_RUNNER), "--units", self.profile.compute_units)
 
+    def native_machine(self) -> str | None:
+        """Return None, because a Mac has a runner in Python."""
+        return None
+
     def runner_facts(self, backend: str) -> Mapping[str, Any]:
         """Return which build of the runner times Core ML packages."""
         return python_runner_facts(COREML_RUNNER)

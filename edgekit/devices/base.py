@@ -158,6 +158,15 @@ class DescribesRunner(Protocol):
 
 
 @runtime_checkable
+class RunsNatively(Protocol):
+    """A device that edgekit's native runners may time."""
+
+    def native_machine(self) -> str | None:
+        """Return the kind of machine (`uname -m`) whose native runners it needs. None if its profile chooses others."""
+        ...
+
+
+@runtime_checkable
 class HasPython(Protocol):
     """A device that can have a Python environment with a runtime for edgekit's use."""
 

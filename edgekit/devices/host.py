@@ -31,7 +31,7 @@ from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.thermal import linux_sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER, python_runner_facts
-from edgekit.runners.bundle import Bundle, capsule_for, command
+from edgekit.runners.bundle import Bundle, bundle_for, command
 
 CPUS = Path("/sys/devices/system/cpu")
 CPU = "cpu[0-9]*"
@@ -102,9 +102,13 @@ class Host:
         bundle = self._bundle()
         return python_runner_facts() if bundle is None else bundle.facts
 
+    def native_machine(self) -> str | None:
+        """Return this machine's kind if the profile chooses the native runners."""
+        return platform.machine() if self.profile.runner == "native" else None
+
     def _bundle(self) -> Bundle | None:
-        """Return the native runners, or None if the profile chooses the Python runner."""
-        return capsule_for(platform.machine()) if self.profile.runner == "native" else None
+        machine = self.native_machine()
+        return bundle_for(machine) if machine else None
 
     def own_python(self) -> str:
         """Return the interpreter that runs edgekit. It has the extra `convert` or `board`."""

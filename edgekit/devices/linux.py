@@ -107,6 +107,10 @@ class LinuxBoard(RemoteDevice):
             raise EdgekitError(FailureKind.unsupported_device, "push", message, "Set `runner: native` in the profile.")
         return (self.own_python(), self.push(PYTHON_RUNNER))
 
+    def native_machine(self) -> str | None:
+        """Return the kind of machine if the profile chooses the native runners."""
+        return super().native_machine() if self.profile.runner == "native" else None
+
     def runner_facts(self, backend: str) -> Mapping[str, Any]:
         """Return which build of the runner times a backend's artifacts."""
         return super().runner_facts(backend) if self.profile.runner == "native" else python_runner_facts()

@@ -36,7 +36,7 @@ from edgekit.devices.shell import LINUX, Shell, System
 from edgekit.devices.thermal import parse_zones, thermal_state
 from edgekit.devices.work import Work
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.runners.bundle import Bundle, capsule_for, command
+from edgekit.runners.bundle import Bundle, bundle_for, command
 
 FOLDER = "edgekit-device"
 """Name of edgekit's folder on a device. Programs, clones and caches of edgekit's users there have other names."""
@@ -146,9 +146,13 @@ class RemoteDevice(ABC):
         """Return which build of the runner times a backend's artifacts."""
         return self._bundle.facts
 
+    def native_machine(self) -> str | None:
+        """Return the kind of machine (`uname -m`) whose native runners time here. None if another runner does."""
+        return self.machine
+
     @cached_property
     def _bundle(self) -> Bundle:
-        return capsule_for(self.machine)
+        return bundle_for(self.machine)
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
         """Run a program, as :meth:`Programs.run` does. If the device rebooted, prepare it again before the error."""

@@ -165,7 +165,7 @@ def test_the_capsule_brings_all_that_it_asks_for_and_says_what_it_is(capsule):
 
 
 def test_an_unknown_architecture_and_a_missing_compiler_are_told(monkeypatch):
-    with pytest.raises(UsageError, match="no capsule for mips"):
+    with pytest.raises(UsageError, match="no native runners for mips"):
         build_capsule("mips", lambda line: None)
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(EdgekitError, match="needs no-such-compiler") as raised:
