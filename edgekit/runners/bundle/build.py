@@ -97,6 +97,20 @@ def build_capsule(arch: str, progress: Progress) -> Path:
     return folder / "capsule"
 
 
+def compiler_library(arch: str, name: str) -> Path:
+    """Return the file of one of the compiler's libraries for an architecture. EdgekitError if there is none."""
+    compilers = _Compilers.found(arch)
+    path = compilers.library(name)
+    if path is None:
+        raise EdgekitError(FailureKind.compilation, "capsule", f"{compilers.cpp} has no {name}.")
+    return path
+
+
+def wheel_files(arch: str, place: Path) -> list[Path]:
+    """Return the wheels that libraries come from, downloaded to `place`, their hashes checked."""
+    return [_fetch(wheel, place) for wheel in _wheels(arch)]
+
+
 def source_hash(arch: str) -> str:
     """Return a hash of the sources, wheels and build options of a capsule."""
     sources = sorted(path for path in NATIVE_SOURCES.iterdir() if path.suffix in {".c", ".cpp", ".h"})
