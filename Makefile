@@ -23,7 +23,7 @@ TIDY_C := $(BIN)/clang-tidy --quiet $(NATIVE)/*.c -- -std=c11 -DLITERT_VERSION='
 TIDY_CPP := $(BIN)/clang-tidy --quiet $(NATIVE)/*.cpp -- -std=c++20 -DC10_USING_CUSTOM_GENERATED_MACROS -DEXECUTORCH_VERSION='""' \
 	-isystem $(EXECUTORCH) -isystem $(EXECUTORCH)/executorch/runtime/core/portable_type/c10
 
-.PHONY: demo test coverage test-all support-matrix lint weights docs docs-site bench lab lab-deps clean
+.PHONY: demo test coverage test-all support-matrix lint weights docs docs-site bench lab lab-deps runners-wheel clean
 
 demo: $(INSTALLED) $(DEMO_WEIGHTS)  ## build, verify and time three networks on this machine, and say which one to ship
 	for file in $(DEMO_WEIGHTS); do $(BIN)/edgekit weights import $$file > /dev/null || exit 1; done
@@ -77,6 +77,9 @@ lab: lab-deps  ## a phone and a board on this machine, real daemons, to play wit
 
 lab-deps: $(INSTALLED)  ## what the tests of devices need: Debian packages and the devices' file systems; as root
 	$(BIN)/python -m tests.lab.roots
+
+runners-wheel: $(INSTALLED)  ## dist/edgekit_runners-*.whl: the native runners for computers without a cross compiler
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-1580601600} $(BIN)/python packaging/runners/build.py dist
 
 clean:
 	rm -rf demo.html .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

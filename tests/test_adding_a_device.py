@@ -23,7 +23,7 @@ def stranger(tmp_path_factory, capsule):
 def test_the_page_has_one_file_one_profile_and_their_package():
     assert set(FILES) == {"box.py", "pyproject.toml", "device_profiles/box.yaml"}
     assert COMMANDS[0] == "pip install ."
-    assert len(COMMANDS) == 4
+    assert len(COMMANDS) == 3
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the page's commands name x86_64")

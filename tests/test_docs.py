@@ -37,7 +37,7 @@ EXAMPLES = [" ".join(command.split()) for command in HELP]
 PROSE = "".join(re.sub("```.*?```", "", text, flags=re.DOTALL) for text in PAGES.values())
 INLINE = re.findall("`(edgekit [^`]+)`", PROSE)
 EVERY = dict.fromkeys([*EXAMPLES, *INLINE, *in_blocks("".join(PAGES.values()))])
-ELSEWHERE = re.compile(r"pixel|mac|--all|>|cache clean|capsule build|weights (import|convert)|quantize")
+ELSEWHERE = re.compile(r"pixel|mac|--all|>|cache clean|runner build|weights (import|convert)|quantize")
 """Examples that need a device, real weights, hours, a shell, other files or the whole cache: other tests run them."""
 RUN = dict.fromkeys([*SHOWN, *(command for command in EXAMPLES if not ELSEWHERE.search(command))])
 BEFORE = {

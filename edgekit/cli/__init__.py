@@ -30,7 +30,7 @@ COMMANDS = (
     "recipe",
     "scale",
     "device",
-    "capsule",
+    "runner",
     "weights",
     "cache",
     "ledger",
@@ -42,7 +42,7 @@ COMMANDS = (
 )
 
 
-ALIASES = {"recipes": ("recipe", "list"), "devices": ("device",)}
+ALIASES = {"recipes": ("recipe", "list"), "devices": ("device",), "capsule": ("runner",)}
 """Earlier names of commands, which work for one more release and are not listed."""
 
 

@@ -51,6 +51,8 @@ BUILT_WITH: Mapping[str, Callable[[Row], Any]] = {
     "artifact": lambda row: (row.manifest or {}).get("sha256", UNKNOWN)[:12],
     "weights": lambda row: (row.manifest or {}).get("weights", UNKNOWN),
     "recipe": lambda row: (row.manifest or {}).get("recipe_hash", UNKNOWN)[:12],
+    "runner_origin": _of("runner_origin"),
+    "runner_sources": _of("runner_sources"),
     "tools": lambda row: ", ".join(
         f"{name} {version}" for name, version in sorted((row.manifest or {}).get("tools", {}).items())
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from edgekit.devices.base import Identity, check_identity, reported_facts, whole_number
@@ -22,7 +22,7 @@ from edgekit.devices.remote import FOLDER, RemoteDevice
 from edgekit.devices.shell import MACOS, reason
 from edgekit.devices.ssh import SshLink, SshProfile
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.runners import COREML_RUNNER
+from edgekit.runners import COREML_RUNNER, python_runner_facts
 
 COREMLTOOLS = "'coremltools>=9,<10'"
 IDENTITY = """echo "model:$(sysctl -n hw.model)"; echo "soc:$(sysctl -n machdep.cpu.brand_string)"
@@ -149,6 +149,14 @@ class Mac(RemoteDevice):
             message = f"edgekit has no runner for {backend} on a Mac, only for coreml."
             raise EdgekitError(FailureKind.unsupported_target, "push", message)
         return (self.own_python(), self.push(COREML_RUNNER), "--units", self.profile.compute_units)
+
+    def native_machine(self) -> str | None:
+        """Return None, because a Mac has a runner in Python."""
+        return None
+
+    def runner_facts(self, backend: str) -> Mapping[str, Any]:
+        """Return which build of the runner times Core ML packages."""
+        return python_runner_facts(COREML_RUNNER)
 
     def own_python(self) -> str:
         """Return the interpreter that :meth:`setup` installed. EdgekitError (``missing_extra``) if it has not run yet."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +146,24 @@ def check_identity(device: Device, where: str, *keys: str) -> None:
             message = f"{device.profile.name} is for the {key} {value!r}, but the device at {where} has {actual!r}."
             hint = f"Correct its address or `{key}` in the profile."
             raise EdgekitError(FailureKind.unsupported_device, "reach", message, hint)
+
+
+@runtime_checkable
+class DescribesRunner(Protocol):
+    """A device that says which build of edgekit's runner it runs. The measurement records it."""
+
+    def runner_facts(self, backend: str) -> Mapping[str, Any]:
+        """Return `runner_origin` (where the build came from), `runner_sources` (a hash of its sources), and more."""
+        ...
+
+
+@runtime_checkable
+class RunsNatively(Protocol):
+    """A device that edgekit's native runners may time."""
+
+    def native_machine(self) -> str | None:
+        """Return the kind of machine (`uname -m`) whose native runners it needs. None if its profile chooses others."""
+        ...
 
 
 @runtime_checkable

@@ -10,10 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import Completed, Identity
@@ -26,21 +26,32 @@ from edgekit.devices.cpus import (
     large_core,
     parse_speeds,
 )
+from edgekit.devices.kinds import configured_by
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.thermal import linux_sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.runners import PYTHON_RUNNER
-from edgekit.runners.bundle import built_capsule, command
+from edgekit.runners import PYTHON_RUNNER, python_runner_facts
+from edgekit.runners.bundle import Bundle, bundle_for, command
 
 CPUS = Path("/sys/devices/system/cpu")
 CPU = "cpu[0-9]*"
 THERMAL = Path("/sys/class/thermal")
 
 
+class HostProfile(DeviceProfile):
+    """The machine that edgekit runs on.
+
+    `runner` times artifacts: edgekit's ``python`` runner, or the ``native`` runners, which need no Python and no torch.
+    """
+
+    runner: Literal["python", "native"] = "python"
+
+
+@configured_by(HostProfile)
 class Host:
     """The local machine. Files stay in place. Each program has its own process group."""
 
-    def __init__(self, profile: DeviceProfile) -> None:
+    def __init__(self, profile: HostProfile) -> None:
         self.profile = profile
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
@@ -80,11 +91,24 @@ class Host:
         return str(Path(self._scratch.name) / name)
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the native runner if `edgekit capsule build` has built it for this machine, else the Python runner."""
-        capsule = built_capsule(platform.machine())
-        if capsule is not None:
-            return command(str(capsule), platform.machine(), backend)
-        return (sys.executable, "-P", str(PYTHON_RUNNER))
+        """Return the command of the runner that the profile chooses."""
+        bundle = self._bundle()
+        if bundle is None:
+            return (sys.executable, "-P", str(PYTHON_RUNNER))
+        return command(str(bundle.folder), platform.machine(), backend)
+
+    def runner_facts(self, backend: str) -> Mapping[str, Any]:
+        """Return which build of the runner times a backend's artifacts."""
+        bundle = self._bundle()
+        return python_runner_facts() if bundle is None else bundle.facts
+
+    def native_machine(self) -> str | None:
+        """Return this machine's kind if the profile chooses the native runners."""
+        return platform.machine() if self.profile.runner == "native" else None
+
+    def _bundle(self) -> Bundle | None:
+        machine = self.native_machine()
+        return bundle_for(machine) if machine else None
 
     def own_python(self) -> str:
         """Return the interpreter that runs edgekit. It has the extra `convert` or `board`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from edgekit.devices.base import Completed, Identity, check_identity, reported_facts, whole_number
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
@@ -17,7 +19,7 @@ from edgekit.devices.profile import FROM_ENVIRONMENT
 from edgekit.devices.remote import FOLDER, RemoteDevice
 from edgekit.devices.ssh import SshLink, SshProfile
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.runners import PYTHON_RUNNER
+from edgekit.runners import PYTHON_RUNNER, python_runner_facts
 
 LOGGER = logging.getLogger(__name__)
 IDENTITY = f"""first() {{ key=$1; shift; for file; do [ -r $file ] && echo "$key:$(tr -d '\\0' < $file)"; done; }}
@@ -40,14 +42,19 @@ OLDEST_LITERT, LITERT_GLIBC = (3, 10), (2, 34)
 """The wheel is tagged manylinux_2_27, but its library needs GLIBC_2.34."""
 
 
+def _renamed(runner: object) -> object:
+    return "native" if runner == "capsule" else runner
+
+
 class LinuxProfile(SshProfile):
     """A Linux board. `serial` must be the serial number that the board reports.
 
-    `runner` times artifacts: edgekit's own ``capsule``, or the board's ``python`` that `edgekit device setup` installs.
+    `runner` times artifacts: edgekit's ``native`` runners, or the board's ``python`` that `edgekit device setup` installs.
+    ``capsule`` is the earlier name of ``native``.
     """
 
     serial: Annotated[str | None, FROM_ENVIRONMENT] = None
-    runner: Literal["capsule", "python"] = "capsule"
+    runner: Annotated[Literal["native", "python"], BeforeValidator(_renamed)] = "native"
 
 
 @configured_by(LinuxProfile)
@@ -127,13 +134,21 @@ class LinuxBoard(RemoteDevice):
             super().release()
 
     def runner(self, backend: str) -> Sequence[str]:
-        """Return the capsule's runner, or the board's own Python if the profile chooses it."""
-        if self.profile.runner == "capsule":
+        """Return the native runner, or the board's own Python if the profile chooses it."""
+        if self.profile.runner == "native":
             return super().runner(backend)
         if backend != "tflite":
             message = f"The Python environment of {self.profile.name} runs tflite only, not {backend}."
-            raise EdgekitError(FailureKind.unsupported_device, "push", message, "Set `runner: capsule` in the profile.")
+            raise EdgekitError(FailureKind.unsupported_device, "push", message, "Set `runner: native` in the profile.")
         return (self.own_python(), self.push(PYTHON_RUNNER))
+
+    def native_machine(self) -> str | None:
+        """Return the kind of machine if the profile chooses the native runners."""
+        return super().native_machine() if self.profile.runner == "native" else None
+
+    def runner_facts(self, backend: str) -> Mapping[str, Any]:
+        """Return which build of the runner times a backend's artifacts."""
+        return super().runner_facts(backend) if self.profile.runner == "native" else python_runner_facts()
 
     def own_python(self) -> str:
         """Return the interpreter that :meth:`setup` installed. EdgekitError (``missing_extra``) if it has not run yet."""
@@ -153,7 +168,7 @@ class LinuxBoard(RemoteDevice):
                 FailureKind.unsupported_device,
                 "setup",
                 message,
-                "Leave `runner: capsule` in the profile. The capsule has its own libraries.",
+                "Leave `runner: native` in the profile. The native runners have their own libraries.",
             )
         return self.python.install(requirement, "litert|tflite|numpy")
 
@@ -164,7 +179,7 @@ class LinuxBoard(RemoteDevice):
                 FailureKind.unsupported_device,
                 "setup",
                 f"{self.profile.name} has no python3.",
-                "Install it, or use the capsule.",
+                "Install it, or use the native runners.",
             )
         return _version(versions[0]), _version(versions[1])
 

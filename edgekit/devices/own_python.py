@@ -36,7 +36,7 @@ class OwnPython:
                 raise
             hint = (
                 f"pip needs internet on {self.shell.name}, or an index that it reaches (`index-url` in "
-                "~/.config/pip/pip.conf there). With `runner: capsule` in its profile a board needs no pip."
+                "~/.config/pip/pip.conf there). With `runner: native` in its profile a board needs no pip."
             )
             raise EdgekitError(failure.kind, "setup", failure.message, hint, failure.retriable) from error
         return self.shell.check(f"{self.python} -m pip list 2> /dev/null | grep -iE '{shown}'")

@@ -207,11 +207,11 @@ def config_of(kind: str) -> type[DeviceProfile]:
 def stored_profile(values: Mapping[str, Any]) -> DeviceProfile:
     """Return a profile from the values in a ledger, or from code.
 
-    Up to edgekit 0.1 every profile had the options of every kind. An option of another kind is dropped if it has its default.
+    Up to edgekit 0.1 every profile had the options of every kind. An option that has its default of then is dropped.
     ValidationError if a value does not fit. UsageError if no package provides the kind.
     """
     config = config_of(values["kind"])
-    kept = {key: value for key, value in values.items() if key in config.model_fields or not _unused(key, value)}
+    kept = {key: value for key, value in values.items() if not _unused(key, value)}
     return config.model_validate(kept)
 
 

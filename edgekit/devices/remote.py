@@ -15,7 +15,7 @@ A kind of device adds its identity (:meth:`RemoteDevice.identify`) and other dif
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ from edgekit.devices.shell import LINUX, Shell, System
 from edgekit.devices.thermal import Sensor, parse_zones, thermal_state
 from edgekit.devices.work import Work
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.runners.bundle import capsule_for, command
+from edgekit.runners.bundle import Bundle, bundle_for, command
 
 FOLDER = "edgekit-device"
 """Name of edgekit's folder on a device. Programs, clones and caches of edgekit's users there have other names."""
@@ -151,11 +151,19 @@ class RemoteDevice(ABC):
 
     def runner(self, backend: str) -> Sequence[str]:
         """Send edgekit's own runner for this machine to the device. Return its command."""
-        return command(self._capsule, self.machine, backend)
+        return command(self.push(self._bundle.folder), self.machine, backend)
+
+    def runner_facts(self, backend: str) -> Mapping[str, Any]:
+        """Return which build of the runner times a backend's artifacts."""
+        return self._bundle.facts
+
+    def native_machine(self) -> str | None:
+        """Return the kind of machine (`uname -m`) whose native runners time here. None if another runner does."""
+        return self.machine
 
     @cached_property
-    def _capsule(self) -> str:
-        return self.push(capsule_for(self.machine))
+    def _bundle(self) -> Bundle:
+        return bundle_for(self.machine)
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
         """Run a program, as :meth:`Programs.run` does. If the device rebooted, prepare it again before the error."""

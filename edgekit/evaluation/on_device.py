@@ -24,6 +24,7 @@ from edgekit.evaluation.running import MODULES, PhotoProgress, Shard, Task, kept
 from edgekit.evaluation.shards import answer_or_failure
 from edgekit.measure.session import broken
 from edgekit.pipeline import Progress
+from edgekit.pipeline.measuring import provide_runners
 from edgekit.pipeline.turns import timing
 from edgekit.runners import split_outputs
 
@@ -52,6 +53,7 @@ def run_on_device(
     """
     shards = split(task.dataset.examples, shard_size(artifact))
     with opened(profile) as device, timing(device, progress):
+        provide_runners(device, progress)
         device.prepare()
         identity = device.identify().hash
         runner = device.runner(artifact.target.backend)

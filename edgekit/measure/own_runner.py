@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.errors import EdgekitError, FailureKind
@@ -21,6 +21,8 @@ class OwnRunner:
 
     command: Sequence[str]
     emulated: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Which build of the runner it is: recorded with each session."""
 
     def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
         """Return the command line of one session."""
@@ -46,7 +48,12 @@ class OwnRunner:
         events = {event["event"]: event for event in read_events(ended.completed.stdout)}
         if "done" not in events:
             raise broken(ended.where, ended.completed)
-        environment = {**_facts(events["environment"]), **_facts(events["load"]), **_facts(events["done"])}
+        environment = {
+            **self.facts,
+            **_facts(events["environment"]),
+            **_facts(events["load"]),
+            **_facts(events["done"]),
+        }
         if self.emulated:
             # An emulator shows the program a different /proc, without CPUs and with the emulator's threads.
             environment |= {"cpus_seen": [], "threads_busy": None}

@@ -16,6 +16,7 @@ from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
+from edgekit.pipeline.measuring import provide_runners
 from edgekit.pipeline.plan import Plan, Progress, Sweep
 from edgekit.pipeline.runs import start_run
 from edgekit.pipeline.turns import timing
@@ -53,7 +54,7 @@ def check_device(profile: DeviceProfile, progress: Progress) -> Generator[Step]:
         yield Step("programs", lambda: _program(device))
         runtimes = Runtimes()
         for backend in profile.backends:
-            yield Step(f"{backend} runner", partial(runtimes.find, device, backend), CANNOT)
+            yield Step(f"{backend} runner", partial(runtimes.find, device, backend, progress), CANNOT)
     yield Step("measure a tiny model", lambda: _measure(profile, runtimes, progress))
 
 
@@ -64,9 +65,10 @@ class Runtimes:
     there: list[str] = field(default_factory=list)
     refused: list[Failure] = field(default_factory=list)
 
-    def find(self, device: Device, backend: str) -> str:
+    def find(self, device: Device, backend: str, progress: Progress) -> str:
         """Return the command of the runner for a backend and note it; EdgekitError if there is none."""
         try:
+            provide_runners(device, progress)
             command = device.runner(backend)
         except EdgekitError as error:
             self.refused.append(error.failure)

@@ -16,7 +16,7 @@ from edgekit.architectures.inputs import Inputs
 from edgekit.backends.base import by_name, in_layout
 from edgekit.build.parity import compare, explain
 from edgekit.cache.store import temporary_folder
-from edgekit.devices.base import Device
+from edgekit.devices.base import DescribesRunner, Device, RunsNatively
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
@@ -26,10 +26,12 @@ from edgekit.measure.statistics import Summary, summarise, summarise_reported
 from edgekit.measure.tools import tool_program
 from edgekit.measure.verdict import judge
 from edgekit.pipeline.building import Ready
+from edgekit.pipeline.plan import Progress
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
 from edgekit.protocol import Protocol
 from edgekit.runners import split_outputs, write_inputs
+from edgekit.runners.bundle import RUNNERS, bundle_for
 
 
 @dataclass(frozen=True)
@@ -155,10 +157,27 @@ def push(device: Device, timing: Timing, folder: Path) -> Subject:
     )
     output = device.scratch(f"{timing.target.replace('/', '-')}.bin")
     if timing.tool is None:
-        program: Program = OwnRunner(device.runner(artifact.target.backend), device.profile.emulated)
+        program: Program = own_runner(device, artifact.target.backend)
     else:
         program = tool_program(device, timing.tool, len(artifact.manifest.inputs))
     return Subject(timing.target, program, device.push(artifact.path), device.push(file), output)
+
+
+def provide_runners(device: Device, progress: Progress) -> None:
+    """Find, fetch or build the native runners that a device needs, and report what that takes.
+
+    EdgekitError if they cannot be had.
+    """
+    machine = device.native_machine() if isinstance(device, RunsNatively) else None
+    if machine and set(RUNNERS) & set(device.profile.backends):
+        bundle_for(machine, progress)
+
+
+def own_runner(device: Device, backend: str) -> OwnRunner:
+    """Bring edgekit's own runner for a backend to the device."""
+    command = device.runner(backend)
+    facts = device.runner_facts(backend) if isinstance(device, DescribesRunner) else {}
+    return OwnRunner(command, device.profile.emulated, facts)
 
 
 def _summarise(sessions: Sequence[Session]) -> Summary:

@@ -12,7 +12,7 @@ from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import broken
 from edgekit.pipeline.building import Ready, build_artifact
-from edgekit.pipeline.measuring import Timing, push
+from edgekit.pipeline.measuring import Timing, provide_runners, push
 from edgekit.pipeline.plan import Plan, Progress
 from edgekit.pipeline.turns import timing
 from edgekit.protocol import Protocol
@@ -33,8 +33,8 @@ def dump_operators(plan: Plan, profile: DeviceProfile, progress: Progress, outpu
         raise UsageError(
             f"edgekit's own runner writes a profile of ExecuTorch's artifacts, and none of {target}.", hint
         )
-    with opened(profile):
-        pass  # report a missing device before anything is compiled
+    with opened(profile) as device:
+        provide_runners(device, progress)  # report what is missing before anything is compiled
     with in_use(), temporary_folder() as folder:
         prepared, artifact = build_artifact(plan, progress, cache_folder() / "logs" / "operators")
         with opened(profile) as device, timing(device, progress):
@@ -42,8 +42,9 @@ def dump_operators(plan: Plan, profile: DeviceProfile, progress: Progress, outpu
             subject = push(device, Timing(Ready(0, artifact, plan, prepared), str(target), None), Path(folder))
             assert isinstance(subject.program, OwnRunner)
             if str(PYTHON_RUNNER) in subject.program.command:
-                message = f"{profile.name} has no native runner, and the Python runner no profiler."
-                raise EdgekitError(FailureKind.missing_extra, "measure", message, "Run: edgekit capsule build")
+                message = f"{profile.name} is timed by the Python runner, which has no profiler."
+                hint = "Choose the native runner: --device-option runner=native"
+                raise EdgekitError(FailureKind.missing_extra, "measure", message, hint)
             dump = device.scratch("operators.etdp")
             command = subject.program.arguments(subject, PASS, device.timing_cpu(), with_output=False)
             completed = device.run([*command, "--etdump", dump], PASS.session_timeout)

@@ -12,7 +12,7 @@ from edgekit.errors import UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
 from edgekit.pipeline.building import build
-from edgekit.pipeline.measuring import Timing, measure
+from edgekit.pipeline.measuring import Timing, measure, provide_runners
 from edgekit.pipeline.plan import Plan, Progress, Sweep
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run, begun, ending, is_elsewhere, mark_dead_runs, this_process, under_way
@@ -103,11 +103,11 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
 
 
 def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:
-    """Report unreachable devices early: the user can attach them while everything is compiled."""
+    """Report unreachable devices and missing runners early: the user can act while everything is compiled."""
     for profile in profiles:
         try:
-            with opened(profile):
-                pass
+            with opened(profile) as device:
+                provide_runners(device, progress)
         except Exception as error:  # noqa: BLE001  (if one device fails, the others are still measured)
             progress(
                 f"warning: {failure_of(error, 'reach').line(profile.name)} edgekit tries again after all compilations."

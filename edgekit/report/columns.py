@@ -105,6 +105,8 @@ IDENTITY: tuple[Column[Row], ...] = (
 CONDITIONS: tuple[Column[Row], ...] = (
     Column("runner", "Runner", _condition("runner"), shown=shown(), rank=2, identity=True),
     Column("runner_version", "Runner version", cells.runner_version, shown=shown(), rank=2, identity=True),
+    Column("runner_origin", "Runner from", _condition("runner_origin"), shown=shown()),
+    Column("runner_sources", "Runner's sources", _condition("runner_sources"), shown=shown()),
     Column("runtime", "Runtime", _condition("runtime"), shown=shown()),
     Column("runtime_version", "Runtime version", _condition("runtime_version"), shown=shown(), rank=2, identity=True),
     Column("threads", "Threads", _condition("threads"), align="right", shown=shown(), rank=2, identity=True),

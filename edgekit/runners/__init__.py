@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import __version__
+from edgekit.cache.store import file_sha256
 from edgekit.errors import EdgekitError, FailureKind
 
 PYTHON_RUNNER = Path(__file__).with_name("python_runner.py")
@@ -63,6 +65,11 @@ def infer(
             )
         (load,) = (event for event in read_events(finished.stdout) if event["event"] == "load")
         return split_outputs(np.fromfile(answer, dtype=np.float32), count, load["output_shapes"])
+
+
+def python_runner_facts(runner: Path = PYTHON_RUNNER) -> dict[str, Any]:
+    """Return what a measurement records of a runner in Python, beside the name that it reports itself."""
+    return {"runner_origin": f"edgekit {__version__}", "runner_sources": file_sha256(runner)[:12]}
 
 
 def write_inputs(inputs: Iterable[NDArray[np.float32]], file: Path) -> int:

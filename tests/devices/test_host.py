@@ -1,14 +1,20 @@
+import csv
+import json
 import os
+import re
 import subprocess
 import sys
 import time
 
 import pytest
+import tiny
 
-from edgekit.devices.base import open_device
+from edgekit import __version__
+from edgekit.cache.store import content_sha256
+from edgekit.devices.base import open_device, opened
 from edgekit.devices.cpus import clock_rung
 from edgekit.devices.host import governors
-from edgekit.devices.profile import load_profile
+from edgekit.devices.profile import load_profile, stored_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 
 
@@ -96,14 +102,52 @@ def test_a_profile_of_a_kind_that_nothing_provides_says_so(tmp_path):
         open_device(load_profile(str(path)))
 
 
-def test_the_native_runner_takes_the_python_runners_place_once_it_is_built(host, capsule, tmp_path, monkeypatch):
-    assert host.runner("tflite")[-1] == str(capsule / "bin" / "litert_runner")
-    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+def test_a_bundle_that_is_built_does_not_change_what_times(host, capsule):
     assert host.runner("tflite")[-1].endswith("python_runner.py")
+    assert host.runner_facts("tflite")["runner_origin"] == f"edgekit {__version__}"
+
+
+def test_the_profile_chooses_the_native_runner(capsule):
+    with opened(load_profile("host", ("runner=native",))) as host:
+        assert host.runner("tflite")[-1] == str(capsule / "bin" / "litert_runner")
+        facts = host.runner_facts("tflite")
+    manifest = json.loads((capsule.parent / "manifest.json").read_text())
+    assert facts["runner_origin"] == "built here"
+    assert manifest["sources"].startswith(facts["runner_sources"])
+    assert facts["runner_bundle_sha256"] == content_sha256(capsule)
+
+
+def test_a_ledger_of_edgekit_0_1_names_the_capsule_as_the_hosts_runner():
+    stored = load_profile("host").model_dump(exclude={"runner"}) | {"runner": "capsule", "port": None}
+    assert stored_profile(stored).runner == "python"
+
+
+def test_rows_of_two_runners_stay_apart_and_diff_names_them(capsule, ledger, edgekit, tmp_path):
+    runs = []
+    for runner in ("python", "native"):
+        done = edgekit(
+            *("deploy", *tiny.OPTIONS, "--target", "tflite/fp32", "--device", "host"),
+            *("--device-option", f"runner={runner}", "--protocol", "emulated", "--json"),
+        )
+        assert done.returncode == 0, done.stderr
+        runs.append(json.loads(done.stdout)["run"])
+    rows = csv.DictReader(edgekit("report", "--format", "csv").stdout.splitlines())
+    assert sorted((row["runner"], row["runner_origin"]) for row in rows) == [
+        ("native", "built here"),
+        ("python", f"edgekit {__version__}"),
+    ]
+    entries = json.loads(edgekit("report", "--format", "json").stdout)
+    assert {"native", "python"} == set(re.findall(r'"runner": "(\w+)"', json.dumps(entries)))
+    table = edgekit("report", "--format", "markdown").stdout
+    assert "| Runner " in table
+    (cell,) = json.loads(edgekit("diff", *runs, "--json").stdout)["cells"]
+    assert (cell["outcome"], cell["ratio"]) == ("not comparable", None)
+    assert cell["conditions"]["runner"] == {"first": "python", "second": "native"}
+    assert cell["built_with"]["runner_origin"]["second"] == "built here"
 
 
 def test_this_machine_has_no_address():
-    with pytest.raises(UsageError, match=r"unknown key port.*Of its own this kind of device has no keys"):
+    with pytest.raises(UsageError, match=r"unknown key port.*Of its own this kind of device has runner"):
         open_device(load_profile("host", ("port=22",)))
 
 

@@ -37,7 +37,7 @@ def test_a_board_gets_its_own_python_and_times_tflite_with_it(make_board, profil
     measured, failures = deploy()
     assert not measured
     assert failures[TARGETS[0]].hint == "Run: edgekit device setup lab"
-    assert failures[TARGETS[1]].hint == "Set `runner: capsule` in the profile."
+    assert failures[TARGETS[1]].hint == "Set `runner: native` in the profile."
 
     with opened(profile) as device:
         board.path("/home/board/wheels").rename(board.path("/home/board/elsewhere"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import signal
 import sys
 import tempfile
@@ -33,9 +32,6 @@ def main() -> None:
         )
         print("Up: lab-android and lab-board. In another shell:\n")
         print(f"  export EDGEKIT_PROFILES={folder}")
-        for device, name in ((phone, "lab-android"), (board, "lab-board")):
-            arch = "aarch64" if device.arm64 else platform.machine()
-            print(f"  .venv/bin/edgekit capsule build --arch {arch:7}  # once: the runners for {name}")
         print("  .venv/bin/edgekit device check lab-android\n")
         print("Ctrl-C stops both.", flush=True)
         stack.callback(print, "\nStopping both.", flush=True)

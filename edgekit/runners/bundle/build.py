@@ -1,4 +1,4 @@
-"""Building a capsule: wheels by their hash, GNU compilers, and the libraries that the result asks for."""
+"""Building a bundle (a capsule, in the code): wheels by their hash, GNU compilers, and the libraries that the result asks for."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from edgekit import __version__
 from edgekit.cache.store import cached_folder, file_sha256, temporary_folder
 from edgekit.config.paths import cache_folder
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.runners import NATIVE_SOURCES
 
 Progress = Callable[[str], None]
+
+DOWNLOAD_MB = 40
+"""Of the two wheels for one architecture, at most."""
 
 C_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra")
 CPP_FLAGS = ("-std=c++20", "-O2", "-Wall", "-Wextra", "-DC10_USING_CUSTOM_GENERATED_MACROS")
@@ -79,7 +83,7 @@ def build_capsule(arch: str, progress: Progress) -> Path:
     wheel that is not the one, ``compilation`` with the compiler's last words.
     """
     if arch not in ARCHITECTURES:
-        raise UsageError(f"There is no capsule for {arch}.", f"Known: {', '.join(ARCHITECTURES)}.")
+        raise UsageError(f"There are no native runners for {arch}.", f"Known: {', '.join(ARCHITECTURES)}.")
     compilers = _Compilers.found(arch)
     key = hashlib.sha256(f"{source_hash(arch)}\n{compilers.version}".encode()).hexdigest()
 
@@ -89,8 +93,22 @@ def build_capsule(arch: str, progress: Progress) -> Path:
 
     folder, cached = cached_folder(capsules_folder(), key, make)
     if cached:
-        progress(f"The capsule for {arch} is built already.")
+        progress(f"The native runners for {arch} are built already.")
     return folder / "capsule"
+
+
+def compiler_library(arch: str, name: str) -> Path:
+    """Return the file of one of the compiler's libraries for an architecture. EdgekitError if there is none."""
+    compilers = _Compilers.found(arch)
+    path = compilers.library(name)
+    if path is None:
+        raise EdgekitError(FailureKind.compilation, "capsule", f"{compilers.cpp} has no {name}.")
+    return path
+
+
+def wheel_files(arch: str, place: Path) -> list[Path]:
+    """Return the wheels that libraries come from, downloaded to `place`, their hashes checked."""
+    return [_fetch(wheel, place) for wheel in _wheels(arch)]
 
 
 def source_hash(arch: str) -> str:
@@ -122,7 +140,7 @@ class _Compilers:
                     FailureKind.missing_extra,
                     "capsule",
                     message,
-                    f"On Debian: apt-get install {package}",
+                    _how_to_get(package),
                     retriable=True,
                 )
         version = _run([cpp, "--version"]).splitlines()[0]
@@ -137,8 +155,18 @@ class _Compilers:
         return Path(path).resolve() if Path(path).is_absolute() else None
 
 
+def _how_to_get(package: str) -> str:
+    """Return one command: Debian's compiler if this system has apt-get, else the wheel."""
+    if shutil.which("apt-get"):
+        return f"Run: {'' if os.geteuid() == 0 else 'sudo '}apt-get install {package}"
+    return f"Run: pip install edgekit_runners-{__version__}-py3-none-any.whl (a wheel that `make runners-wheel` builds)"
+
+
 def _make(folder: Path, place: Path, arch: str, compilers: _Compilers, progress: Progress) -> None:
     wheels = _wheels(arch)
+    progress(
+        f"building the native runners for {arch}, once: seconds to compile, after a download of up to {DOWNLOAD_MB} MB"
+    )
     for wheel in wheels:
         progress(f"{wheel.requirement} for {arch}")
         with zipfile.ZipFile(_fetch(wheel, place)) as archive:
@@ -237,7 +265,13 @@ def _fetch(wheel: Wheel, place: Path) -> Path:
     assert tags
     version, abi, system = tags.groups()
     arguments = ("--quiet", "--no-deps", "--only-binary=:all:", "--platform", system, "--python-version", version)
-    _run([sys.executable, "-m", "pip", "download", *arguments, "--abi", abi, "--dest", str(place), wheel.requirement])
+    options = (*arguments, "--abi", abi, "--dest", str(place))
+    try:
+        _run([sys.executable, "-m", "pip", "download", *options, wheel.requirement])
+    except EdgekitError as error:
+        message = f"{wheel.requirement} for the native runners was not downloaded. {error.failure.message}"
+        hint = f"Check the network, or install the wheel edgekit_runners-{__version__}-py3-none-any.whl."
+        raise EdgekitError(FailureKind.offline, "capsule", message, hint, retriable=True) from error
     found = place / wheel.file
     sha256 = file_sha256(found) if found.is_file() else "missing"
     if sha256 != wheel.sha256:
