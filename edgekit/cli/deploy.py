@@ -62,7 +62,6 @@ def command(
             recipe,
             device,
             overrides,
-            device_overrides,
             targets,
             inputs,
             weights,
@@ -71,10 +70,12 @@ def command(
             seed is not None,
         )
         if any(choices):
-            raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
+            raise UsageError(
+                "--resume continues the plan of its run.", "Omit the other options, except --device-option."
+            )
         with Ledger.open(ledger, must_exist=True) as opened:
             with live_progress() as progress:
-                run = resume_run("deploy", opened, progress, resume or None)
+                run = resume_run("deploy", opened, progress, resume or None, device_overrides)
             return print_run(opened, run, f"run {run}", as_json, strict)
     if recipe is None:
         raise UsageError("Name a recipe, or use --resume.", "For example: edgekit deploy recipes/v2.yaml --device host")

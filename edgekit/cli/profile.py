@@ -82,13 +82,13 @@ def command(
         raise UsageError(
             "There is nothing to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
         )
-    choices = (every, recipes, overrides, targets, devices, device_overrides, swept, protocol, photos, seed is not None)
+    choices = (every, recipes, overrides, targets, devices, swept, protocol, photos, seed is not None)
     if resume is not None and any(choices):
-        raise UsageError("--resume continues the plan of its run.", "Omit the other options.")
+        raise UsageError("--resume continues the plan of its run.", "Omit the other options, except --device-option.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
         if resume is not None:
             with live_progress() as progress:
-                run = resume_run("profile", opened, progress, resume or None)
+                run = resume_run("profile", opened, progress, resume or None, device_overrides)
         else:
             loaded, unreadable = _recipes(parts_of_all(recipes), overrides)
             built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]

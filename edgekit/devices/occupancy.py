@@ -38,6 +38,8 @@ LIST = """printf '%s\\t%s\\t%s\\n' "$(date +%s)" "$({boot_id})" "$(id -un)"
 for note in {notes}; do [ -f "$note" ] && printf '%s\\t%s\\t%s\\n' "$(stat -c %Y "$note")" "$note" "$(cat "$note")"
 done; true"""
 """Prints the board's time, boot and account, then the time, path and content of each note."""
+_OURS: set[str] = set()
+"""Tokens of this process's notes. A note that stays on a board, because the link was lost, is none of them."""
 WRITE = """umask 022; for folder in {folders}; do [ -w $folder ] || continue
 printf %s {text} > $folder/{name} && exit 0; done; exit 1"""
 
@@ -74,7 +76,9 @@ class Note:
 
     def counts(self, now: float, boot: str) -> bool:
         """Say whether its edgekit still measures, as far as is known."""
-        ended = self.computer == this_computer() and not psutil.pid_exists(self.process)
+        ended = self.computer == this_computer() and (
+            self.token not in _OURS if self.process == os.getpid() else not psutil.pid_exists(self.process)
+        )
         return self.boot == boot and abs(now - self.written) <= STALE_SECONDS and not ended
 
 
@@ -95,6 +99,7 @@ class Occupancy:
             token = secrets.token_hex(6)
             who = f"{getpass.getuser()} at {socket.gethostname()}"
             self.own = Note("", now, token, now, boot, account, who, this_computer(), os.getpid())
+            _OURS.add(token)
             self.beat()
             now, *_, others = self._others()
             if not others:
@@ -135,6 +140,7 @@ class Occupancy:
         """Remove this edgekit's note."""
         own, self.own = self.own, None
         if own is not None:
+            _OURS.discard(own.token)
             self.shell.check(f"rm -f {' '.join(f'{folder}/{NAME}{own.token}' for folder in FOLDERS)}")
 
     def clear(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from edgekit.config.paths import find_document, known_documents
@@ -240,6 +240,32 @@ def load_profile(name: str, overrides: tuple[str, ...] = ()) -> DeviceProfile:
     return file.fit(config, [*_from_environment(config, str(written)), *given])
 
 
+def readdressed(stored: DeviceProfile, overrides: tuple[str, ...] = ()) -> DeviceProfile:
+    """Return a profile of an earlier run that reaches its device where it is now.
+
+    The keys of :meth:`DeviceProfile.address` come from `overrides`, the environment and today's profile of this name, in
+    this order, and else from `stored`. UsageError for another key in `overrides`, or a value that does not fit.
+    """
+    keys = list(stored.address())
+    for text in overrides:
+        if (key := text.partition("=")[0]) not in keys:
+            message = f"--device-option {key} would change how the run measures. It may change the address only."
+            raise UsageError(message, f"Keys: {', '.join(keys)}." if keys else "This kind of device has no address.")
+    own: dict[str, Any] = {key: getattr(stored, key) for key in keys}
+    if (file := known_profiles().get(stored.name)) is not None:
+        today = load_profile(str(file))
+        if today.kind == stored.kind:
+            own |= {key: value for key in keys if (value := getattr(today, key)) is not None}
+    config = type(stored)
+    given = {**_environment_values(config, stored.name), **dict(text.split("=", 1) for text in overrides)}
+    own |= {key: None if value in {"", "null"} else value for key, value in given.items()}
+    try:
+        return config.model_validate({**stored.model_dump(), **own})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{stored.name}: {first['loc'][0]}: {first['msg']}.") from error
+
+
 def _config_of_file(kind: object) -> type[DeviceProfile]:
     """Return the class to read a profile with. If the kind is not installed, this class reports that."""
     if not isinstance(kind, str) or kind not in provided("edgekit.devices"):
@@ -248,12 +274,16 @@ def _config_of_file(kind: object) -> type[DeviceProfile]:
 
 
 def _from_environment(config: type[DeviceProfile], name: str) -> Sequence[Override]:
-    variables = {key: environment_prefix(name) + key.upper() for key in config.address()}
     return [
-        Override(_as_text(config, f"{key}={value}"), f"{variable}={value}")
-        for key, variable in variables.items()
-        if (value := os.environ.get(variable))
+        Override(_as_text(config, f"{key}={value}"), f"{environment_prefix(name)}{key.upper()}={value}")
+        for key, value in _environment_values(config, name).items()
     ]
+
+
+def _environment_values(config: type[DeviceProfile], name: str) -> dict[str, str]:
+    """Return the keys of the address that the environment gives, as text."""
+    variables = {key: environment_prefix(name) + key.upper() for key in config.address()}
+    return {key: value for key, variable in variables.items() if (value := os.environ.get(variable))}
 
 
 def environment_prefix(name: str) -> str:

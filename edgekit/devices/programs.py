@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgekit.devices import shell as limits
 from edgekit.devices.base import Completed
 from edgekit.devices.disk import Disk
 from edgekit.devices.preparation import Preparation
@@ -70,7 +71,7 @@ class Programs:
         poll = POLL.format(work=work, boot_id=self.shell.system.boot_id)
         pause = POLL_SECONDS[0]
         while True:
-            words = self.shell.check_patiently(poll, deadline).split()
+            words = self.shell.check_patiently(poll, deadline, limits.POLL_SECONDS).split()
             if words[:1] != [boot_id]:
                 raise self._rebooted()
             answer = words[1]

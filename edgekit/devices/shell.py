@@ -14,13 +14,15 @@ from edgekit.devices.base import Completed
 from edgekit.devices.link import Link
 from edgekit.errors import EdgekitError, FailureKind, disk_is_full
 
-COMMAND_SECONDS = 15.0
+COMMAND_SECONDS = 12.0
 """Time limit of a short command."""
-RECONNECT_SECONDS = 8.0
+POLL_SECONDS = 4.0
+"""Time limit of a command that only looks at a running program."""
+RECONNECT_SECONDS = 7.0
 """How long edgekit tries to connect again while a program runs, from when the link was lost.
 
-A lost link over SSH is reported within 20 s: 1 s until the next command, 6 s until its silence is noticed, then this and
-the time of a last attempt.
+A lost link is reported within 20 s: 1 s until the next command, 7 s until its silence is noticed, then this and the time
+of a last attempt, 5 s.
 """
 RETRY_SECONDS = 1.0
 """Pause between two attempts to connect again."""
@@ -86,27 +88,28 @@ class Shell:
             raise EdgekitError(kind, "device", message, hint, retriable=True)
         return done.stdout
 
-    def check_patiently(self, command: str, deadline: float) -> str:
+    def check_patiently(self, command: str, deadline: float, timeout: float | None = None) -> str:
         """Run a command as :meth:`check` does, and connect again while the link is broken.
 
-        `deadline` is a time of :func:`time.monotonic`. EdgekitError (``link_lost``) if the link is still broken then, or
-        RECONNECT_SECONDS after it broke.
+        `deadline` is a time of :func:`time.monotonic`. A device that answers late has until then. EdgekitError
+        (``link_lost``) if the link is still broken then, or RECONNECT_SECONDS after it broke.
         """
-        first: EdgekitError | None = None
-        until, connected = deadline, True
+        until, first, connected = deadline, None, True
         while True:
             try:
                 if not connected:
                     self.link.connect()
-                return self.check(command)
+                return self.check(command, timeout)
             except EdgekitError as error:
                 if error.failure.kind not in LOST:
                     raise
                 connected = error.failure.kind is FailureKind.timed_out
-                if first is None:
+                if connected:
+                    until, first = deadline, None
+                elif first is None:
                     first, until = error, min(deadline, time.monotonic() + RECONNECT_SECONDS)
                 if time.monotonic() > until:
-                    raise self._lost(first) from error
+                    raise self._lost(first or error) from error
                 time.sleep(RETRY_SECONDS)
 
     def _lost(self, error: EdgekitError) -> EdgekitError:

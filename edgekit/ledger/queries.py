@@ -177,3 +177,17 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         ids = [DeviceRow.id.startswith(name, autoescape=True) for name in wanted.devices if len(name) >= ID_DIGITS]
         conditions.append(MeasurementRow.device_id.in_(select(DeviceRow.id).where(or_(named, *ids))))
     return conditions
+
+
+def session_counts(session: Session, run_id: str) -> tuple[int, int]:
+    """Return how many sessions a run has of finished measurements, and of others."""
+    finished = MeasurementRow.finished_at.is_not(None)
+    query = (
+        select(finished, func.count(SessionRow.id))
+        .join(MeasurementRow, SessionRow.measurement_id == MeasurementRow.id)
+        .join(ArtifactRow)
+        .where(ArtifactRow.run_id == run_id)
+        .group_by(finished)
+    )
+    counts = {bool(done): int(number) for done, number in session.execute(query)}
+    return counts.get(True, 0), counts.get(False, 0)

@@ -128,6 +128,15 @@ class Ledger:
             run.finished_at, run.status, run.plan = None, "running", dict(plan)
         return True
 
+    def identify_device(self, run_id: str, name: str, identity: str) -> str:
+        """Record which device a profile reached in a run, by the hash of its identity. Return the first that it reached."""
+        with self._session(self._writer) as session:
+            run = self._get(session, RunRow, run_id)
+            known: dict[str, str] = run.plan.get("identities", {})
+            if name not in known:
+                run.plan = {**run.plan, "identities": {**known, name: identity}}
+            return known.get(name, identity)
+
     def record_artifact(self, run_id: str, manifest: Mapping[str, Any]) -> int:
         """Record what a run built by its manifest, which has at least ARTIFACT_FIELDS, and return its id.
 
@@ -271,6 +280,11 @@ class Ledger:
         """Return all devices, by name."""
         with self._session(self._reader) as session:
             return sorted(_devices(session).values(), key=lambda device: (device.name, device.id))
+
+    def session_counts(self, run_id: str) -> tuple[int, int]:
+        """Return how many sessions a run has of finished measurements, and of measurements that did not finish."""
+        with self._session(self._reader) as session:
+            return queries.session_counts(session, run_id)
 
     def artifacts(
         self, run_id: str | None = None, latest: bool = False, until: datetime | None = None

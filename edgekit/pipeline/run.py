@@ -14,10 +14,13 @@ import psutil
 
 from edgekit.cache.store import in_use
 from edgekit.config.paths import cache_folder
-from edgekit.errors import Failure, UsageError, failure_of
+from edgekit.errors import Failure, FailureKind, UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import RunRecord
 from edgekit.pipeline.plan import Plan, Progress
+
+LOST = {FailureKind.link_lost, FailureKind.offline, FailureKind.rebooted}
+"""Failures after which a device may be reached again."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,25 @@ def mark_dead_runs(ledger: Ledger, progress: Progress) -> None:
     for run in ledger.runs():
         if is_dead(run):
             ledger.finish_run(run.id, "interrupted")
-            resumable = run.command in {"profile", "compile"}
+            resumable = run.command in {"profile", "deploy", "compile"}
             resume = f" `edgekit {run.command} --resume {run.id}` continues it." if resumable else ""
             if run.command == "evaluate":
                 resume = " Start it again: finished evaluations come from the cache."
             progress(f"Run {run.id} ({run.command}) was interrupted. Its measurements are in the ledger.{resume}")
+
+
+def how_to_continue(run: Run, command: str) -> str | None:
+    """Return what a run that lost a device has kept, and the command that continues it; None if none was lost."""
+    lost = {failure.device for failure in run.ledger.failures(run.id, latest=True) if failure.failure.kind in LOST}
+    names = ", ".join(sorted(name for name in lost if name))
+    if not names:
+        return None
+    kept, unfinished = run.ledger.session_counts(run.id)
+    again = f", and {unfinished} of unfinished cells are measured again" if unfinished else ""
+    return (
+        f"The connection to {names} was lost. {kept} sessions of finished cells are kept in the ledger{again}. "
+        f"Continue: edgekit {command} --resume {run.id}"
+    )
 
 
 @contextmanager
@@ -122,6 +139,8 @@ def ending(run: Run, command: str) -> Iterator[None]:
         run.ledger.record_failure(run.id, failure_of(error, command), recipe="all", variant="")
         run.ledger.finish_run(run.id, "failed")
         raise
+    if said := how_to_continue(run, command):
+        run.progress(said)
     run.ledger.finish_run(run.id, "failed" if run.ledger.failures(run.id, latest=True) else "done")
 
 

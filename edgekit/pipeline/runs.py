@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
-from edgekit.devices.base import opened
-from edgekit.devices.profile import DeviceProfile
-from edgekit.errors import UsageError, failure_of
+from edgekit.devices.base import Device, opened
+from edgekit.devices.profile import DeviceProfile, readdressed
+from edgekit.devices.remote import RemoteDevice
+from edgekit.errors import EdgekitError, FailureKind, UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
 from edgekit.pipeline.building import build
@@ -37,10 +39,14 @@ def start_run(command: str, sweep: Sweep, ledger: Ledger, progress: Progress, se
     return run.id
 
 
-def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None) -> str:
+def resume_run(
+    command: str, ledger: Ledger, progress: Progress, id: str | None, device_overrides: tuple[str, ...] = ()
+) -> str:
     """Resume a run of `command`: ``deploy``, ``profile`` or ``compile``; the newest if `id` is None.
 
-    Only missing cells and retriable failures are done. With its `id`, an unfinished run of another machine is taken over.
+    Only missing cells and retriable failures are done. Devices are reached at their addresses of today, by
+    :func:`edgekit.devices.profile.readdressed`, and must be those that the run began with.
+    With its `id`, an unfinished run of another machine is taken over.
     UsageError for a run that does not exist, is of another command, or still runs elsewhere.
     """
     mark_dead_runs(ledger, progress)
@@ -54,7 +60,7 @@ def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None)
     gone = found.plan.get("process") if id is not None and is_elsewhere(found) else None
     if found.status == "running" and gone is None:
         raise under_way(found)
-    sweep = Sweep.read(found.plan)
+    sweep = _reached_today(Sweep.read(found.plan), device_overrides)
     progress(
         f"resuming run {found.id} of {found.started_at:%Y-%m-%d %H:%M} UTC, which is {found.status}: {_described(sweep)}"
     )
@@ -64,6 +70,27 @@ def resume_run(command: str, ledger: Ledger, progress: Progress, id: str | None)
     with ending(run, command):
         _go(run, sweep, _settled(sweep, ledger, found.id))
     return run.id
+
+
+def _reached_today(sweep: Sweep, overrides: tuple[str, ...]) -> Sweep:
+    """Return the sweep with the addresses of today. UsageError if `overrides` could mean several devices."""
+    if overrides and len(sweep.profiles) != 1:
+        names = ", ".join(profile.name for profile in sweep.profiles) or "none"
+        hint = "Give the address by the environment, or in the profile: EDGEKIT_NAME_HOST."
+        raise UsageError(f"--device-option is for one device, and that run has: {names}.", hint)
+    return replace(sweep, profiles=tuple(readdressed(profile, overrides) for profile in sweep.profiles))
+
+
+def _check_same(run: Run, device: Device) -> None:
+    """EdgekitError (``unsupported_device``) if the run began on another device of this name."""
+    identity, name = device.identify(), device.profile.name
+    if run.ledger.identify_device(run.id, name, identity.hash) != identity.hash:
+        now = f"{identity.model}, {identity.os_build}"
+        message = (
+            f"{name} is not the device that run {run.id} began with, or its system was updated since. It is now: {now}."
+        )
+        hint = "Reach the first device (--device-option), or start a new run."
+        raise EdgekitError(FailureKind.unsupported_device, "reach", message, hint, retriable=True)
 
 
 def _described(sweep: Sweep) -> str:
@@ -103,10 +130,12 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
 
 
 def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:
-    """Report unreachable devices and missing runners early: the user can act while everything is compiled."""
+    """Report how devices are reached. Report unreachable ones and missing runners early: the user can act meanwhile."""
     for profile in profiles:
         try:
             with opened(profile) as device:
+                if isinstance(device, RemoteDevice):
+                    progress(f"{profile.name}: {device.identify().model} over {device.link.where}")
                 provide_runners(device, progress)
         except Exception as error:  # noqa: BLE001  (if one device fails, the others are still measured)
             progress(
@@ -120,6 +149,7 @@ def _time(
     """Time artifacts on a locked device. If it cannot be reached or prepared, all of them fail."""
     try:
         with opened(profile) as device, timing(device, run.progress):
+            _check_same(run, device)
             measure(run, device, timings, protocol, remaining)
     except Exception as error:
         failure = failure_of(error, "measure")

@@ -102,7 +102,7 @@ class AdbLink:
     def _check_answers(self, way: Way) -> None:
         """Raise the error of a lost link if the device does not answer the simplest command either."""
         try:
-            way.output("true", limits.CONNECT_SECONDS)
+            way.output("true", limits.ANSWER_SECONDS)
         except CommandHangsError as error:
             raise self._lost("it does not answer") from error
 

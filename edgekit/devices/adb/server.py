@@ -190,7 +190,7 @@ class ServerWay:
         """Return what a command prints, by adb's exec service."""
         end = time.monotonic() + timeout
         chunks = []
-        with self._failures(), self._transport(limits.CONNECT_SECONDS) as connection:
+        with self._failures(), self._transport(min(timeout, limits.CONNECT_SECONDS)) as connection:
             try:
                 connection.send_command(f"exec:{command}")
                 connection.check_okay()

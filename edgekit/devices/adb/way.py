@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 CONNECT_SECONDS = 5.0
-"""Time limit for connecting, and for the answer of a device that was just slow."""
+"""Time limit for connecting."""
+ANSWER_SECONDS = 3.0
+"""Time limit for the answer of a device that was just silent."""
 
 
 class CommandHangsError(Exception):
