@@ -47,6 +47,7 @@ class AndroidLab(Machine):
     question that is still open; `asked` are the keys that were asked about.
     """
 
+    connection = "auto"  # how profiles of the tests reach it
     daemon = "adbd-auth"
     disk = "/data"
     search_path = "/system/bin:/usr/sbin:/usr/bin"

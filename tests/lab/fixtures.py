@@ -19,7 +19,17 @@ from .android import AndroidLab
 from .board import BoardLab
 from .mac import MacLab
 
-DEVICES = {"android", "android_arm64", "board", "board_arm64", "mac", "make_android", "make_board"}
+DEVICES = {
+    "android",
+    "android_arm64",
+    "board",
+    "board_arm64",
+    "mac",
+    "make_adb_server",
+    "make_android",
+    "make_board",
+    "there",
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m device` chooses
@@ -108,7 +118,8 @@ def profile_of():
 
     def make(device, **more):
         android = not hasattr(device, "user")
-        own = {} if android else {"user": device.user, "known_hosts": str(device.known_hosts)}
+        board = {} if android else {"user": device.user, "known_hosts": str(device.known_hosts)}
+        own = {"connection": device.connection} if android else board
         keys = {
             "name": "lab",
             "kind": "android" if android else "linux",

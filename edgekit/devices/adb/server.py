@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PORT = 5037
 READY = "device"
 """The state of a device that can be used."""
+PASSING = {"connecting", "authorizing", "offline"}
+"""States that may become another one by themselves."""
 STATES = {
     "unauthorized": (
         FailureKind.unauthorized,
@@ -156,10 +158,23 @@ class ServerWay:
 
     def connect(self) -> str | None:
         """Choose the device. Return its name in ``adb devices``."""
-        found = self._chosen(self.server.devices())
+        found = self._settled()
         self.where = f"{self.server.where} ({found.name})"
         self.device = self.server.client.device(found.name)
         return None if self.profile.host else found.name
+
+    def _settled(self) -> Attached:
+        """Return the chosen device. If the server is just connecting to it, wait for the result."""
+        deadline = time.monotonic() + limits.CONNECT_SECONDS
+        while True:
+            listed = self.server.devices()
+            passing = any(device.state in PASSING for device in listed)
+            try:
+                return self._chosen(listed)
+            except EdgekitError as error:
+                if not passing or error.failure.kind is not FailureKind.offline or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     def _chosen(self, listed: Sequence[Attached]) -> Attached:
         """Return the one device that the profile means and that can be used."""
