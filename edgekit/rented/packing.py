@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 import zipfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -37,9 +38,10 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class Pack(BaseModel):
-    """What a pack is: its pack.json. `files` are the SHA-256 of all others; those below ``lab/`` need not go to the device.
+    """What a pack is. `files` are the SHA-256 of all its files but pack.json and files.sha256.
 
     `order` lists the sessions: block and number of the artifact. `nonce` distinguishes it from all other packs.
+    pack.json has only format, nonce and files. All else, such as the recipe, is below ``lab/`` and need not go to the device.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -130,9 +132,12 @@ def _fill(
         manifests=tuple(artifact.manifest for artifact in artifacts),
         recipe=plan.recipe,
         runner=bundle.facts,
-        files=_hashes(folder),
+        files={},
     )
-    (folder / "pack.json").write_text(made.model_dump_json(indent=2), encoding="utf-8")
+    (folder / "lab/pack.json").write_text(made.model_dump_json(indent=2, exclude={"files"}), encoding="utf-8")
+    made = made.model_copy(update={"files": _hashes(folder)})
+    outline = made.model_dump_json(indent=2, include={"format", "nonce", "files"})
+    (folder / "pack.json").write_text(outline, encoding="utf-8")
     checked = {**made.files, "pack.json": file_sha256(folder / "pack.json")}
     listed = [f"{sha256}  {name}" for name, sha256 in checked.items() if not name.startswith("lab/")]
     (folder / "files.sha256").write_text("\n".join(listed) + "\n", encoding="ascii")
@@ -184,22 +189,26 @@ def open_pack(file: Path, folder: Path) -> tuple[Pack, str]:
     try:
         with zipfile.ZipFile(file) as archive:
             archive.extractall(folder)
-        text = (folder / ROOT / "pack.json").read_text(encoding="utf-8")
-        found_format = json.loads(text).get("format")
-        if found_format != FORMAT:
+        outline = json.loads((folder / ROOT / "pack.json").read_text(encoding="utf-8"))
+        if outline.get("format") != FORMAT:
             hint = "Use the edgekit that made it."
-            raise UsageError(f"{file} has the format {found_format}, and this edgekit reads {FORMAT}.", hint)
-        found = Pack.model_validate_json(text)
+            raise UsageError(f"{file} has the format {outline.get('format')}, and this edgekit reads {FORMAT}.", hint)
+        _check(file, folder / ROOT, outline["files"])
+        described = json.loads((folder / ROOT / "lab/pack.json").read_text(encoding="utf-8"))
+        found = Pack.model_validate({**described, **outline})
     except FileNotFoundError as error:
         raise UsageError(f"{file} is not a pack: it is not there, or has no pack.json.", _HINT) from error
-    except (OSError, zipfile.BadZipFile, ValueError, AttributeError, ValidationError) as error:
+    except (OSError, zipfile.BadZipFile, ValueError, AttributeError, KeyError, ValidationError) as error:
         raise UsageError(f"{file} is not a pack: {str(error).splitlines()[0]}.", _HINT) from error
-    for name, sha256 in found.files.items():
-        path = folder / ROOT / name
+    return found, file_sha256(folder / ROOT / "pack.json")
+
+
+def _check(file: Path, root: Path, hashes: Mapping[str, str]) -> None:
+    for name, sha256 in hashes.items():
+        path = root / name
         if not path.is_file() or file_sha256(path) != sha256:
             message = f"{name} in {file} is missing or changed since `edgekit pack` wrote it."
             raise EdgekitError(FailureKind.hash_mismatch, "import", message, "Take the pack as it was written.")
-    return found, file_sha256(folder / ROOT / "pack.json")
 
 
 _HINT = "Name the file that `edgekit pack` wrote: --pack FILE.zip"

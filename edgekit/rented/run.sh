@@ -13,7 +13,7 @@ part=$out.part
 for tool in sha256sum sed cat date uname tr; do
     command -v $tool > /dev/null || fail "this device has no $tool"
 done
-: > "$part" || fail "$part cannot be written"
+mkdir -p "$(dirname "$out")" && : > "$part" || fail "$part cannot be written"
 sha256sum -c files.sha256 > check.txt 2>&1 || fail "a file of the pack is missing or changed: $(grep -v ': OK$' check.txt | tr '\n' ' ')"
 chmod 755 runners/lib/@LOADER@ runners/bin/* || fail "the runners cannot be made executable"
 
