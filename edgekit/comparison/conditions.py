@@ -27,7 +27,6 @@ CONDITIONS: Mapping[str, Callable[[Row], Any]] = {
     "soc": _of("soc"),
     "os_build": _of("os_build"),
     "emulated": _of("emulated"),
-    "source": lambda row: row.source or "measured here",
     "protocol": lambda row: row.protocol or UNKNOWN,
     "kind": lambda row: row.kind,
     "clock": _of("before", "clock_rung"),
