@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.build.photos import photo_set
+from edgekit.build.photos import PhotoSet
 from edgekit.cache.store import temporary_folder
 from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError
 from edgekit.ledger import Ledger
@@ -58,7 +58,8 @@ def import_results(
             "imported_by": getpass.getuser(),
         }
         targets = tuple(Target.parse(manifest.target) for manifest in pack.manifests)
-        plan = Plan(pack.recipe, targets, photo_set())
+        # The photos themselves are not needed: the pack's artifacts are built.
+        plan = Plan(pack.recipe, targets, PhotoSet((), pack.manifests[0].calibration_sha256))
         sweep = Sweep((plan,), (), pack.protocol, None)
         written = {**sweep.written(), "imported": provenance}
         with begun(ledger, COMMAND, written, pack.protocol.model_dump(), pack.seed, progress) as run_:

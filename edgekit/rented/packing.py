@@ -80,7 +80,8 @@ def pack(plan: Plan, arch: str, protocol: Protocol, output: Path, seed: int | No
         prepared, built = build_artifacts(plan, progress, cache_folder() / "logs" / "pack")
         for failure in (one.failure for one in built if one.failure):
             raise EdgekitError(**vars(failure))
-        artifacts = [one.artifact for one in built if one.artifact]
+        found = {one.target: one.artifact for one in built if one.artifact}  # in the order in which they were done
+        artifacts = [found[target] for target in plan.targets]
         folder = Path(place) / ROOT
         drawn = secrets.randbits(32) if seed is None else seed
         made = _fill(folder, plan, artifacts, prepared, bundle, arch, protocol, drawn)

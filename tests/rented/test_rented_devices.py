@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -114,6 +115,19 @@ def test_the_command_line_makes_a_pack_and_imports_it(brought, packed, edgekit, 
     other = edgekit("ledger", "import-results", brought, "--pack", tmp_path / "one.zip", "--source", "some-farm")
     assert other.returncode == 2
     assert "has the results of another pack" in " ".join(other.stderr.split())
+
+
+def test_a_computer_without_converters_imports_results(packed, brought):
+    missing = "{'torch', 'executorch', 'skimage', 'sklearn', 'PIL', 'litert_torch'}"
+    script = (
+        "import sys\nclass Missing:\n    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] in {missing}: raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Missing())\nfrom edgekit.cli import main\nmain()"
+    )
+    command = ("ledger", "import-results", brought, "--pack", packed, "--source", "some-farm")
+    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 sessions imported" in done.stderr
 
 
 @pytest.mark.parametrize(
