@@ -29,6 +29,7 @@ FLOORS = (
     "inspection",
     "report",
     "exporting",
+    "rented",
     "selection",
     "comparison",
     "report.page",

@@ -21,6 +21,7 @@ COMMANDS = (
     "profile",
     "compile",
     "export",
+    "pack",
     "parity",
     "classify",
     "evaluate",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import json_option, ledger_option
+from edgekit.cli.options import Once, json_option, ledger_option, print_progress
 
 
 @click.group()
@@ -88,3 +88,34 @@ def import_(files: tuple[Path, ...], ledger: str | None, as_json: bool) -> None:
     click.echo(found.place)
     for table, merged in found.tables.items():
         click.echo(f"{merged.added:>11,} {table} added, {merged.updated:,} updated, {merged.known:,} known")
+
+
+@command.command("import-results")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--pack",
+    cls=Once,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.zip",
+    help="The pack that was run, as `edgekit pack` wrote it.",
+)
+@click.option("--source", cls=Once, required=True, metavar="NAME", help="Where it was run, e.g. aws-device-farm.")
+@click.option("--emulated", is_flag=True, help="The device is an emulator.")
+@ledger_option
+@json_option
+def import_results_(file: Path, pack: Path, source: str, emulated: bool, ledger: str | None, as_json: bool) -> int:
+    """Import the results that a pack brought back from a device.
+
+    The file must be whole, unchanged, and of this pack. The outputs of the device are compared with PyTorch's.
+    The results are rows of the device `imported:NAME`.
+
+    Example: edgekit ledger import-results results.jsonl --pack pixel.zip --source aws-device-farm
+    """
+    from edgekit.cli.printing import print_run
+    from edgekit.ledger import Ledger
+    from edgekit.rented.importing import import_results
+
+    with Ledger.open(ledger) as opened:
+        run = import_results(opened, file, pack, source, print_progress, emulated=emulated)
+        return print_run(opened, run, f"{file.name} from {source}", as_json, strict=False)

@@ -51,7 +51,7 @@ class HostProfile(DeviceProfile):
 class Host:
     """The local machine. Files stay in place. Each program has its own process group."""
 
-    def __init__(self, profile: HostProfile) -> None:
+    def __init__(self, profile: DeviceProfile) -> None:
         self.profile = profile
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
@@ -103,8 +103,9 @@ class Host:
         return python_runner_facts() if bundle is None else bundle.facts
 
     def native_machine(self) -> str | None:
-        """Return this machine's kind if the profile chooses the native runners."""
-        return platform.machine() if self.profile.runner == "native" else None
+        """Return this machine's kind if the profile chooses the native runners. Profiles of other classes have no choice."""
+        native = isinstance(self.profile, HostProfile) and self.profile.runner == "native"
+        return platform.machine() if native else None
 
     def _bundle(self) -> Bundle | None:
         machine = self.native_machine()

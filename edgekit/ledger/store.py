@@ -158,10 +158,17 @@ class Ledger:
         with self._session(self._writer) as session:
             session.merge(DeviceRow(id=identity, name=name, info=dict(info)))
 
-    def begin_measurement(self, artifact_id: int, device_id: str, target: str, protocol: Mapping[str, Any]) -> int:
-        """Record that a measurement begins now and return its id; artifact and device must be recorded before.
+    def begin_measurement(
+        self,
+        artifact_id: int,
+        device_id: str,
+        target: str,
+        protocol: Mapping[str, Any],
+        at: datetime | None = None,
+    ) -> int:
+        """Record that a measurement begins and return its id; artifact and device must be recorded before.
 
-        `protocol` has at least a `name`.
+        `protocol` has at least a `name`. `at` is when it began (timezone-aware); None means now.
         """
         row = MeasurementRow(
             artifact_id=artifact_id,
@@ -170,7 +177,7 @@ class Ledger:
             protocol=dict(protocol),
             protocol_name=protocol["name"],
             kind="measured",
-            started_at=utc_now(),
+            started_at=at or utc_now(),
         )
         self._add(row)
         return row.id
@@ -211,11 +218,15 @@ class Ledger:
         evidence: str | None,
         summary: Mapping[str, Any],
         conditions: Mapping[str, Any],
+        at: datetime | None = None,
     ) -> None:
-        """Record the end of a measurement and its result. Only finished ones are in `measurements`."""
+        """Record the end of a measurement and its result. Only finished ones are in `measurements`.
+
+        `at` is when it ended (timezone-aware); None means now.
+        """
         with self._session(self._writer) as session:
             row = self._get(session, MeasurementRow, measurement_id)
-            row.finished_at = utc_now()
+            row.finished_at = at or utc_now()
             row.verdict = verdict
             row.evidence = evidence
             row.summary = dict(summary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.architectures.inputs import Inputs
-from edgekit.backends.base import by_name, in_layout
+from edgekit.backends.base import Manifest, by_name, in_layout
 from edgekit.build.parity import compare, explain
 from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import DescribesRunner, Device, RunsNatively
@@ -30,8 +31,10 @@ from edgekit.pipeline.plan import Progress
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
 from edgekit.protocol import Protocol
+from edgekit.recipe.limits import ParityLimits
 from edgekit.runners import split_outputs, write_inputs
 from edgekit.runners.bundle import RUNNERS, bundle_for
+from edgekit.target import Target
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
     for index, timing in enumerate(timings):
         if index not in failed:
             on_device = {"parity_on_device": parities[index]}
-            _finish(ids[index], sessions[index], timing, {**conditions, **on_device}, run.ledger)
+            manifest, facts = timing.ready.artifact.manifest, {**conditions, **on_device}
+            finish(run.ledger, ids[index], sessions[index], timing.target, manifest, facts)
 
 
 def _state_after(device: Device) -> dict[str, Any]:
@@ -131,18 +135,34 @@ def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> di
         parts.append(np.fromfile(folder / "output.bin", dtype=np.float32))
     if not parts:
         return None
-    values = np.concatenate(parts)
-    if values.size != (expected := sum(math.prod(spec.shape) for spec in manifest.outputs)):
-        message = f"{subject.name} wrote {values.size} values on {device.profile.name} instead of {expected}."
-        raise EdgekitError(FailureKind.crashed, "measure", message)
-    outputs = by_name(manifest.outputs, split_outputs(values, 1, [list(spec.shape) for spec in manifest.outputs]))
     with np.load(ready.prepared.folder / "reference.npz") as saved:
         reference = {name: array[:1] for name, array in saved.items()}
+    where = (subject.name, device.profile.name)
+    return check_outputs(np.concatenate(parts), reference, manifest, ready.plan.recipe.parity, where)
+
+
+def check_outputs(
+    values: NDArray[np.float32],
+    reference: Mapping[str, NDArray[np.float32]],
+    manifest: Manifest,
+    limits: ParityLimits,
+    where: tuple[str, str],
+) -> dict[str, float]:
+    """Compare a device's outputs for one example, as its runner wrote them, with PyTorch's `reference`.
+
+    `where` are the names of the target and of the device. EdgekitError: ``crashed`` if there are too few or too many values,
+    ``parity`` if they differ by more than the recipe's limits.
+    """
+    name, device_name = where
+    if values.size != (expected := sum(math.prod(spec.shape) for spec in manifest.outputs)):
+        message = f"{name} wrote {values.size} values on {device_name} instead of {expected}."
+        raise EdgekitError(FailureKind.crashed, "measure", message)
+    outputs = by_name(manifest.outputs, split_outputs(values, 1, [list(spec.shape) for spec in manifest.outputs]))
     # One photo shows the noise; the decisions were judged on all photos when the artifact was built.
-    precision, limits = ready.artifact.target.precision, ready.plan.recipe.parity
+    precision = Target.parse(manifest.target).precision
     found = compare(reference, outputs, precision, limits, kind="measured", trained=manifest.trained)
     if not found.passed:
-        message = f"{subject.name} computes something else on {device.profile.name} than PyTorch: {explain(found)}."
+        message = f"{name} computes something else on {device_name} than PyTorch: {explain(found)}."
         hint = "On this machine it was within its limits: suspect the runtime's build, or the device."
         raise EdgekitError(FailureKind.parity, "measure", message, hint)
     return {"max_absolute": found.max_absolute, "max_relative": found.max_relative, "snr_db": found.snr_db}
@@ -190,10 +210,21 @@ def _summarise(sessions: Sequence[Session]) -> Summary:
     )
 
 
-def _finish(id: int, sessions: list[Session], timing: Timing, device: dict[str, Any], ledger: Ledger) -> None:
+def finish(
+    ledger: Ledger,
+    id: int,
+    sessions: Sequence[Session],
+    target: str,
+    manifest: Manifest,
+    facts: dict[str, Any],
+    at: datetime | None = None,
+) -> None:
+    """Judge a measurement by its sessions, and record its result. `facts` of the device become conditions.
+
+    `at` is when it ended; None means now.
+    """
     summary = _summarise(sessions)
     judgement = judge(summary)
-    manifest = timing.ready.artifact.manifest
     # What differs between sessions stays with the sessions; conditions are what all of them shared.
     shared = {
         key: value
@@ -201,9 +232,9 @@ def _finish(id: int, sessions: list[Session], timing: Timing, device: dict[str, 
         if all(session.environment.get(key) == value for session in sessions)
     }
     conditions = {
-        **device,
+        **facts,
         **shared,
-        "delegate": timing.target.split("/")[1],
+        "delegate": target.split("/")[1],
         "edgekit": version("edgekit"),
         "tools": manifest.tools,
         "artifact_sha256": manifest.sha256,
@@ -215,4 +246,5 @@ def _finish(id: int, sessions: list[Session], timing: Timing, device: dict[str, 
         evidence=judgement.evidence,
         summary=summary.model_dump(),
         conditions=conditions,
+        at=at,
     )

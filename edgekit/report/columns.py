@@ -111,6 +111,7 @@ CONDITIONS: tuple[Column[Row], ...] = (
     Column("runtime_version", "Runtime version", _condition("runtime_version"), shown=shown(), rank=2, identity=True),
     Column("threads", "Threads", _condition("threads"), align="right", shown=shown(), rank=2, identity=True),
     Column("emulated", "Emulated", lambda row: row.emulated, shown=shown(), rank=2, identity=True),
+    Column("source", "Imported from", lambda row: row.source, shown=shown(), rank=2, identity=True),
     Column("clock_rung", "Clock", lambda row: row.clock_rung, shown=shown(), rank=2, identity=True),
     Column("cpu", "CPU", _condition("soc"), shown=shown(), rank=2, identity=True),
     Column("cpu_architecture", "Architecture", _condition("machine"), shown=shown()),

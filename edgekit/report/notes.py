@@ -92,7 +92,8 @@ def _conditions_line(rows: Sequence[Row], found: dict[str, Any]) -> str:
         f"protocol {rows[0].protocol}, {_workers(found)}, "
         f"CPU {cpu[0] if cpu and len(cpu) == 1 else 'unknown'}, "
         f"clock {rows[0].clock_rung}, temperature {_temperatures(rows)}, "
-        f"{'emulated' if rows[0].emulated else 'not emulated'}."
+        f"{'emulated' if rows[0].emulated else 'not emulated'}"
+        + (f"; imported from {rows[0].source}." if rows[0].source else ".")
     )
 
 

@@ -171,7 +171,7 @@ def _device(setup: Setup, name: str) -> list[Column[Line]]:
 def _names(setups: Sequence[Setup]) -> list[str]:
     """Return the devices' names, with what distinguishes two columns of one device."""
     devices = [setup[0] or "?" for setup in setups]
-    labels = ("", "", "{} runner", "runner {:.8}", "{} threads", "clock {}", "emulated {}")
+    labels = ("", "", "{} runner", "runner {:.8}", "{} threads", "clock {}", "emulated {}", "imported from {}")
     varying = [index for index in range(1, len(labels)) if len({setup[index] for setup in setups}) > 1]
     return [
         ", ".join(

@@ -84,6 +84,12 @@ class Row:
         return bool(self.conditions.get("emulated")) if self.conditions else None
 
     @property
+    def source(self) -> str | None:
+        """Where imported results were measured; None if edgekit measured them itself, or nothing was measured."""
+        found = (self.conditions or {}).get("imported")
+        return str(found["source"]) if found else None
+
+    @property
     def clock_rung(self) -> str | None:
         """How the clocks were held during the measurement; None if it was not measured."""
         return str(self.conditions["before"].get("clock_rung", "unknown")) if self.conditions else None
@@ -92,7 +98,8 @@ class Row:
     def setup(self) -> tuple[str | None, ...]:
         """Device, protocol and conditions: a column of a table may hold only rows that share them."""
         found = self.conditions or {}
-        same = (found.get("runner"), found.get("runner_sha256"), found.get("threads"), self.clock_rung, self.emulated)
+        runner = (found.get("runner"), found.get("runner_sha256"))
+        same = (*runner, found.get("threads"), self.clock_rung, self.emulated, self.source)
         return (self.device_label, self.protocol, *(None if value is None else str(value) for value in same))
 
     @property
@@ -154,13 +161,14 @@ def is_published_network(manifest: dict[str, Any]) -> bool:
 
 
 def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return rows by table: emulated devices and other clock settings have separate tables.
+    """Return rows by table: imported results, emulated devices and other clock settings have separate tables.
 
     Heading -> rows. There is no heading if all rows share a table. Sources: docs/architecture.md.
     """
     parts: dict[str, list[Row]] = {}
     for row in rows:
         measured = "Emulated devices" if row.emulated else f"Clocks: {row.clock_rung}"
+        measured = f"Imported from {row.source}. {measured}" if row.source else measured
         parts.setdefault("Not measured" if row.emulated is None else measured, []).append(row)
     return parts if len(parts.keys() - {"Not measured"}) > 1 else {"": list(rows)}
 

@@ -9,9 +9,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import tiny
 
 from edgekit import __version__
+from edgekit.build.photos import photo_set
+from edgekit.pipeline import Plan, Sweep, start_run
+from edgekit.protocol import PROTOCOLS
+from edgekit.recipe.loading import load_recipe
 from edgekit.runners.bundle import ARCHITECTURES, bundle_for, source_hash
+from edgekit.runners.bundle import build as build_module
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +44,8 @@ def site(wheel, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CC", "no-such-compiler")
-    monkeypatch.setenv("PATH", "/nowhere")
+    compilers = build_module._Compilers
+    monkeypatch.setattr(compilers, "found", staticmethod(lambda arch: pytest.fail("a compiler was looked for")))
 
 
 def test_two_builds_from_nothing_have_the_same_bytes(wheel, tmp_path):
@@ -83,6 +90,17 @@ def test_it_brings_the_licences_that_redistribution_needs(wheel):
 def test_what_pip_installs_is_taken_without_a_compiler(site, arch):
     found = bundle_for(arch)
     assert found.origin == f"edgekit-runners {__version__}"
+
+
+def test_deploy_times_a_phone_without_a_compiler_and_records_the_wheel(android, site, profile_of, ledger):
+    plan = Plan.of(load_recipe(*tiny.TINY), ["tflite/xnnpack/fp32"], photo_set())
+    said = []
+    run = start_run("deploy", Sweep((plan,), (profile_of(android),), PROTOCOLS["emulated"], None), ledger, said.append)
+    assert [failure.failure.message for failure in ledger.failures(run)] == []
+    (measurement,) = ledger.measurements(run)
+    assert measurement.conditions["runner"] == "native"
+    assert measurement.conditions["runner_origin"] == f"edgekit-runners {__version__}"
+    assert said[0] == f"native runners for x86_64: from edgekit-runners {__version__}, hashes checked"
 
 
 def test_a_phone_is_timed_by_the_wheels_runners(android_arm64, site, profile_of):
