@@ -1,4 +1,4 @@
-"""`make lab`: a phone and a board on this machine to play with, until Ctrl-C."""
+"""`make lab`: a phone, an adb server and two boards on this machine to play with, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from . import roots
+from .adb_server import AdbServerLab
 from .android import AndroidLab
 from .board import BoardLab
 from .machine import Machine
@@ -30,11 +31,23 @@ def main() -> None:
         _write_profile(
             folder, "lab-board", "linux", board, "Board of the test lab", user=board.user, known_hosts=board.known_hosts
         )
-        print("Up: lab-android and lab-board. In another shell:\n")
-        print(f"  export EDGEKIT_PROFILES={folder}")
-        print("  .venv/bin/edgekit device check lab-android\n")
-        print("Ctrl-C stops both.", flush=True)
-        stack.callback(print, "\nStopping both.", flush=True)
+        server = stack.enter_context(AdbServerLab(keys=[phone.key]))
+        server.connect(phone)
+        home = folder / "home"
+        _write_ssh_config(home, board)
+        print("Up: lab-android, lab-board, and an adb server that has lab-android. In another shell:\n")
+        print(f"  export EDGEKIT_PROFILES={folder} ADB_SERVER_SOCKET={server.socket}")
+        print("  .venv/bin/edgekit device list")
+        print("  .venv/bin/edgekit device check lab-android")
+        print(
+            "  .venv/bin/edgekit deploy recipes/v3_small.yaml --device lab-android --target tflite/fp32 # by the server"
+        )
+        print("    and directly: the same with --device-option connection=tcp")
+        print("  A second board, behind lab-board as its jump host, by an alias of an ssh configuration:")
+        print(f"  HOME={home} .venv/bin/edgekit device add lab-inner --host lab-inner")
+        print(f"  HOME={home} .venv/bin/edgekit device check lab-inner\n")
+        print("Ctrl-C stops all.", flush=True)
+        stack.callback(print, "\nStopping all.", flush=True)
         signal.pause()
     print("Stopped: nothing of them is left.")
 
@@ -45,6 +58,17 @@ class Ended(Exception):
 
 def _end(*_: object) -> None:
     raise Ended
+
+
+def _write_ssh_config(home: Path, board: BoardLab) -> None:
+    """Write an ssh configuration with the alias lab-inner: a daemon that only the board itself reaches."""
+    config = home / ".ssh" / "config"
+    config.parent.mkdir(mode=0o700, parents=True)
+    config.write_text(
+        f"Host lab-inner\n  HostName 127.0.0.1\n  Port {board.start_inner()}\n  ProxyJump lab-jump\n"
+        f"Host lab-jump\n  HostName {board.host}\n  Port {board.port}\n"
+        f"Host lab-*\n  User {board.user}\n  IdentityFile {board.key}\n  UserKnownHostsFile {board.known_hosts}\n"
+    )
 
 
 def _write_profile(

@@ -63,7 +63,7 @@ class AndroidLab(Machine):
         self.scenario = scenario or Scenario()
         lower = roots.root("android-arm64" if arm64 else "android-amd64")
         super().__init__(lower, cpus=self.scenario.cpus, arm64=arm64, disk_bytes=disk_bytes)
-        abi = {"ro.product.cpu.abi": "arm64-v8a" if arm64 else "x86_64"}
+        abi = {"ro.product.cpu.abi": "arm64-v8a", "ro.boot.qemu": "1"} if arm64 else {"ro.product.cpu.abi": "x86_64"}
         self.scenario = dataclasses.replace(self.scenario, properties={**abi, **self.scenario.properties})
         self.asked: list[str] = []
         self._dialog = dialog
