@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
+from edgekit.devices import jetson
 from edgekit.devices.base import Completed, Identity, check_identity, reported_facts, whole_number
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
 from edgekit.devices.kinds import configured_by
@@ -29,8 +30,6 @@ echo "soc:$(grep -m 1 -E 'model name|Hardware' /proc/cpuinfo | cut -d : -f 2)"
 echo "cpus:$(grep -c ^processor /proc/cpuinfo)"; echo "memory_kb:$(grep MemTotal /proc/meminfo | tr -cd 0-9)"
 echo "cpu_features:$(grep -m 1 -E '{FEATURES_LINE}' /proc/cpuinfo | cut -d : -f 2)"
 """
-JETSON = """command -v nvpmodel > /dev/null && nvpmodel -q 2> /dev/null | tr '\\n' ' '; echo
-command -v jetson_clocks > /dev/null && jetson_clocks --show 2> /dev/null; true"""
 PYTHON_AND_GLIBC = """python3 -c '
 import sys, platform
 print("%d.%d" % sys.version_info[:2], platform.libc_ver()[1] or "0")' 2> /dev/null || true"""
@@ -90,10 +89,8 @@ class LinuxBoard(RemoteDevice):
         )
 
     def state(self) -> dict[str, Any]:
-        """Return the state of every Linux device. A Jetson adds power mode and clocks, as its own tools print them."""
-        mode, _, clocks = self.check(JETSON).partition("\n")
-        jetson = {"nvpmodel": mode.strip(), "jetson_clocks": clocks.strip()} if mode.strip() or clocks.strip() else {}
-        return {**super().state(), **jetson}
+        """Return the state of every Linux device. A Jetson adds what :func:`edgekit.devices.jetson.state` lists."""
+        return {**super().state(), **jetson.state(self.check(jetson.STATE))}
 
     def prepare(self) -> None:
         """Prepare the board as :meth:`RemoteDevice.prepare` does, unless another edgekit measures on it, of any account.
