@@ -8,9 +8,10 @@ import tiny
 
 from edgekit.build import compile as compiling
 from edgekit.build.photos import photo_set
+from edgekit.devices.profile import Tool, stored_profile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.pipeline.building import build_artifact
-from edgekit.pipeline.plan import Plan
+from edgekit.pipeline.plan import Plan, Sweep, default_targets
 from edgekit.recipe.loading import load_recipe
 from edgekit.recipe.schema import Recipe
 from edgekit.target import KNOWN_TARGETS, Target
@@ -62,3 +63,16 @@ def test_without_its_packages_one_sentence_names_the_command(monkeypatch):
         compiling.tool_versions(Target.parse(TARGET))
     assert raised.value.failure.kind == FailureKind.missing_extra
     assert raised.value.failure.hint == "pip install 'edgekit[onnx]'"
+
+
+def test_a_devices_tool_adds_it_to_the_defaults(recipe):
+    keys = {"name": "orin", "kind": "linux", "runs": ("tflite",)}
+    plain = stored_profile(keys)
+    tool = Tool(kind="trtexec", backend="onnx", device_program="/usr/src/tensorrt/bin/trtexec")
+    jetson = stored_profile({**keys, "tools": {"tensorrt": tool}})
+    assert default_targets(recipe, [plain]) == recipe.targets
+    assert default_targets(recipe, [plain, jetson]) == (*recipe.targets, TARGET)
+    (plan,) = Sweep.of([recipe], [], [jetson], None, photo_set(), None).plans
+    assert Target.parse(TARGET) in plan.targets
+    (plan,) = Sweep.of([recipe], ["int8"], [jetson], None, photo_set(), None).plans
+    assert Target.parse(TARGET) not in plan.targets
