@@ -57,6 +57,17 @@ def state(output: str) -> dict[str, Any]:
     return found
 
 
+def clock_rung(found: Mapping[str, Any], otherwise: str) -> str:
+    """Return how a Jetson's clocks are held, with its power mode: ``fixed, MAXN``. `otherwise` for other boards.
+
+    ``jetson_clocks`` leaves the governors of the CPUs as they are, so these do not show it.
+    """
+    if "jetson_clocks" in found:
+        otherwise = {"on": "fixed", "off": "free-running"}.get(found["jetson_clocks"], UNKNOWN)
+    mode = found.get("nvpmodel")
+    return f"{otherwise}, {mode['name']}" if isinstance(mode, Mapping) else otherwise
+
+
 def power_mode(text: str) -> dict[str, Any] | None:
     """Return name and number of the power mode from what ``nvpmodel -q`` prints; None if it prints neither."""
     match = re.search(r"NV Power Mode:\s*(\S+)\s+(\d+)\b", text)

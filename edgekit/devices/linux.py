@@ -90,7 +90,8 @@ class LinuxBoard(RemoteDevice):
 
     def state(self) -> dict[str, Any]:
         """Return the state of every Linux device. A Jetson adds what :func:`edgekit.devices.jetson.state` lists."""
-        return {**super().state(), **jetson.state(self.check(jetson.STATE))}
+        state, added = super().state(), jetson.state(self.check(jetson.STATE))
+        return {**state, **added, "clock_rung": jetson.clock_rung(added, state["clock_rung"])}
 
     def prepare(self) -> None:
         """Prepare the board as :meth:`RemoteDevice.prepare` does, unless another edgekit measures on it, of any account.

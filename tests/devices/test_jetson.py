@@ -11,7 +11,7 @@ import pytest
 
 from edgekit.comparison.conditions import CONDITIONS
 from edgekit.devices.base import opened
-from edgekit.devices.jetson import clock_state, clocks_name, mode_name, power_mode
+from edgekit.devices.jetson import clock_rung, clock_state, clocks_name, mode_name, power_mode
 
 GIVEN = Path(__file__).with_name("given") / "jetson"
 NO_ROOT = "Error: Run this script(/usr/bin/jetson_clocks) as a root user\n"
@@ -154,6 +154,7 @@ def test_a_board_reports_mode_clocks_and_rails_by_name(jetson):
         "VDD_SOC": {"volts": 5.008, "amperes": "unknown", "watts": "unknown"},
     }
     assert found["load_average"] >= 0
+    assert found["clock_rung"] == "free-running, 25W"
 
 
 def test_a_nano_of_jetpack_4_reports_the_same_and_what_needs_root_says_so(jetson):
@@ -164,6 +165,20 @@ def test_a_nano_of_jetpack_4_reports_the_same_and_what_needs_root_says_so(jetson
     assert found["clocks"]["gpu"] == {"min_hz": 921_600_000, "max_hz": 921_600_000}
     assert found["jetson_clocks"] == "unknown"
     assert "as a root user" in found["jetson_clocks_unknown"]
+    assert found["clock_rung"] == "unknown, MAXN"
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"jetson_clocks": "on", "nvpmodel": {"name": "MAXN", "id": 0}}, "fixed, MAXN"),
+        ({"jetson_clocks": "unknown", "nvpmodel": "unknown"}, "unknown"),
+        ({"nvpmodel": {"name": "15W", "id": 2}}, "free-running, 15W"),
+        ({}, "free-running"),
+    ],
+)
+def test_results_of_other_modes_and_clocks_are_rows_of_their_own(found, expected):
+    assert clock_rung(found, "free-running") == expected
 
 
 def test_another_board_has_none_of_this(board, profile_of):
