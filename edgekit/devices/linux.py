@@ -140,8 +140,16 @@ class LinuxBoard(RemoteDevice):
     def setup(self) -> str:
         """Make the board's own virtual environment with a runtime that fits it. Return its packages.
 
-        EdgekitError (``unsupported_device``) if no runtime fits its Python and C library. pip does not run then.
+        EdgekitError (``unsupported_device``) if no runtime fits its Python and C library. pip does not run then. Nor does it
+        while another edgekit measures on the board (``device_busy``).
         """
+        self.occupancy.enter()
+        try:
+            return self._install()
+        finally:
+            self.occupancy.leave()
+
+    def _install(self) -> str:
         version, glibc = self._python_and_glibc()
         requirement = wheel_for(version, glibc)
         if requirement is None:

@@ -6,9 +6,10 @@ import logging
 import secrets
 import shlex
 import socket
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -114,12 +115,16 @@ class SshLink:
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         own = (Path(self.profile.known_hosts).expanduser(),) if self.profile.known_hosts else ()
-        for known in (*hop.known_hosts, *own):
+        lists = (*hop.known_hosts, *own)
+        for known in lists:
             self._trust(client, known, hop)
         connection.callback(client.close)
-        self._greet(client, self._reach(connection, hop, before), hop)
+        self._greet(client, self._reach(connection, hop, before), hop, lists)
         transport = client.get_transport()
         assert transport
+        if transport.get_remote_server_key().get_base64() in _marked(lists, "@revoked"):
+            hint = "Find out why: a list of known hosts has it as @revoked."
+            raise self._failed(FailureKind.untrusted_host, "its host key is revoked", hint, hop)
         transport.set_keepalive(KEEPALIVE_SECONDS)
         return client
 
@@ -144,7 +149,7 @@ class SshLink:
             hint = "Check host and port. The board must be on, with sshd running."
             raise self._failed(FailureKind.offline, _words(error), hint, hop) from error
 
-    def _greet(self, client: SSHClient, carrier: socket.socket | Channel, hop: Hop) -> None:
+    def _greet(self, client: SSHClient, carrier: socket.socket | Channel, hop: Hop, lists: Sequence[Path]) -> None:
         import paramiko
         from paramiko.ssh_exception import IncompatiblePeer
 
@@ -172,7 +177,10 @@ class SshLink:
         except (paramiko.SSHException, OSError, EOFError, _MoreNeededError) as error:
             if "not found in known_hosts" in str(error):
                 hint = f"Connect once by hand and compare the fingerprint: {self._by_hand()}"
-                raise self._failed(FailureKind.untrusted_host, "its host key is not known", hint, hop) from error
+                why = "its host key is not known"
+                if _marked(lists, "@cert-authority"):
+                    why = f"{why}, and edgekit does not read certificates of hosts (@cert-authority)"
+                raise self._failed(FailureKind.untrusted_host, why, hint, hop) from error
             transport = client.get_transport()
             if transport is not None and transport.initial_kex_done:
                 raise self._refused(keys, hop, error, ended=not transport.is_active()) from error
@@ -191,12 +199,16 @@ class SshLink:
         return shlex.join(("ssh", *(("-p", str(profile.port)) if profile.port else ()), login))
 
     def _trust(self, client: SSHClient, known_hosts: Path, hop: Hop) -> None:
-        """Have the client trust the hosts of a file, if it exists."""
+        """Have the client trust the hosts of a file, if it exists. paramiko cannot read lines with a mark (``@revoked``)."""
         from paramiko.hostkeys import InvalidHostKey
 
         try:
             if known_hosts.exists():
-                client.load_system_host_keys(str(known_hosts))
+                lines = known_hosts.read_text().splitlines()
+                with tempfile.NamedTemporaryFile("w", suffix=".known_hosts") as unmarked:
+                    unmarked.writelines(f"{line}\n" for line in lines if not line.startswith("@"))
+                    unmarked.flush()
+                    client.load_system_host_keys(unmarked.name)
         except (InvalidHostKey, OSError, ValueError) as error:
             words = error.line if isinstance(error, InvalidHostKey) else _words(error)
             why = f"{known_hosts} cannot be read as a list of host keys: {words}"
@@ -349,6 +361,12 @@ class SshLink:
         if hop is not None and hop is not self.route[-1]:
             why, hint = f"its jump host {hop.address}: {why}", f"For the jump host: {hint}"
         return link.unreachable(self.profile, self.where, kind, why, hint)
+
+
+def _marked(lists: Sequence[Path], mark: str) -> set[str]:
+    """Return the keys in base64 of lines of known hosts with a mark, which paramiko skips. They count for every host."""
+    lines = (line.split() for known in lists if known.is_file() for line in known.read_text().splitlines())
+    return {words[3] for words in lines if len(words) > 3 and words[0] == mark}
 
 
 def _jumps(hop: Hop, before: int = 0) -> tuple[Hop, ...]:
