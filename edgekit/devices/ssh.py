@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 KEEPALIVE_SECONDS = 5
 SILENT_SECONDS = 3.0
 """If nothing came for so long while a command runs, the host is asked if it is still there."""
+SFTP_STALL_SECONDS = 6.0
+"""A transfer is broken if nothing moves for so long. paramiko waits for it twice: for an answer, and to close the file."""
 ANSWER_SECONDS = 3.0
 """Time limit for the answer. It needs no new process there, so a busy board gives it too."""
 MOST_HOPS = 8
@@ -325,7 +327,7 @@ class SshLink:
         transport = client.get_transport()
         assert transport
         channel = transport.open_session()
-        channel.settimeout(link.STALL_SECONDS)
+        channel.settimeout(SFTP_STALL_SECONDS)
         try:
             channel.invoke_subsystem("sftp")
             return paramiko.SFTPClient(channel)

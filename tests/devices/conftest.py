@@ -1,6 +1,6 @@
 import pytest
 
-from edgekit.devices import adb, link, shell, ssh_config
+from edgekit.devices import adb, link, shell, ssh, ssh_config
 
 
 @pytest.fixture
@@ -10,6 +10,7 @@ def impatient(monkeypatch):
         (shell, "COMMAND_SECONDS", 3.0),
         (shell, "RECONNECT_SECONDS", 4.0),
         (link, "STALL_SECONDS", 3.0),
+        (ssh, "SFTP_STALL_SECONDS", 3.0),
         (adb, "CONNECT_SECONDS", 3.0),
         (adb, "AUTHORISE_SECONDS", 3.0),
         (ssh_config, "CONNECT_SECONDS", 3.0),
