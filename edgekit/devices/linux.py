@@ -16,7 +16,8 @@ from edgekit.devices.occupancy import Occupancy
 from edgekit.devices.own_python import OwnPython
 from edgekit.devices.profile import FROM_ENVIRONMENT
 from edgekit.devices.remote import FOLDER, RemoteDevice
-from edgekit.devices.ssh import SshLink, SshProfile
+from edgekit.devices.ssh import SshLink
+from edgekit.devices.ssh_connection import SshProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER
 
