@@ -13,7 +13,11 @@ KNOWN_TARGETS = (
     "executorch/xnnpack/int8",
     "coreml/-/fp16",
 )
-"""The targets of the built-in backends, and the default targets of a recipe."""
+"""The default targets of a recipe. Other targets are compiled if they are named, or if a device's profile has a tool for them."""
+
+
+OTHER_TARGETS = ("onnx/-/fp32",)
+"""The other targets of the built-in backends. A part such as ``fp32`` stands for them only if no default target has it."""
 
 
 def fits_target(target: str, name: str) -> bool:
@@ -32,10 +36,12 @@ def named_targets(names: Iterable[str], own: Sequence[str], others: Sequence[str
         if name.count("/") == 2:
             found.append(name)
             continue
-        fitting = [one for one in own if fits_target(one, name)] or [one for one in others if fits_target(one, name)]
+        choices = (own, others, OTHER_TARGETS)
+        fitting = next((fits for among in choices if (fits := [one for one in among if fits_target(one, name)])), [])
         if not fitting:
-            nearest = difflib.get_close_matches(name, {part for one in (*own, *others) for part in one.split("/")}, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(dict.fromkeys((*own, *others)))}."
+            known = list(dict.fromkeys((*own, *others, *OTHER_TARGETS)))
+            nearest = difflib.get_close_matches(name, {part for one in known for part in one.split("/")}, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}."
             raise ValueError(f"no target has {name!r}; {hint}")
         found += fitting
     return list(dict.fromkeys(found))
@@ -54,7 +60,7 @@ class Target:
         """Read ``backend/delegate/precision``; ValueError, with the nearest known target, if the text is invalid."""
         parts = text.split("/")
         if len(parts) != 3 or not all(parts):
-            nearest = difflib.get_close_matches(text, KNOWN_TARGETS, n=1, cutoff=0.3)
+            nearest = difflib.get_close_matches(text, (*KNOWN_TARGETS, *OTHER_TARGETS), n=1, cutoff=0.3)
             raise ValueError(
                 f"{text!r} is not a target. Write backend/delegate/precision, for example {(nearest or KNOWN_TARGETS)[0]}"
             )

@@ -182,7 +182,7 @@ class Backend(Protocol):
     ``layers_of`` then says if they come from the ``artifact``, or from the ``graph`` before lowering.
 
     `distributions` are the packages whose versions distinguish artifacts. `modules` are slow to load: they stay
-    loaded between compilations.
+    loaded between compilations. A backend whose packages are not in edgekit's extra ``convert`` has `extra`, the name of theirs.
     """
 
     name: str

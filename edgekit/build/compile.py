@@ -51,13 +51,15 @@ def build_key(recipe: Recipe, prepared: Prepared, target: Target, tools: dict[st
 def tool_versions(target: Target) -> dict[str, str]:
     """Return the versions of the packages that compile `target`; EdgekitError (``missing_extra``) names a missing one."""
     versions = {}
-    for distribution in backend_of(target).distributions:
+    backend = backend_of(target)
+    extra = getattr(backend, "extra", "convert")
+    for distribution in backend.distributions:
         try:
             versions[distribution] = version(distribution)
         except PackageNotFoundError as error:
             message = f"Compiling {target} needs the package {distribution}, which is not installed."
             raise EdgekitError(
-                FailureKind.missing_extra, "compile", message, "pip install 'edgekit[convert]'"
+                FailureKind.missing_extra, "compile", message, f"pip install 'edgekit[{extra}]'"
             ) from error
     return versions
 

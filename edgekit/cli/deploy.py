@@ -84,7 +84,8 @@ def command(
         raise UsageError(
             "Name a device.", 'For example: --device host. To set a default, write to your settings: device = "host"'
         )
-    plan, profile = plan_of(recipe, overrides, targets, photos, inputs, weights), load_profile(device, device_overrides)
+    profile = load_profile(device, device_overrides)
+    plan = plan_of(recipe, overrides, targets, photos, inputs, weights, (profile,))
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
         with live_progress() as progress:

@@ -14,6 +14,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgekit.devices.profile import DeviceProfile
     from edgekit.pipeline import Plan
     from edgekit.recipe.schema import Recipe
 
@@ -221,13 +222,15 @@ def plan_of(
     photos: Path | None,
     inputs: tuple[str, ...] = (),
     weights: str | None = None,
+    profiles: Sequence[DeviceProfile] = (),
 ) -> Plan:
-    """Return the plan of a build from its options."""
+    """Return the plan of a build from its options, by default for what `profiles` time too."""
     from edgekit.build.photos import photo_set
     from edgekit.pipeline import Plan
+    from edgekit.pipeline.plan import default_targets
 
     loaded = open_recipe(recipe, overrides, inputs, weights)
-    return Plan.of(loaded, parts_of_all(targets) or loaded.targets, photo_set(photos))
+    return Plan.of(loaded, parts_of_all(targets) or default_targets(loaded, profiles), photo_set(photos))
 
 
 def one_target(recipe: Recipe, name: str) -> str:

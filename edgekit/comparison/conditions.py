@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edgekit.devices.jetson import clocks_name, gpu_limits, mode_name
 from edgekit.report import cells
 from edgekit.report.rows import Row
 
@@ -42,7 +43,9 @@ CONDITIONS: Mapping[str, Callable[[Row], Any]] = {
     "runtime": _of("runtime"),
     "runtime_version": _of("runtime_version"),
     "delegate": _of("delegate"),
-    "nvpmodel": _of("before", "nvpmodel"),
+    "nvpmodel": lambda row: mode_name(_of("before", "nvpmodel")(row)),
+    "jetson_clocks": lambda row: clocks_name(_of("before", "jetson_clocks")(row)),
+    "gpu_clock": lambda row: gpu_limits(_of("before", "clocks")(row)),
     "centre": lambda row: (row.summary or {}).get("centre", "median"),
 }
 """Condition -> its value. Under a different one a latency may differ for another reason than the artifact."""

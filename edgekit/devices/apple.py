@@ -20,7 +20,8 @@ from edgekit.devices.own_python import OwnPython
 from edgekit.devices.profile import FROM_ENVIRONMENT
 from edgekit.devices.remote import FOLDER, RemoteDevice
 from edgekit.devices.shell import MACOS, reason
-from edgekit.devices.ssh import SshLink, SshProfile
+from edgekit.devices.ssh import SshLink
+from edgekit.devices.ssh_connection import SshProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import COREML_RUNNER, python_runner_facts
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
+from edgekit.devices import jetson
 from edgekit.devices.base import Completed, Identity, check_identity, reported_facts, whole_number
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
 from edgekit.devices.kinds import configured_by
@@ -17,7 +18,8 @@ from edgekit.devices.occupancy import Occupancy
 from edgekit.devices.own_python import OwnPython
 from edgekit.devices.profile import FROM_ENVIRONMENT
 from edgekit.devices.remote import FOLDER, RemoteDevice
-from edgekit.devices.ssh import SshLink, SshProfile
+from edgekit.devices.ssh import SshLink
+from edgekit.devices.ssh_connection import SshProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.runners import PYTHON_RUNNER, python_runner_facts
 
@@ -31,8 +33,6 @@ echo "soc:$(grep -m 1 -E 'model name|Hardware' /proc/cpuinfo | cut -d : -f 2)"
 echo "cpus:$(grep -c ^processor /proc/cpuinfo)"; echo "memory_kb:$(grep MemTotal /proc/meminfo | tr -cd 0-9)"
 echo "cpu_features:$(grep -m 1 -E '{FEATURES_LINE}' /proc/cpuinfo | cut -d : -f 2)"
 """
-JETSON = """command -v nvpmodel > /dev/null && nvpmodel -q 2> /dev/null | tr '\\n' ' '; echo
-command -v jetson_clocks > /dev/null && jetson_clocks --show 2> /dev/null; true"""
 PYTHON_AND_GLIBC = """python3 -c '
 import sys, platform
 print("%d.%d" % sys.version_info[:2], platform.libc_ver()[1] or "0")' 2> /dev/null || true"""
@@ -97,10 +97,9 @@ class LinuxBoard(RemoteDevice):
         )
 
     def state(self) -> dict[str, Any]:
-        """Return the state of every Linux device. A Jetson adds power mode and clocks, as its own tools print them."""
-        mode, _, clocks = self.check(JETSON).partition("\n")
-        jetson = {"nvpmodel": mode.strip(), "jetson_clocks": clocks.strip()} if mode.strip() or clocks.strip() else {}
-        return {**super().state(), **jetson}
+        """Return the state of every Linux device. A Jetson adds what :func:`edgekit.devices.jetson.state` lists."""
+        state, added = super().state(), jetson.state(self.check(jetson.STATE))
+        return {**state, **added, "clock_rung": jetson.clock_rung(added, state["clock_rung"])}
 
     def prepare(self) -> None:
         """Prepare the board as :meth:`RemoteDevice.prepare` does, unless another edgekit measures on it, of any account.
@@ -157,8 +156,16 @@ class LinuxBoard(RemoteDevice):
     def setup(self) -> str:
         """Make the board's own virtual environment with a runtime that fits it. Return its packages.
 
-        EdgekitError (``unsupported_device``) if no runtime fits its Python and C library. pip does not run then.
+        EdgekitError (``unsupported_device``) if no runtime fits its Python and C library. pip does not run then. Nor does it
+        while another edgekit measures on the board (``device_busy``).
         """
+        self.occupancy.enter()
+        try:
+            return self._install()
+        finally:
+            self.occupancy.leave()
+
+    def _install(self) -> str:
         version, glibc = self._python_and_glibc()
         requirement = wheel_for(version, glibc)
         if requirement is None:

@@ -48,25 +48,35 @@ def _known_runtime(text: str) -> str:
 BackendName = Annotated[str, AfterValidator(_known_backend)]
 Runtime = Annotated[str, AfterValidator(_known_runtime)]
 """``tflite`` or ``tflite/xnnpack``."""
-TOOLS = {"benchmark_model": "tflite", "benchmark_litert_model": "tflite", "executor_runner": "executorch"}
+TOOLS = {
+    "benchmark_model": "tflite",
+    "benchmark_litert_model": "tflite",
+    "executor_runner": "executorch",
+    "trtexec": "onnx",
+}
 """Kind of tool -> the backend whose artifacts it loads."""
 TemperatureLimit = float | Annotated[dict[SensorType, float], Field(min_length=1)]
 """Degrees Celsius: one limit for every sensor, or a limit for each type of sensor that counts."""
+OTHER_PRECISIONS = re.compile(r"--(fp16|bf16|fp8|int8|int4|best|stronglyTyped)\b")
+"""Options of ``trtexec`` that choose a precision. A row's precision is that of its artifact."""
+OnTheDevice = Annotated[str, Written("^/.*$", "an absolute path on the device")]
 OnThisComputer = Annotated[str, Written("^[/~].*$", "a path that is absolute or begins with ~")]
 
 
 class Tool(Strict):
-    """A user's benchmark program, on this computer: edgekit times with it what its own runners cannot time.
+    """A user's benchmark program: edgekit times with it what its own runners cannot time.
 
-    `program` is its path, and `libraries` the folder that it loads libraries from. Both are absolute or begin with ``~``.
-    ``benchmark_litert_model`` has no `program`: it is part of ai-edge-litert in the device's own Python.
+    `program` is its path on this computer, and `libraries` the folder there that it loads libraries from. Both are absolute
+    or begin with ``~``, and are copied to the device. `device_program` is the path of a program that the device has.
+    ``benchmark_litert_model`` has neither: it is part of ai-edge-litert in the device's own Python.
     `arguments` choose the delegate (``--use_gpu=true``).
     It times artifacts of `backend`. If `precisions` is empty, it times all of them.
     """
 
-    kind: Literal["benchmark_model", "benchmark_litert_model", "executor_runner"]
+    kind: Literal["benchmark_model", "benchmark_litert_model", "executor_runner", "trtexec"]
     backend: BackendName
     program: OnThisComputer | None = None
+    device_program: OnTheDevice | None = None
     arguments: tuple[str, ...] = ()
     libraries: OnThisComputer | None = None
     precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ()
@@ -75,8 +85,13 @@ class Tool(Strict):
     def _can_work(self) -> Self:
         if self.backend != TOOLS[self.kind]:
             raise ValueError(f"{self.kind} times artifacts of {TOOLS[self.kind]}, not of {self.backend}")
-        if (self.program is None) != (self.kind == "benchmark_litert_model"):
-            raise ValueError(f"{self.kind} needs {'a' if self.program is None else 'no'} program")
+        if self.program is not None and self.device_program is not None:
+            raise ValueError("write either program, which is on this computer, or device_program")
+        has_program = self.program is not None or self.device_program is not None
+        if has_program == (self.kind == "benchmark_litert_model"):
+            raise ValueError(f"{self.kind} needs {'no' if has_program else 'a'} program")
+        if self.kind == "trtexec" and (found := OTHER_PRECISIONS.search(" ".join(self.arguments))):
+            raise ValueError(f"edgekit chooses trtexec's precision, which is fp32. Remove {found[0]}")
         return self
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.session import Ended, Session, Subject, broken
@@ -38,6 +42,10 @@ class OwnRunner:
     def outputs(self, base: str, count: int) -> Sequence[str]:
         """Return the one file that holds all outputs, one after the other."""
         return (base,)
+
+    def values(self, file: Path, names: Sequence[str]) -> NDArray[np.float32]:
+        """Return the values of all outputs, which are float32."""
+        return np.fromfile(file, dtype=np.float32)
 
     def read(self, ended: Ended) -> Session:
         """Return what the runner reported.

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit import protocol as protocols
 from edgekit.devices.base import Completed, Device
@@ -70,8 +72,21 @@ class Program(Protocol):
         """Return the files on the device with a model's `count` outputs, in order; none if the program writes none."""
         ...
 
+    def values(self, file: Path, names: Sequence[str]) -> NDArray[np.float32]:
+        """Return the values in a fetched file of outputs: those of `names` one after the other, or of one of them."""
+        ...
+
     def read(self, ended: Ended) -> Session:
         """Return its report; EdgekitError (``unverified``, ``fallback``, ``crashed``) if it is not what was requested."""
+        ...
+
+
+@runtime_checkable
+class Builds(Protocol):
+    """A program that makes something on the device before its first session."""
+
+    def build(self, device: Device, subject: Subject) -> None:
+        """Make it. EdgekitError ends the subject."""
         ...
 
 

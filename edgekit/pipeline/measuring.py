@@ -22,7 +22,7 @@ from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.ledger import Ledger
 from edgekit.measure.own_runner import OwnRunner
-from edgekit.measure.session import Program, Session, Subject, run_interleaved
+from edgekit.measure.session import Builds, Program, Session, Subject, run_interleaved
 from edgekit.measure.statistics import Summary, summarise, summarise_reported
 from edgekit.measure.tools import tool_program
 from edgekit.measure.verdict import judge
@@ -129,10 +129,10 @@ def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> di
     None if the program is a tool without outputs. EdgekitError (``parity``) if they differ: a fast wrong model is a failure.
     """
     manifest = ready.artifact.manifest
-    parts = []
+    names, parts = [spec.name for spec in manifest.outputs], []
     for remote in subject.program.outputs(subject.output, len(manifest.outputs)):
         device.pull(remote, folder / "output.bin")
-        parts.append(np.fromfile(folder / "output.bin", dtype=np.float32))
+        parts.append(subject.program.values(folder / "output.bin", names))
     if not parts:
         return None
     with np.load(ready.prepared.folder / "reference.npz") as saved:
@@ -179,8 +179,11 @@ def push(device: Device, timing: Timing, folder: Path) -> Subject:
     if timing.tool is None:
         program: Program = own_runner(device, artifact.target.backend)
     else:
-        program = tool_program(device, timing.tool, len(artifact.manifest.inputs))
-    return Subject(timing.target, program, device.push(artifact.path), device.push(file), output)
+        program = tool_program(device, timing.tool, artifact.manifest.inputs)
+    subject = Subject(timing.target, program, device.push(artifact.path), device.push(file), output)
+    if isinstance(program, Builds):
+        program.build(device, subject)
+    return subject
 
 
 def provide_runners(device: Device, progress: Progress) -> None:

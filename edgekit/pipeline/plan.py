@@ -19,7 +19,7 @@ from edgekit.devices.profile import DeviceProfile, stored_profile
 from edgekit.errors import Failure, UsageError
 from edgekit.protocol import Protocol
 from edgekit.recipe.schema import Recipe
-from edgekit.target import Target, named_targets
+from edgekit.target import OTHER_TARGETS, Target, named_targets
 
 Progress = Callable[[str], None]
 """Shows one line of progress to the user."""
@@ -40,9 +40,8 @@ class Plan:
         `photos` that are the user's replace those that the recipe names.
         """
         try:
-            names = named_targets(
-                targets, recipe.targets, [str(target) for one in backends().values() for target in one.targets]
-            )
+            known = [str(target) for one in backends().values() for target in one.targets]
+            names = named_targets(targets, recipe.targets, [name for name in known if name not in OTHER_TARGETS])
         except ValueError as error:
             raise UsageError(str(error)) from error
         parsed = tuple(_parse_target(name) for name in names)
@@ -96,8 +95,11 @@ class Sweep:
         folder: Path | None,
         unreadable: Mapping[str, Failure] | None = None,
     ) -> Sweep:
-        """Plan all `recipes` for `targets` (default: the recipe's targets) with the `photos` of `folder`."""
-        plans = tuple(Plan.of(recipe, targets or recipe.targets, photos) for recipe in recipes)
+        """Plan all `recipes` for `targets` with the `photos` of `folder`.
+
+        By default these are :func:`default_targets`.
+        """
+        plans = tuple(Plan.of(recipe, targets or default_targets(recipe, profiles), photos) for recipe in recipes)
         return Sweep(plans, tuple(profiles), protocol, folder, unreadable or {})
 
     def cells(self, target: Target) -> set[tuple[str, str | None]]:
@@ -152,6 +154,13 @@ class Sweep:
             Protocol.model_validate(written["protocol"]) if written["protocol"] else None,
             folder,
         )
+
+
+def default_targets(recipe: Recipe, profiles: Sequence[DeviceProfile]) -> Sequence[str]:
+    """Return the recipe's targets, and those other ones that a tool of a profile times."""
+    others = (name for name in OTHER_TARGETS if name not in recipe.targets)
+    timed = [name for name in others if any(profile.timings(Target.parse(name)) for profile in profiles)]
+    return (*recipe.targets, *timed)
 
 
 def _parse_target(text: str) -> Target:

@@ -62,6 +62,12 @@ def test_a_cell_is_faster_slower_or_neither(sides, milliseconds, outcome):
         ("runner", {"runner": "native"}),
         ("os_build", {"os_build": "Android 16"}),
         ("clock", {"before": {"clock_rung": "fixed"}}),
+        ("nvpmodel", {"before": {"clock_rung": "free", "nvpmodel": {"name": "15W", "id": 0}}}),
+        ("jetson_clocks", {"before": {"clock_rung": "free", "jetson_clocks": "on"}}),
+        (
+            "gpu_clock",
+            {"before": {"clock_rung": "free", "clocks": {"gpu": {"min_hz": 306_000_000, "max_hz": 918_000_000}}}},
+        ),
         ("cpu", {"affinity": [7]}),
         ("plugged", {"before": {"clock_rung": "free", "battery": parse_battery("  USB powered: true\n  status: 2\n")}}),
         ("emulated", {"emulated": True}),

@@ -1,6 +1,6 @@
 import pytest
 
-from edgekit.devices import link, shell, ssh_config
+from edgekit.devices import link, shell, ssh, ssh_config
 from edgekit.devices.adb import direct, way
 
 
@@ -11,6 +11,7 @@ def impatient(monkeypatch):
         (shell, "COMMAND_SECONDS", 3.0),
         (shell, "RECONNECT_SECONDS", 4.0),
         (link, "STALL_SECONDS", 3.0),
+        (ssh, "SFTP_STALL_SECONDS", 3.0),
         (way, "CONNECT_SECONDS", 3.0),
         (direct, "AUTHORISE_SECONDS", 3.0),
         (ssh_config, "CONNECT_SECONDS", 3.0),

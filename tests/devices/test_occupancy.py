@@ -50,6 +50,16 @@ def test_another_account_waits_until_the_first_is_done(board, two):
     assert notes(board) == []
 
 
+def test_nothing_is_installed_on_a_board_while_another_measures(board, two):
+    first, second = map(open_device, two)
+    first.prepare()
+    with pytest.raises(EdgekitError, match="measures on lab") as raised:
+        second.setup()
+    assert raised.value.failure.kind == FailureKind.device_busy
+    first.release()
+    second.release()
+
+
 def test_two_people_with_one_account_do_not_end_each_others_programs(board, two):
     first, second = open_device(two[0]), open_device(two[0])
     first.prepare()

@@ -123,6 +123,17 @@ def test_a_host_key_that_is_not_known_names_the_command_to_compare_it_with(board
     assert failure_of(alias()).hint.endswith("compare the fingerprint: ssh orin")
 
 
+def test_a_revoked_host_key_is_refused_and_host_certificates_are_named(board, config):
+    config(entry(board))
+    known = board.known_hosts.read_text()
+    board.known_hosts.write_text(f"{known}@revoked * {known.split(maxsplit=1)[1]}")
+    failure = failure_of(alias())
+    assert failure.kind == FailureKind.untrusted_host
+    assert "its host key is revoked" in failure.message
+    board.known_hosts.write_text(f"@cert-authority * {known.split(maxsplit=1)[1]}")
+    assert "does not read certificates of hosts" in failure_of(alias()).message
+
+
 def test_settings_that_are_not_followed_are_named(board, config, caplog):
     config(entry(board, "RemoteCommand tmux", "Ciphers aes256-ctr", "ForwardX11 yes", "ServerAliveInterval 30"))
     assert answer(alias()) == board.user

@@ -12,7 +12,7 @@ The native board is this machine's own root under a layer in memory: what a test
 from __future__ import annotations
 
 import subprocess
-import sys
+import sys as python
 from pathlib import Path
 
 from . import roots
@@ -57,11 +57,14 @@ class BoardLab(Machine):
         celsius: float = 41.5,
         model: str = "Lab Board",
         disk_bytes: int = 256 * MEGABYTE,
+        sys: dict[str, str] | None = None,
     ) -> None:
+        """`sys` are files below /sys/bus and /sys/class: path from /sys -> content. Other files there are hidden then."""
         lower = roots.root("board-arm64") if arm64 else Path("/")
         super().__init__(lower, cpus=cpus, arm64=arm64, disk_bytes=disk_bytes)
         self.celsius = celsius
         self.model = model
+        self.sys = sys or {}
 
     @property
     def key(self) -> Path:
@@ -127,6 +130,7 @@ class BoardLab(Machine):
         (tree / "model").write_text(f"{self.model}\0")
         binds = [
             *super()._binds(),
+            *self._sys_binds(),
             [str(self.folder / "thermal"), "/sys/class/thermal", "ro"],
             [str(self.folder / "firmware"), "/sys/firmware", "ro"],
         ]
@@ -134,6 +138,16 @@ class BoardLab(Machine):
             # The tests' Python may lie where the layer has a folder of its own, as in /tmp.
             binds += [[str(place), str(place), "ro"] for place in python_places()]
         return binds
+
+    def _sys_binds(self) -> list[list[str]]:
+        top = self.folder / "sys"
+        for path, text in self.sys.items():
+            file = top / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        if (top / "class").exists():
+            (top / "class/thermal").mkdir()
+        return [[str(folder), f"/sys/{folder.name}", "ro"] for folder in top.glob("*")]
 
     def _furnish(self) -> None:
         for name in ("id_ed25519", "host_key"):
@@ -181,7 +195,7 @@ class BoardLab(Machine):
 
 def python_places() -> list[Path]:
     """Where the tests' Python and the one that it was made from lie, behind all links."""
-    return [Path(place).resolve() for place in (sys.prefix, sys.base_prefix)]
+    return [Path(place).resolve() for place in (python.prefix, python.base_prefix)]
 
 
 def _make_key(file: Path) -> None:

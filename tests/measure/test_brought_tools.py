@@ -17,22 +17,17 @@ import tiny
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.internal import encoder
 
+from edgekit.backends.base import TensorSpec
 from edgekit.build.photos import photo_set
 from edgekit.devices.base import Completed, open_device, opened
 from edgekit.devices.profile import Tool, load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.measure.session import Ended, Subject, run_session
 from edgekit.measure.statistics import ReportedStats, summarise_reported
-from edgekit.measure.tools import (
-    RESULT,
-    BenchmarkLitertModel,
-    BenchmarkModel,
-    ExecutorRunner,
-    parse_benchmark_model,
-    parse_executor_runner,
-    parse_result_file,
-    tool_program,
-)
+from edgekit.measure.tools import tool_program
+from edgekit.measure.tools.brought import RESULT
+from edgekit.measure.tools.executor_runner import ExecutorRunner, parse_executor_runner
+from edgekit.measure.tools.litert import BenchmarkLitertModel, BenchmarkModel, parse_benchmark_model, parse_result_file
 from edgekit.pipeline import Plan, start_run
 from edgekit.pipeline.plan import Sweep
 from edgekit.protocol import PROTOCOLS
@@ -268,7 +263,7 @@ def test_executor_runner_gets_no_network_with_several_inputs(tmp_path):
     device = open_device(load_profile("host"))
     tool = Tool(kind="executor_runner", backend="executorch", program=str(tmp_path / "any"))
     with pytest.raises(EdgekitError, match="given one input file, and this network has 2 inputs"):
-        tool_program(device, tool, 2)
+        tool_program(device, tool, [TensorSpec(name=name, shape=(1, 2), layout="NC") for name in "ab"])
 
 
 def test_a_tool_that_is_not_there_is_told_before_anything_runs(tmp_path):
