@@ -1,13 +1,22 @@
-"""Protocols: how to measure. Sources of the rules: docs/architecture.md."""
+"""Protocols: how to measure. edgekit has some, and users write their own in YAML. Sources of the rules: docs/architecture.md."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+import hashlib
+import json
+from typing import Annotated, Literal
 
-from edgekit.errors import UsageError
+from pydantic import Field, field_validator
+
+from edgekit.config.paths import find_document, known_documents
+from edgekit.config.yaml import Name, Strict, load_document
+from edgekit.errors import UsageError, did_you_mean
+
+Rule = Literal["order-statistic", "early-stopping"]
+"""How p90 is bounded: :func:`edgekit.measure.statistics.quantile_upper_bound`, or MLPerf's rule with 99 %."""
 
 
-class Protocol(BaseModel):
+class Protocol(Strict):
     """How a measurement is made. A session is one fresh process; times are in seconds.
 
     A warm-up of `warmup_seconds`, and at least one run, precedes the timed runs.
@@ -16,28 +25,95 @@ class Protocol(BaseModel):
     """
 
     name: str
-    sessions: int
-    iterations: int
-    min_seconds: float
-    warmup_seconds: float
-    threads: int = 1
-    session_timeout: float = 300
+    description: str = ""
+    sessions: Annotated[int, Field(ge=1, le=1000)]
+    iterations: Annotated[int, Field(ge=1)]
+    min_seconds: Annotated[float, Field(ge=0)]
+    warmup_seconds: Annotated[float, Field(ge=0)]
+    threads: Annotated[int, Field(ge=1)] = 1
+    session_timeout: Annotated[float, Field(gt=0)] = 300
+    p90_rule: Rule = "order-statistic"
+
+
+class OwnProtocol(Protocol):
+    """A protocol in a user's file. Its name is the file's."""
+
+    name: Name
+
+    @field_validator("threads")
+    @classmethod
+    def _one(cls, threads: int) -> int:
+        if threads != 1:
+            raise ValueError("edgekit measures one thread on one core: write 1")
+        return threads
 
 
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         # One thread on one large core, batch 1, as the MobileNetV3 paper (section 6.1.2); LiteRT's warm-up.
-        Protocol(name="1t-big", sessions=6, iterations=50, min_seconds=1.0, warmup_seconds=0.5),
-        Protocol(name="quick", sessions=3, iterations=50, min_seconds=1.0, warmup_seconds=0.5),
+        Protocol(
+            name="1t-big",
+            description="one thread on one large core: the default",
+            sessions=6,
+            iterations=50,
+            min_seconds=1.0,
+            warmup_seconds=0.5,
+        ),
+        Protocol(
+            name="quick",
+            description="half of the sessions, so never more than preliminary",
+            sessions=3,
+            iterations=50,
+            min_seconds=1.0,
+            warmup_seconds=0.5,
+        ),
+        # MLPerf Mobile asks for 1024 queries and 60 s, and bounds p90 by early stopping. Six sessions share them.
+        Protocol(
+            name="publication",
+            description="1026 iterations and 60 s at least, and MLPerf's bound of p90",
+            sessions=6,
+            iterations=171,
+            min_seconds=10.0,
+            warmup_seconds=0.5,
+            session_timeout=600,
+            p90_rule="early-stopping",
+        ),
         # An inference takes seconds in an emulator: it shows that the model works, not its speed.
-        Protocol(name="emulated", sessions=2, iterations=3, min_seconds=0.0, warmup_seconds=0.0, session_timeout=900),
+        Protocol(
+            name="emulated",
+            description="a few runs, for emulated devices: that it works, not its speed",
+            sessions=2,
+            iterations=3,
+            min_seconds=0.0,
+            warmup_seconds=0.0,
+            session_timeout=900,
+        ),
     )
 }
 
 
+def known_protocols() -> list[str]:
+    """Return the names of edgekit's protocols, then of the user's."""
+    return [*PROTOCOLS, *(name for name in known_documents("protocols", "EDGEKIT_PROTOCOLS") if name not in PROTOCOLS)]
+
+
 def protocol_named(name: str) -> Protocol:
-    """Return a built-in protocol. UsageError lists the known ones."""
-    if name not in PROTOCOLS:
-        raise UsageError(f"There is no protocol named {name}.", f"Known: {', '.join(PROTOCOLS)}.")
-    return PROTOCOLS[name]
+    """Return one of edgekit's protocols by its name, or the user's by its name or file.
+
+    The name of a user's protocol ends with a part of the hash of its values: ``mine@3f2a91``. So measurements before and
+    after a change of the file are of two protocols, and share no table.
+    UsageError for an unknown name, and for a file that does not fit or is named like one of edgekit's.
+    """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    if not name.endswith((".yaml", ".yml")) and "/" not in name and name not in known_protocols():
+        raise UsageError(f"There is no protocol named {name}.", did_you_mean(name, known_protocols()))
+    path = find_document("protocol", "protocols", "EDGEKIT_PROTOCOLS", name)
+    own = load_document(OwnProtocol, path)
+    if own.name in PROTOCOLS or own.name != path.stem:
+        hint = f"Call the file and the protocol alike, and not like edgekit's: {', '.join(PROTOCOLS)}."
+        raise UsageError(f"{path}: a protocol cannot be called {own.name} there.", hint)
+    values = own.model_dump(exclude={"description"})
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
+    return Protocol.model_validate({**own.model_dump(), "name": f"{own.name}@{digest}"})

@@ -218,7 +218,8 @@ def summaries_of(samples: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
         own = {name: float(values[index]) for name, values in columns.items()}
         upper = float(pooled[index, rank]) if rank < sessions * count else None
         fixed = {"sessions": sessions, "iterations": sessions * count, "load": 30.0, "first": 2 * own["median"]}
-        found.append({**fixed, **own, "interval": interval, "p90_upper": upper, "centre": "median"})
+        bounded = {"p90": own["p90"] if upper is not None else None, "p90_upper": upper, "p90_confidence": 0.95}
+        found.append({**fixed, **own, "interval": interval, **bounded, "centre": "median"})
     return found
 
 

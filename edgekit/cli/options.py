@@ -107,7 +107,10 @@ devices_option = click.option(
     help="Only these devices, as --recipe. An unreachable device is then a failure.",
 )
 protocol_option = click.option(
-    "--protocol", cls=Once, metavar="NAME", help="1t-big, quick or emulated; default: that of the device's profile."
+    "--protocol",
+    cls=Once,
+    metavar="NAME",
+    help="1t-big, quick, publication, emulated, or your own (NAME, FILE.yaml); default: the device profile's.",
 )
 device_set_option = click.option(
     "--device-option",

@@ -7,7 +7,7 @@ take two seconds to load: who only reads a ledger does not wait for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -41,7 +41,7 @@ class Summary(BaseModel):
 
     `median` is the median of the sessions' medians, or of their means if `centre` says so. The latter is for programs
     that give neither samples nor a median. Statistics that need samples are then None.
-    `p90_upper` is None if there are too few iterations.
+    `p90_upper` bounds p90 from above, at `p90_confidence`. Both are None if there are too few iterations for a bound.
     """
 
     sessions: int
@@ -55,6 +55,7 @@ class Summary(BaseModel):
     within_sessions_cv: float | None
     p90: float | None
     p90_upper: float | None
+    p90_confidence: float = 0.95
     load: float
     first: float
     centre: Literal["median", "mean"] = "median"
@@ -94,13 +95,42 @@ def quantile_upper_bound(values: Sequence[float], quantile: float, confidence: f
     return sorted(values)[rank] if rank < n else None
 
 
-def summarise(samples: Sequence[Sequence[int]], loads: Sequence[int], firsts: Sequence[int]) -> Summary:
-    """Summarise the sessions of one measurement; every argument has an entry per session, in nanoseconds."""
+def early_stopping_bound(values: Sequence[float], quantile: float, confidence: float = 0.99) -> float | None:
+    """Return MLPerf's estimate of the `quantile` by early stopping; None if there are too few values.
+
+    It is the t-th largest value. t is the largest number for which t or fewer values above the true quantile have a
+    probability of at most 1 - `confidence`. At least one is required, so p90 needs 64 values with 99 %, and p99 662.
+    Source: the inference rules of MLPerf, appendix "Early Stopping Criterion".
+    """
+    from scipy import stats
+
+    n, above = len(values), 1 - quantile
+    allowed = int(stats.binom.ppf(1 - confidence, n, above))
+    while allowed >= 0 and stats.binom.cdf(allowed, n, above) > 1 - confidence:
+        allowed -= 1
+    return sorted(values)[n - allowed] if allowed >= 1 else None
+
+
+P90_BOUNDS: Mapping[str, tuple[Callable[[Sequence[float], float, float], float | None], float]] = {
+    "order-statistic": (quantile_upper_bound, 0.95),
+    "early-stopping": (early_stopping_bound, 0.99),
+}
+"""Rule of a protocol -> the bound of a quantile, and its confidence."""
+
+
+def summarise(
+    samples: Sequence[Sequence[int]],
+    loads: Sequence[int],
+    firsts: Sequence[int],
+    p90_rule: Literal["order-statistic", "early-stopping"] = "order-statistic",
+) -> Summary:
+    """Summarise the sessions of one measurement; all but the rule have an entry per session, in nanoseconds."""
     from scipy import stats
 
     medians = [session_centre(session, None) for session in samples]
     pooled = np.fromiter(chain.from_iterable(samples), dtype=np.float64) / NANOSECONDS
-    upper = quantile_upper_bound(pooled.tolist(), 0.9)
+    bound, confidence = P90_BOUNDS[p90_rule]
+    upper = bound(pooled.tolist(), 0.9, confidence)
     return Summary(
         sessions=len(samples),
         iterations=len(pooled),
@@ -111,8 +141,9 @@ def summarise(samples: Sequence[Sequence[int]], loads: Sequence[int], firsts: Se
         median_absolute_deviation=float(stats.median_abs_deviation(pooled)),
         between_sessions_cv=_cv(medians),
         within_sessions_cv=float(np.median([_cv(session) for session in samples])),
-        p90=float(np.quantile(pooled, 0.9)),
+        p90=None if upper is None else float(np.quantile(pooled, 0.9)),
         p90_upper=upper,
+        p90_confidence=confidence,
         load=float(np.median(loads)) / NANOSECONDS,
         first=float(np.median(firsts)) / NANOSECONDS,
     )

@@ -112,7 +112,7 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
         if index not in failed:
             on_device = {"parity_on_device": parities[index]}
             manifest, facts = timing.ready.artifact.manifest, {**conditions, **on_device}
-            finish(run.ledger, ids[index], sessions[index], timing.target, manifest, facts)
+            finish(run.ledger, ids[index], sessions[index], protocol, timing.target, manifest, facts)
 
 
 def _state_after(device: Device) -> dict[str, Any]:
@@ -203,13 +203,13 @@ def own_runner(device: Device, backend: str) -> OwnRunner:
     return OwnRunner(command, device.profile.emulated, facts)
 
 
-def _summarise(sessions: Sequence[Session]) -> Summary:
+def _summarise(sessions: Sequence[Session], protocol: Protocol) -> Summary:
     loads, firsts = [session.load_ns for session in sessions], [session.first_ns for session in sessions]
     reported = [session.reported for session in sessions if session.reported is not None]
     return (
         summarise_reported(reported, loads, firsts)
         if reported
-        else summarise([session.samples for session in sessions], loads, firsts)
+        else summarise([session.samples for session in sessions], loads, firsts, protocol.p90_rule)
     )
 
 
@@ -217,6 +217,7 @@ def finish(
     ledger: Ledger,
     id: int,
     sessions: Sequence[Session],
+    protocol: Protocol,
     target: str,
     manifest: Manifest,
     facts: dict[str, Any],
@@ -226,7 +227,7 @@ def finish(
 
     `at` is when it ended; None means now.
     """
-    summary = _summarise(sessions)
+    summary = _summarise(sessions, protocol)
     judgement = judge(summary)
     # What differs between sessions stays with the sessions; conditions are what all of them shared.
     shared = {

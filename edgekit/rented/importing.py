@@ -107,7 +107,7 @@ def _store(
                 started_at=session.started_at,
             )
         found = {**conditions, "parity_on_device": parity}
-        finish(run.ledger, id, sessions, manifest.target, manifest, found, ended)
+        finish(run.ledger, id, sessions, pack.protocol, manifest.target, manifest, found, ended)
         run.progress(f"{name}: {len(sessions)} sessions imported")
 
 

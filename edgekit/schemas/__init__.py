@@ -1,4 +1,4 @@
-"""JSON Schemas of recipes, profiles and ``--json`` output, committed for editors and scripts.
+"""JSON Schemas of recipes, profiles, protocols and ``--json`` output, committed for editors and scripts.
 
 ``python -m edgekit.schemas`` (``make docs``) rewrites them.
 """
@@ -21,6 +21,7 @@ from edgekit.inspection import InspectDocument
 from edgekit.ledger.tools import LedgerInfo
 from edgekit.ledger.transfer import ImportDocument
 from edgekit.measure.operators import OperatorsDocument
+from edgekit.protocol import OwnProtocol
 from edgekit.recipe.files import RecipesDocument
 from edgekit.recipe.schema import Recipe
 from edgekit.report.document import RunDocument
@@ -50,7 +51,11 @@ PRINTED: dict[str, type[BaseModel]] = {
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Return name -> JSON Schema, as the code has them."""
-    written = {"recipe": Recipe.model_json_schema(by_alias=True), "device_profile": profile_schema()}
+    written = {
+        "recipe": Recipe.model_json_schema(by_alias=True),
+        "device_profile": profile_schema(),
+        "protocol": OwnProtocol.model_json_schema(by_alias=True),
+    }
     return written | {
         name: model.model_json_schema(by_alias=True, mode="serialization") for name, model in PRINTED.items()
     }

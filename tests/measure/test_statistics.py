@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.measure.statistics import (
+    early_stopping_bound,
     order_statistic_interval,
     paired_ratio,
     quantile_upper_bound,
@@ -72,6 +73,19 @@ def test_a_quantile_is_bounded_only_where_there_are_enough_runs(quantile, least)
     assert quantile_upper_bound(list(range(least)), quantile) == least - 1
 
 
+@pytest.mark.parametrize(("quantile", "least"), [(0.9, 64), (0.99, 662)])
+def test_mlperfs_early_stopping_needs_as_many_runs_as_its_rules_say(quantile, least):
+    assert early_stopping_bound(list(range(least - 1)), quantile) is None
+    assert early_stopping_bound(list(range(least)), quantile) == least - 1
+
+
+def test_mlperfs_early_stopping_covers_the_true_p90_with_99_percent():
+    random = np.random.default_rng(0)
+    truth, traces = float(np.log(10)), random.exponential(1.0, (3000, 200))
+    covered = np.mean([early_stopping_bound(list(trace), 0.9) >= truth for trace in traces])
+    assert covered >= 0.985
+
+
 def test_the_bound_of_p90_covers_the_true_p90():
     random = np.random.default_rng(0)
     truth, traces = float(np.log(10)), random.exponential(1.0, (2000, 60))
@@ -89,7 +103,11 @@ def test_a_summary_is_in_milliseconds_and_takes_sessions_as_units():
 
 
 def test_few_runs_have_no_bound_of_p90():
-    assert summarise([[1_000_000] * 3] * 2, [1, 1], [1, 1]).p90_upper is None
+    found = summarise([[1_000_000] * 3] * 2, [1, 1], [1, 1])
+    assert (found.p90, found.p90_upper) == (None, None)
+    assert summarise([[1_000_000] * 30], [1], [1]).p90 == 1.0
+    bounded = summarise([[1_000_000] * 64], [1], [1], "early-stopping")
+    assert (bounded.p90, bounded.p90_upper, bounded.p90_confidence) == (1.0, 1.0, 0.99)
 
 
 def test_a_ratio_is_paired_by_block():
