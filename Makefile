@@ -71,6 +71,7 @@ docs-site: $(INSTALLED)  ## the pages of docs/ as a static site in .cache/site; 
 bench: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the figures in benchmarks/
 	$(BIN)/python benchmarks/first_light.py
 	$(BIN)/python benchmarks/evaluate.py
+	$(BIN)/python benchmarks/verdicts.py
 
 lab: lab-deps  ## a phone and a board on this machine, real daemons, to play with; Ctrl-C stops both
 	$(BIN)/python -m tests.lab

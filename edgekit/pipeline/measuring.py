@@ -228,7 +228,7 @@ def finish(
     `at` is when it ended; None means now.
     """
     summary = _summarise(sessions, protocol)
-    judgement = judge(summary)
+    judgement = judge(summary, [session.samples for session in sessions if session.reported is None])
     # What differs between sessions stays with the sessions; conditions are what all of them shared.
     shared = {
         key: value

@@ -15,6 +15,7 @@ from edgekit.errors import UsageError, did_you_mean
 from edgekit.ledger import Ledger
 from edgekit.ledger.queries import ID_DIGITS
 from edgekit.ledger.records import ArtifactRecord, DeviceRecord, FailureRecord, MeasurementRecord
+from edgekit.measure.verdict import NEXT_STEPS
 from edgekit.selection.question import Question
 from edgekit.target import fits_target
 
@@ -344,8 +345,8 @@ def _problems_on(candidate: Candidate, device: DeviceRecord, question: Question)
     again = f"edgekit profile --recipe {candidate.recipe} --target {candidate.target} --device {device.name}"
     if timing is None or timing.summary is None:
         return [Problem(Reason.not_measured, f"not measured on {device.name}", again, device.id)]
-    if timing.verdict == "noisy":
-        return [Problem(Reason.noisy, timing.evidence or "noisy", again, device.id)]
+    if timing.verdict is not None and timing.verdict in NEXT_STEPS:
+        return [Problem(Reason.noisy, timing.evidence or timing.verdict, again, device.id)]
     sessions = len(candidate.centres[device.id])
     if sessions < MIN_SESSIONS:
         return [Problem(Reason.too_few_sessions, f"{sessions} sessions, {MIN_SESSIONS} are needed", again, device.id)]
