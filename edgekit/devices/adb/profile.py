@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from edgekit.devices.profile import FROM_ENVIRONMENT
 from edgekit.devices.remote import Port, RemoteProfile
 
+TCP_PORT = 5555
+"""The port of adb over TCP: ``adb tcpip 5555``."""
 Connection = Literal["auto", "server", "usb", "tcp"]
 
 
@@ -29,3 +31,11 @@ class AdbProfile(RemoteProfile):
     host: Annotated[str | None, FROM_ENVIRONMENT] = None
     port: Annotated[Port | None, FROM_ENVIRONMENT] = None
     key: Annotated[str | None, FROM_ENVIRONMENT] = None
+
+    @property
+    def network_name(self) -> str | None:
+        """What an adb server calls a device at `host`: ``10.0.0.7:5555``, ``[fe80::1]:5555``. None without a `host`."""
+        if not self.host:
+            return None
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port or TCP_PORT}"
