@@ -124,8 +124,5 @@ def choose(profile: AdbProfile, find_server: Callable[[], AdbServer] = AdbServer
     server = find_server()
     if profile.connection == "server":
         return ServerWay(profile, server)
-    if profile.host:
-        return (
-            ServerWay(profile, server) if server.has(f"{profile.host}:{profile.port or 5555}") else DirectWay(profile)
-        )
-    return ServerWay(profile, server) if server.runs() else DirectWay(profile)
+    through_server = server.has(profile.network_name) if profile.network_name else server.runs()
+    return ServerWay(profile, server) if through_server else DirectWay(profile)
