@@ -19,8 +19,8 @@ from edgekit.recipe.loading import load_recipe
 TARGETS = ["tflite/xnnpack/fp32", "executorch/xnnpack/fp32"]
 
 
-def begin(profile, ledger, progress):
-    plan = Plan.of(load_recipe(*tiny.TINY), TARGETS, photo_set())
+def begin(profile, ledger, progress, targets=TARGETS):
+    plan = Plan.of(load_recipe(*tiny.TINY), targets, photo_set())
     return start_run("profile", Sweep((plan,), (profile,), PROTOCOLS["emulated"], None), ledger, progress, seed=0)
 
 
@@ -100,6 +100,22 @@ def test_a_run_does_not_go_on_with_another_device(make_android, profile_of, ledg
     assert len(ledger.measurements(run)) == len(TARGETS)
 
 
+def test_the_device_of_a_run_is_known_by_its_identity(ledger):
+    """In the ledger a device has the name that reached it last. Older plans have no identities."""
+    host = of_kind(load_profile("host"), protocol="emulated")
+    run = begin(host, ledger, lambda line: None, TARGETS[:1])
+    (measured,) = ledger.measurements(run)
+    plan = next(found.plan for found in ledger.runs() if found.id == run)
+    ledger.restart_run(run, {key: value for key, value in plan.items() if key != "identities"})
+    assert ledger.identify_device(run, "host", "another") == measured.device_id
+    ledger.finish_run(run, "interrupted")
+    ledger.record_device(measured.device_id, "here", {})  # as after `edgekit device add here`
+    lines = []
+    resume_run("profile", ledger, lines.append, run)
+    assert len(ledger.measurements(run)) == 1
+    assert not [line for line in lines if "session" in line]
+
+
 @pytest.fixture
 def named(tmp_path, monkeypatch):
     """Write today's profile of the phone."""
@@ -132,6 +148,8 @@ def test_only_the_address_may_change(named):
         readdressed(stored, ("max_temperature_c=90",))
     with pytest.raises(UsageError, match="phone: port:"):
         readdressed(stored, ("port=many",))
+    with pytest.raises(UsageError, match="--device-option host: write KEY=VALUE"):
+        readdressed(stored, ("host",))
 
 
 def test_an_option_for_several_devices_is_refused(profile_of, android, board, ledger, capsule):
