@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from edgekit.devices.profile import FROM_ENVIRONMENT
 from edgekit.devices.remote import Port, RemoteProfile
@@ -39,3 +40,11 @@ class AdbProfile(RemoteProfile):
             return None
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port or TCP_PORT}"
+
+
+def address_of(name: str) -> dict[str, Any]:
+    """Return the keys of a profile for a name in ``adb devices``: a serial number, or HOST:PORT of a phone over TCP."""
+    found = re.fullmatch(r"\[?(?P<host>[^]]+)\]?:(?P<port>\d+)", name)
+    if found and 0 < int(found["port"]) < 65536:
+        return {"host": found["host"], "port": int(found["port"])}
+    return {"serial": name}
