@@ -165,6 +165,24 @@ def test_a_link_goes_on_with_the_phone_that_it_began_with(make_android, make_adb
         assert device.check("getprop ro.serialno") == "LAB0000001\n"
 
 
+def test_a_phone_that_a_server_lost_is_not_asked_by_another_way_while_the_server_runs(
+    android, make_adb_server, profile_of
+):
+    server = make_adb_server(android)
+    with opened(profile_of(android)) as device:
+        server.command("disconnect", f"127.0.0.1:{android.port}")
+        for _ in range(2):  # the second time it connects again
+            with pytest.raises(EdgekitError, match="the adb server does not have it"):
+                device.check("true")
+        server.connect(android)
+        assert device.check("echo back") == "back\n"
+        server.kill()
+        with pytest.raises(EdgekitError):
+            device.check("true")
+        assert device.check("echo back") == "back\n"
+        assert device.link.way == "TCP"
+
+
 def test_a_phone_that_has_not_allowed_the_server_is_unauthorised(make_android, make_adb_server, pixel):
     phone = make_android(dialog="never")
     server = make_adb_server(keys=())
