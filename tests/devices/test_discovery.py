@@ -57,6 +57,7 @@ def test_a_phone_that_is_not_allowed_is_listed_with_what_to_do(make_android, mak
     server.connect(phone, wait=False)
     (found,) = attached({})
     assert (found.state, found.model) == (FailureKind.unauthorized.label, None)
+    assert found.problem.startswith("phone cannot be reached over adb server")
     assert "Look at the phone" in found.hint
 
 
