@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from edgekit.devices.adb.profile import AdbProfile
+from edgekit.devices.adb.profile import AdbProfile, address_of
 from edgekit.devices.base import Identity, opened
 from edgekit.devices.discovery import system_of
 from edgekit.devices.profile import DeviceProfile, config_of, known_profiles, load_profile, stored_profile
@@ -43,9 +43,7 @@ def added_profile(values: Mapping[str, Any], name: str | None, output: Path | No
     file = _file(name, output) if name else None
     wanted = _wanted(name or "new-device", values)
     with opened(wanted) as device:
-        if not isinstance(device, RemoteDevice):
-            message = f"edgekit writes profiles for phones and boards, not for the kind {wanted.kind}."
-            raise UsageError(message, "Copy a profile of that kind: edgekit device list --format json shows the files.")
+        assert isinstance(device, RemoteDevice)  # every kind in LIMITS is one
         identity = device.identify()
         keys = {**wanted.model_dump(include=set(values)), **_address(device, identity)}
         if name is None and (known := _profile_with(keys)):
@@ -64,6 +62,12 @@ def added_profile(values: Mapping[str, Any], name: str | None, output: Path | No
 
 def _wanted(name: str, values: Mapping[str, Any]) -> DeviceProfile:
     """Return a profile that only reaches the device. UsageError for a key or a value that profiles do not have."""
+    if written := sorted(set(values) & {"name", "runs", "model", "description"}):
+        message = f"edgekit writes {written[0]} itself, from what the device reports."
+        raise UsageError(message, "Omit this option. Edit the file afterwards.")
+    if values["kind"] not in LIMITS:
+        message = f"edgekit writes profiles for phones and boards, not for the kind {values['kind']}."
+        raise UsageError(message, "Copy a profile of that kind: edgekit device list --format json shows the files.")
     try:
         return stored_profile({"name": name, "runs": (), **values})
     except ValidationError as error:
@@ -75,15 +79,18 @@ def _wanted(name: str, values: Mapping[str, Any]) -> DeviceProfile:
 
 
 def _address(device: RemoteDevice, identity: Identity) -> dict[str, Any]:
-    """Return the keys by which the device is reached again, if only one was attached and none were given."""
+    """Return the keys by which a phone is reached again. A phone on the network is also known by its serial number."""
     profile = getattr(device.link, "profile", None)
-    serial = getattr(profile, "serial", None)
-    if not isinstance(profile, AdbProfile) or profile.host or serial is None:
+    if not isinstance(profile, AdbProfile):
         return {}
-    if network := re.fullmatch(r"\[?(?P<host>[^]]+?)\]?:(?P<port>\d+)", serial):
-        return {"serial": identity.serial, "host": network["host"], "port": int(network["port"])}
-    # In the name of wireless debugging a part changes. The serial number finds it.
-    return {"serial": identity.serial if "._adb-tls-connect." in serial else serial}
+    keys = address_of(profile.serial) if profile.serial and not profile.host else {}
+    if profile.host:
+        keys = {"host": profile.host, "port": profile.port}
+    # In the name of wireless debugging a part may change.
+    on_network = "host" in keys or "._adb-tls-connect." in keys.get("serial", "")
+    if on_network and identity.serial != "unknown":
+        keys["serial"] = identity.serial
+    return {key: value for key, value in keys.items() if value is not None}
 
 
 def _profile_with(keys: Mapping[str, Any]) -> str | None:
@@ -127,10 +134,11 @@ def _written(name: str, values: dict[str, Any], identity: Identity, device: Remo
     document["runs"] = runs
     if identity.model != "unknown":
         document["model"] = identity.model
+    if "max_temperature_c" not in values:
+        _add_limit(document, device)
     if identity.facts.get("emulated"):
         document["emulated"] = True
         document.yaml_add_eol_comment("its times say nothing about a real device", "emulated")
-    _add_limit(document, device)
     if not runs:
         document.yaml_add_eol_comment(f"edgekit has no native runner for {device.machine}", "runs")
     document.yaml_set_start_comment("\n".join(_comment(identity, device)))
@@ -165,7 +173,7 @@ def _comment(identity: Identity, device: RemoteDevice) -> list[str]:
 
 
 def _clusters(facts: Mapping[str, Any]) -> str:
-    """Return the CPUs by their speed: ``0-3 (1766400 kHz), 4-7 (2803200 kHz)``."""
+    """Return the CPUs by their speed: ``0-3 (1766400 kHz); 4-7 (2803200 kHz)``."""
     speeds = facts.get("clusters")
     if not isinstance(speeds, Mapping):
         return f"{facts.get('cpus', 'unknown')}, of unknown speed"
@@ -174,7 +182,14 @@ def _clusters(facts: Mapping[str, Any]) -> str:
         unit = {"cpuinfo_max_freq": "{} kHz", "cpu_capacity": "capacity {}"}
         said = ", ".join(unit[key].format(value) for key, value in own.items() if key in unit)
         groups.setdefault(said, []).append(int(cpu))
-    return "; ".join(f"{', '.join(map(str, sorted(cpus)))} ({said})" for said, cpus in groups.items())
+    return "; ".join(f"{_ranges(cpus)} ({said})" for said, cpus in groups.items())
+
+
+def _ranges(cpus: Sequence[int]) -> str:
+    """Return CPUs as the kernel writes them: ``0-3,6``."""
+    starts = [cpu for cpu in sorted(cpus) if cpu - 1 not in cpus]
+    ends = [cpu for cpu in sorted(cpus) if cpu + 1 not in cpus]
+    return ",".join(str(start) if start == end else f"{start}-{end}" for start, end in zip(starts, ends, strict=True))
 
 
 def _add_limit(document: CommentedMap, device: RemoteDevice) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit.devices.adb.link import AdbLink
-from edgekit.devices.adb.profile import AdbProfile
+from edgekit.devices.adb.profile import AdbProfile, address_of
 from edgekit.devices.base import Identity
 from edgekit.devices.cpus import FEATURES_LINE, clusters, cpu_features
 from edgekit.devices.kinds import configured_by
@@ -47,7 +47,7 @@ def connect(profile: AdbProfile) -> Android:
     """
     named = os.environ.get("ANDROID_SERIAL")
     if named and not profile.serial and not profile.host:
-        profile = profile.model_copy(update=_address(named))
+        profile = profile.model_copy(update=address_of(named))
     link = AdbLink(profile)
     link.connect()
     with closed_on_failure(link):
@@ -211,11 +211,3 @@ def parse_battery(text: str) -> dict[str, Any]:
         "plugged": ", ".join(plugged) or ("nothing" if fields.get("status") else "unknown"),
         "temperature_c": int(fields["temperature"]) / 10 if fields.get("temperature", "").isdigit() else "unknown",
     }
-
-
-def _address(serial: str) -> dict[str, Any]:
-    """Return the profile's keys for a phone's name in adb."""
-    found = re.fullmatch(r"\[?(?P<host>[^]]+)\]?:(?P<port>\d+)", serial)
-    if found and 0 < int(found["port"]) < 65536:
-        return {"host": found["host"], "port": int(found["port"])}
-    return {"serial": serial}

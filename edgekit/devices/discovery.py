@@ -77,7 +77,7 @@ def _phones(reached: dict[str, list[str]]) -> Iterator[AttachedDevice]:
 
 def _profile(serial: str, connection: str) -> AdbProfile:
     return AdbProfile.model_validate(
-        {"name": "attached", "kind": "android", "runs": (), "serial": serial, "connection": connection}
+        {"name": "phone", "kind": "android", "runs": (), "serial": serial, "connection": connection}
     )
 
 

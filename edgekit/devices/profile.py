@@ -262,8 +262,9 @@ def readdressed(stored: DeviceProfile, overrides: tuple[str, ...] = ()) -> Devic
     this order, and else from `stored`. UsageError for another key in `overrides`, or a value that does not fit.
     """
     keys = list(stored.address())
-    for text in overrides:
-        if (key := text.partition("=")[0]) not in keys:
+    options = [Override(text, f"--device-option {text}") for text in overrides]
+    for key in (".".join(option.keys) for option in options):
+        if key not in keys:
             message = f"--device-option {key} would change how the run measures. It may change the address only."
             raise UsageError(message, f"Keys: {', '.join(keys)}." if keys else "This kind of device has no address.")
     own: dict[str, Any] = {key: getattr(stored, key) for key in keys}
@@ -272,7 +273,7 @@ def readdressed(stored: DeviceProfile, overrides: tuple[str, ...] = ()) -> Devic
         if today.kind == stored.kind:
             own |= {key: value for key in keys if (value := getattr(today, key)) is not None}
     config = type(stored)
-    given = {**_environment_values(config, stored.name), **dict(text.split("=", 1) for text in overrides)}
+    given = {**_environment_values(config, stored.name), **{option.keys[0]: option.value for option in options}}
     own |= {key: None if value in {"", "null"} else value for key, value in given.items()}
     try:
         return config.model_validate({**stored.model_dump(), **own})

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, Text, cast, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from edgekit.ledger.schema import AccuracyRow, ArtifactRow, DeviceRow, FailureRow, MeasurementRow, SessionRow
+from edgekit.ledger.schema import AccuracyRow, ArtifactRow, DeviceRow, FailureRow, MeasurementRow, RunRow, SessionRow
 
 AT_ONCE = 5000
 """Values in one statement: SQLite takes at most 32,766."""
@@ -177,6 +177,21 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
         ids = [DeviceRow.id.startswith(name, autoescape=True) for name in wanted.devices if len(name) >= ID_DIGITS]
         conditions.append(MeasurementRow.device_id.in_(select(DeviceRow.id).where(or_(named, *ids))))
     return conditions
+
+
+def identities(session: Session, run: RunRow) -> dict[str, str]:
+    """Return profile -> hash of the identity of the device that it reached first in a run.
+
+    Up to edgekit 0.1 a run has none in its plan. Then a device has the name of the profile that reached it last.
+    """
+    query = (
+        select(DeviceRow.name, DeviceRow.id)
+        .join(MeasurementRow, MeasurementRow.device_id == DeviceRow.id)
+        .join(ArtifactRow)
+        .where(ArtifactRow.run_id == run.id)
+        .order_by(MeasurementRow.id.desc())
+    )
+    return {**{name: id for name, id in session.execute(query)}, **run.plan.get("identities", {})}  # noqa: C416
 
 
 def session_counts(session: Session, run_id: str) -> tuple[int, int]:

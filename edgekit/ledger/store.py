@@ -132,10 +132,16 @@ class Ledger:
         """Record which device a profile reached in a run, by the hash of its identity. Return the first that it reached."""
         with self._session(self._writer) as session:
             run = self._get(session, RunRow, run_id)
-            known: dict[str, str] = run.plan.get("identities", {})
-            if name not in known:
-                run.plan = {**run.plan, "identities": {**known, name: identity}}
-            return known.get(name, identity)
+            known = queries.identities(session, run)
+            known.setdefault(name, identity)
+            if run.plan.get("identities") != known:
+                run.plan = {**run.plan, "identities": known}
+            return known[name]
+
+    def identities(self, run_id: str) -> dict[str, str]:
+        """Return profile -> hash of the identity of the device that it reached first in a run."""
+        with self._session(self._reader) as session:
+            return queries.identities(session, self._get(session, RunRow, run_id))
 
     def record_artifact(self, run_id: str, manifest: Mapping[str, Any]) -> int:
         """Record what a run built by its manifest, which has at least ARTIFACT_FIELDS, and return its id.

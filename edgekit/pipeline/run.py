@@ -21,6 +21,8 @@ from edgekit.pipeline.plan import Plan, Progress
 
 LOST = {FailureKind.link_lost, FailureKind.offline, FailureKind.rebooted}
 """Failures after which a device may be reached again."""
+RESUMABLE = {"profile", "deploy", "compile"}
+"""Commands that have --resume."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,16 @@ def mark_dead_runs(ledger: Ledger, progress: Progress) -> None:
     for run in ledger.runs():
         if is_dead(run):
             ledger.finish_run(run.id, "interrupted")
-            resumable = run.command in {"profile", "deploy", "compile"}
-            resume = f" `edgekit {run.command} --resume {run.id}` continues it." if resumable else ""
+            resume = f" `edgekit {run.command} --resume {run.id}` continues it." if run.command in RESUMABLE else ""
             if run.command == "evaluate":
                 resume = " Start it again: finished evaluations come from the cache."
             progress(f"Run {run.id} ({run.command}) was interrupted. Its measurements are in the ledger.{resume}")
 
 
 def how_to_continue(run: Run, command: str) -> str | None:
-    """Return what a run that lost a device has kept, and the command that continues it; None if none was lost."""
+    """Return what a run that lost a device has kept, and the command that continues it; None if there is none."""
+    if command not in RESUMABLE:
+        return None
     lost = {failure.device for failure in run.ledger.failures(run.id, latest=True) if failure.failure.kind in LOST}
     names = ", ".join(sorted(name for name in lost if name))
     if not names:

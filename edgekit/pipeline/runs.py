@@ -156,7 +156,7 @@ def _time(
         if failure.stage == "ledger":
             raise
         remaining.give_up(protocol.sessions * len(timings))
-        done = {(m.recipe, m.variant, m.target, m.device_name) for m in run.ledger.measurements(run.id)}
+        done = _measured(run.ledger, run.id)
         for cell in timings:
             recipe, manifest = cell.ready.plan.recipe, cell.ready.artifact.manifest
             if (recipe.name, recipe.model.variant, cell.target, profile.name) not in done:
@@ -175,12 +175,27 @@ def _open_part(plan: Plan, sweep: Sweep, settled: set[Cell]) -> Plan:
     return Plan(plan.recipe, targets, plan.photos)
 
 
+def _measured(ledger: Ledger, run_id: str) -> set[Cell]:
+    """Return the cells of a run that are measured.
+
+    Devices have the names that the run knows them by: in the ledger, a later run may have given them another.
+    """
+    names: dict[str, set[str]] = {}
+    for name, identity in ledger.identities(run_id).items():
+        names.setdefault(identity, set()).add(name)
+    return {
+        (found.recipe, found.variant, found.target, name)
+        for found in ledger.measurements(run_id)
+        for name in names.get(found.device_id, {found.device_name})
+    }
+
+
 def _settled(sweep: Sweep, ledger: Ledger, run_id: str) -> set[Cell]:
     """Return the cells of a run that need nothing more: measured, failed for good, or compiled with nowhere to run.
 
     A failure without a target (a contract) settles all of its recipe, one without a device (a compilation) all devices.
     """
-    cells: set[Cell] = {(m.recipe, m.variant, m.target, m.device_name) for m in ledger.measurements(run_id)}
+    cells = _measured(ledger, run_id)
     cells |= {(a.recipe, a.variant, a.target, None) for a in ledger.artifacts(run_id)}
     final = [failure for failure in ledger.failures(run_id, latest=True) if not failure.failure.retriable]
     for plan, failure in product(sweep.plans, final):

@@ -1,19 +1,22 @@
 """Through a real adb server, to the lab's adbd: which way is chosen, and what happens if the server or a phone fails."""
 
+import os
 import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 import tiny
 from profiles import of_kind
 
 from edgekit.build.photos import photo_set
-from edgekit.devices import shell
+from edgekit.devices import link, shell
 from edgekit.devices.adb import link as adb_link
+from edgekit.devices.adb import way
 from edgekit.devices.adb.direct import DirectWay
-from edgekit.devices.adb.server import AdbServer, ServerWay
+from edgekit.devices.adb.server import AdbServer, Attached, ServerWay
 from edgekit.devices.base import open_device, opened
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
@@ -162,6 +165,24 @@ def test_a_link_goes_on_with_the_phone_that_it_began_with(make_android, make_adb
         assert device.check("getprop ro.serialno") == "LAB0000001\n"
 
 
+def test_a_phone_that_a_server_lost_is_not_asked_by_another_way_while_the_server_runs(
+    android, make_adb_server, profile_of
+):
+    server = make_adb_server(android)
+    with opened(profile_of(android)) as device:
+        server.command("disconnect", f"127.0.0.1:{android.port}")
+        for _ in range(2):  # the second time it connects again
+            with pytest.raises(EdgekitError, match="the adb server does not have it"):
+                device.check("true")
+        server.connect(android)
+        assert device.check("echo back") == "back\n"
+        server.kill()
+        with pytest.raises(EdgekitError):
+            device.check("true")
+        assert device.check("echo back") == "back\n"
+        assert device.link.way == "TCP"
+
+
 def test_a_phone_that_has_not_allowed_the_server_is_unauthorised(make_android, make_adb_server, pixel):
     phone = make_android(dialog="never")
     server = make_adb_server(keys=())
@@ -176,7 +197,8 @@ def test_a_phone_that_has_not_allowed_the_server_is_unauthorised(make_android, m
     open_device(pixel).release()
 
 
-def test_a_phone_that_the_server_lost_is_offline(android, make_adb_server, pixel):
+def test_a_phone_that_the_server_lost_is_offline(android, make_adb_server, pixel, monkeypatch):
+    monkeypatch.setattr(way, "CONNECT_SECONDS", 1.0)
     server = make_adb_server(android)
     name = f"127.0.0.1:{android.port}"
     android.kill_daemon()
@@ -193,8 +215,15 @@ def test_a_server_without_devices_says_so(make_adb_server, pixel):
     assert "USB debugging. The server's devices: none." in failure_of(raised).hint
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""], ids=["another protocol", "nothing"])
-def test_a_program_at_the_port_that_is_no_adb_server_is_named(answer, pixel, monkeypatch):
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the program at this port is not an adb server"),
+        (b"", "it ended the connection"),
+    ],
+    ids=["another protocol", "nothing"],
+)
+def test_a_program_at_the_port_that_is_no_adb_server_is_named(answer, said, pixel, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listening:
         monkeypatch.setenv("ADB_SERVER_SOCKET", f"tcp:{listening.getsockname()[1]}")
 
@@ -208,7 +237,7 @@ def test_a_program_at_the_port_that_is_no_adb_server_is_named(answer, pixel, mon
                     connection.sendall(answer)
 
         threading.Thread(target=speak, daemon=True).start()
-        with pytest.raises(EdgekitError, match=r"(lab|the adb server) cannot be reached over adb server") as raised:
+        with pytest.raises(EdgekitError, match=f"lab cannot be reached over adb server .*: {said}") as raised:
             open_device(pixel)
         listening.shutdown(socket.SHUT_RDWR)
     assert failure_of(raised).kind == FailureKind.offline
@@ -217,52 +246,37 @@ def test_a_program_at_the_port_that_is_no_adb_server_is_named(answer, pixel, mon
 @pytest.mark.parametrize(
     ("listed", "state", "kind", "said"),
     [
-        ("LAB no permissions (missing udev rules?)", "no", FailureKind.no_permission, "no permission"),
-        ("LAB authorizing usb:1-1", "authorizing", FailureKind.offline, "being asked"),
-        ("LAB recovery usb:1-1", "recovery", FailureKind.offline, "in the state recovery"),
+        ("LAB\tno permissions (missing udev rules?)", "no", FailureKind.no_permission, "no permission"),
+        ("LAB\tauthorizing", "authorizing", FailureKind.offline, "being asked"),
+        ("LAB\trecovery", "recovery", FailureKind.offline, "in the state recovery"),
     ],
 )
 def test_states_that_the_lab_cannot_have_are_explained(listed, state, kind, said, pixel):
     """Words of adb's `connection_state_to_string`; real servers print them for phones on USB."""
     way = ServerWay(pixel, AdbServer())
     with pytest.raises(EdgekitError, match=said) as raised:
-        way._chosen([adb_server_line(listed)])
-    assert (failure_of(raised).kind, adb_server_line(listed).state) == (kind, state)
+        way._chosen(Attached.listed(listed))
+    assert (failure_of(raised).kind, Attached.listed(listed)[0].state) == (kind, state)
 
 
 def test_wireless_debugging_is_found_by_the_serial_number(pixel):
     way = ServerWay(of_kind(pixel, serial="R58M123ABC"), AdbServer())
-    line = adb_server_line("adb-R58M123ABC-Xy12Zw._adb-tls-connect._tcp device product:x model:SM_G973F")
-    assert way._chosen([line, adb_server_line("R58M123ABCD device")]) is line
+    name = "adb-R58M123ABC-Xy12Zw._adb-tls-connect._tcp"
+    assert way._chosen(Attached.listed(f"{name}\tdevice\nR58M123ABCD\tdevice\n")).name == name
 
 
-def adb_server_line(text):
-    """One line of `adb devices -l`, as adbutils takes it apart."""
-    from adbutils import AdbClient
+def test_the_serial_number_means_the_cable_if_the_phone_is_attached_twice(pixel):
+    way = ServerWay(of_kind(pixel, serial="R58M123ABC"), AdbServer())
+    wireless = "adb-R58M123ABC-Xy12Zw (2)._adb-tls-connect._tcp"
+    both = Attached.listed(f"{wireless}\tdevice\nR58M123ABC\tdevice\n")
+    assert way._chosen(both).name == "R58M123ABC"
+    assert way._chosen(both[:1]).name == wireless
 
-    from edgekit.devices.adb.server import Attached
 
-    class Said(AdbClient):
-        def make_connection(self, timeout=None):
-            return self
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def send_command(self, command):
-            pass
-
-        def check_okay(self):
-            pass
-
-        def read_string_block(self):
-            return text
-
-    (info,) = Said().list(extended=True)
-    return Attached(info.serial, info.state, info.tags.get("model"))
+def test_an_ipv6_address_is_named_as_adb_names_it(pixel):
+    profile = of_kind(pixel, host="fe80::1", port=5556)
+    assert ServerWay(profile, AdbServer()).wanted == "[fe80::1]:5556"
+    assert DirectWay(profile).where == "TCP ([fe80::1]:5556)"
 
 
 # Faults
@@ -368,6 +382,122 @@ def kill_at(text, server):
             server.kill(signal.SIGKILL)
 
     return progress
+
+
+def test_a_server_that_stops_is_noticed_before_a_transfer_would_be(android, make_adb_server, pixel, monkeypatch):
+    server = make_adb_server(android)
+    with opened(pixel) as device:
+        monkeypatch.setattr(way, "CONNECT_SECONDS", 1.0)
+        os.kill(server.pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        try:
+            for use in (lambda: device.check("true"), lambda: open_device(pixel)):
+                with pytest.raises(EdgekitError, match="there was no answer in time") as raised:
+                    use()
+                assert "adb kill-server" in failure_of(raised).hint
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert time.monotonic() - begun < link.STALL_SECONDS
+        assert device.check("echo again") == "again\n"
+
+
+def test_a_server_that_ends_anywhere_in_an_answer_is_a_lost_link(
+    android, make_adb_server, pixel, monkeypatch, tmp_path
+):
+    """adbutils raises whatever it runs into: AssertionError, struct.error, ValueError ..."""
+    make_adb_server(android)
+    (tmp_path / "file").write_bytes(b"some bytes")
+    with Proxy(AdbServer.configured()) as proxy:
+        monkeypatch.setenv("ADB_SERVER_SOCKET", f"tcp:127.0.0.1:{proxy.port}")
+        with opened(pixel) as device:
+            device.check(f"mkdir -p {device.root}")
+            remote = f"{device.root}/file"
+            uses = (
+                lambda: device.check("echo some output"),
+                lambda: device.link.send(tmp_path / "file", remote, 5),
+                lambda: device.link.fetch(remote, tmp_path / "back", 5),
+            )
+            for use in uses:
+                use()
+                kinds = set()
+                for count in range(40):
+                    device.check("true")  # connected
+                    proxy.left = count
+                    try:
+                        use()
+                    except EdgekitError as error:
+                        kinds.add(error.failure.kind)
+                    proxy.left = None
+                assert kinds <= {FailureKind.link_lost, FailureKind.offline}
+                assert kinds
+            assert device.check("echo again") == "again\n"
+
+
+def test_a_command_needs_one_connection_to_the_server(android, make_adb_server, pixel, monkeypatch):
+    make_adb_server(android)
+    with Proxy(AdbServer.configured()) as proxy:
+        monkeypatch.setenv("ADB_SERVER_SOCKET", f"tcp:127.0.0.1:{proxy.port}")
+        with opened(pixel) as device:
+            before, files = proxy.connections, len(os.listdir("/proc/self/fd"))
+            for _ in range(20):
+                device.check("true")
+            assert proxy.connections == before + 20
+            wait_for(lambda: len(os.listdir("/proc/self/fd")) == files)
+
+
+def test_each_address_of_the_servers_name_is_tried(android, make_adb_server, pixel, monkeypatch):
+    """`localhost` is ::1 first on many systems, and an adb server listens on 127.0.0.1 only."""
+    server = make_adb_server(android)
+    monkeypatch.setenv("ADB_SERVER_SOCKET", f"tcp:localhost:{server.port}")
+    addresses = [
+        (family, socket.SOCK_STREAM, 6, "", (host, server.port))
+        for family, host in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1"))
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    with opened(pixel) as device:
+        assert device.check("echo there") == "there\n"
+
+
+class Proxy:
+    """Stands before a server, and ends the connection after `left` bytes of its answers (None: never)."""
+
+    def __init__(self, server):
+        self.server, self.left, self.connections = server, None, 0
+
+    def __enter__(self):
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listening.accept()
+            except OSError:
+                return
+            self.connections += 1
+            server = socket.create_connection((self.server.host, self.server.port))
+            for ends in ((client, server, False), (server, client, True)):
+                threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    def _carry(self, source, sink, is_answer):
+        with suppress(OSError):
+            while self.left != 0 and (chunk := source.recv(1 << 16)):
+                if is_answer and self.left is not None:
+                    chunk = chunk[: self.left]
+                    self.left -= len(chunk)
+                sink.sendall(chunk)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        if is_answer:
+            source.close()
+            sink.close()
 
 
 def wait_for(condition, seconds=10):

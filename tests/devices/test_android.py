@@ -221,3 +221,16 @@ def test_of_several_phones_on_usb_one_must_be_named(usb):
         connect(usb("B", "A"))
     assert raised.value.failure.kind == FailureKind.several_devices
     assert "serial=A, or ANDROID_SERIAL" in raised.value.failure.hint
+
+
+def test_messages_over_tcp_are_sent_at_once(android, profile_of, monkeypatch):
+    """Otherwise the second part of each message waits 40 ms for the receipt of the first."""
+    connections, connect = [], socket.create_connection
+
+    def watched(*arguments, **options):
+        connections.append(connect(*arguments, **options))
+        return connections[-1]
+
+    monkeypatch.setattr(socket, "create_connection", watched)
+    with opened(profile_of(android)):
+        assert connections[-1].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -11,8 +11,9 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from edgekit.devices.adding import added_profile, sensible_limits
+from edgekit.devices.adding import _clusters, added_profile, sensible_limits
 from edgekit.devices.android import is_emulator, parse_thermal
+from edgekit.devices.base import opened
 from edgekit.devices.discovery import attached, ssh_hosts
 from edgekit.devices.listing import list_devices
 from edgekit.devices.profile import load_profile
@@ -56,6 +57,7 @@ def test_a_phone_that_is_not_allowed_is_listed_with_what_to_do(make_android, mak
     server.connect(phone, wait=False)
     (found,) = attached({})
     assert (found.state, found.model) == (FailureKind.unauthorized.label, None)
+    assert found.problem.startswith("phone cannot be reached over adb server")
     assert "Look at the phone" in found.hint
 
 
@@ -168,12 +170,43 @@ def test_virtual_devices_are_told_from_phones(properties, emulated):
         (["pixel"], "There is a device pixel already"),
         (["x", "--output", "y.yaml"], "Call the file x.yaml"),
         (["x", "--device-option", "port"], "write KEY=VALUE"),
+        (["x", "--device-option", "name=y"], "edgekit writes name itself"),
+        (["x", "--device-option", "kind=mac"], "not for the kind mac"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_written(arguments, said, own_profiles):
     done = run("device", "add", *arguments, status=2)
     assert said in " ".join(done.stderr.split())
     assert not own_profiles.exists()
+
+
+def test_a_phone_that_the_environment_names_is_reached_again_without_it(android, make_adb_server, own_profiles):
+    server = make_adb_server(android)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ANDROID_SERIAL", server.connect(android))
+        run("device", "add", "named")
+    profile = load_profile("named")
+    assert (profile.serial, profile.host, profile.port) == ("LAB0000001", android.host, android.port)
+
+
+def test_the_users_own_limit_stays(android, make_adb_server, tmp_path):
+    make_adb_server(android)
+    profile, _ = added_profile({"kind": "android", "max_temperature_c": "33"}, "mine", tmp_path / "mine.yaml")
+    assert profile.max_temperature_c == 33
+
+
+def test_the_file_is_fit_for_any_model_and_any_number_of_cpus(make_android, make_adb_server, tmp_path):
+    phone = make_android()
+    model = '小米 12/Pro #1: "x"'
+    phone.set_property("ro.product.model", model)
+    phone.set_property("ro.serialno", "0123456789")
+    make_adb_server(phone)
+    profile, _ = added_profile({"kind": "android"}, None, tmp_path / "12-pro-1-x.yaml")
+    assert (profile.model, profile.serial) == (model, "0123456789")
+    with opened(profile) as device:
+        assert device.identify().serial == "0123456789"
+    clusters = {str(cpu): {"cpuinfo_max_freq": 2000 if cpu < 40 else 3000} for cpu in range(64) if cpu != 50}
+    assert _clusters({"clusters": clusters}) == "0-39 (2000 kHz); 40-49,51-63 (3000 kHz)"
 
 
 def test_a_file_that_exists_is_not_overwritten(android, make_adb_server, tmp_path):

@@ -16,7 +16,7 @@ from edgekit.pipeline.runs import resume_run, start_run
 from edgekit.protocol import PROTOCOLS
 from edgekit.recipe.loading import load_recipe
 
-TARGETS = ["tflite/xnnpack/fp32", "executorch/xnnpack/fp32"]
+TARGETS = ["tflite/xnnpack/fp32"]
 
 
 def begin(profile, ledger, progress):
@@ -51,7 +51,6 @@ def test_a_lost_link_is_noticed_in_20_seconds_and_the_run_says_how_to_continue(
     where, request, profile_of, ledger, capsule
 ):
     device = request.getfixturevalue(where)
-    begin(profile_of(device), ledger, lambda line: None)  # everything is compiled, and on the device
     lines = []
     run = begin(profile_of(device), ledger, lose_after_a_session(device, lines))
     cut = next(moment for moment, line in lines if "session 1 of" in line)
@@ -100,6 +99,22 @@ def test_a_run_does_not_go_on_with_another_device(make_android, profile_of, ledg
     assert len(ledger.measurements(run)) == len(TARGETS)
 
 
+def test_the_device_of_a_run_is_known_by_its_identity(ledger):
+    """In the ledger a device has the name that reached it last. Older plans have no identities."""
+    host = of_kind(load_profile("host"), protocol="emulated")
+    run = begin(host, ledger, lambda line: None)
+    (measured,) = ledger.measurements(run)
+    plan = next(found.plan for found in ledger.runs() if found.id == run)
+    ledger.restart_run(run, {key: value for key, value in plan.items() if key != "identities"})
+    assert ledger.identify_device(run, "host", "another") == measured.device_id
+    ledger.finish_run(run, "interrupted")
+    ledger.record_device(measured.device_id, "here", {})  # as after `edgekit device add here`
+    lines = []
+    resume_run("profile", ledger, lines.append, run)
+    assert len(ledger.measurements(run)) == 1
+    assert not [line for line in lines if "session" in line]
+
+
 @pytest.fixture
 def named(tmp_path, monkeypatch):
     """Write today's profile of the phone."""
@@ -132,11 +147,14 @@ def test_only_the_address_may_change(named):
         readdressed(stored, ("max_temperature_c=90",))
     with pytest.raises(UsageError, match="phone: port:"):
         readdressed(stored, ("port=many",))
+    with pytest.raises(UsageError, match="--device-option host: write KEY=VALUE"):
+        readdressed(stored, ("host",))
 
 
-def test_an_option_for_several_devices_is_refused(profile_of, android, board, ledger, capsule):
-    profiles = (profile_of(android), profile_of(board, name="other"))
-    sweep = Sweep((Plan.of(load_recipe(*tiny.TINY), TARGETS[:1], photo_set()),), profiles, PROTOCOLS["emulated"], None)
-    run = start_run("profile", sweep, ledger, lambda line: None, seed=0)
-    with pytest.raises(UsageError, match="for one device, and that run has: lab, other"):
+def test_an_option_for_several_devices_is_refused(ledger):
+    profiles = (load_profile("pixel"), load_profile("jetson-nano"))
+    sweep = Sweep((Plan.of(load_recipe(*tiny.TINY), TARGETS, photo_set()),), profiles, PROTOCOLS["emulated"], None)
+    run = ledger.begin_run("profile", 0, {}, sweep.written())
+    ledger.finish_run(run, "interrupted")
+    with pytest.raises(UsageError, match="for one device, and that run has: pixel, jetson-nano"):
         resume_run("profile", ledger, lambda line: None, run, ("host=10.0.0.1",))

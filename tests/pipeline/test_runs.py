@@ -19,7 +19,7 @@ from edgekit.build.photos import photo_set
 from edgekit.build.prepare import Prepared
 from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
-from edgekit.errors import FailureKind, UsageError
+from edgekit.errors import Failure, FailureKind, UsageError
 from edgekit.evaluation import classify
 from edgekit.pipeline import Plan, Sweep, building, resume_run, run, runs, start_run, turns
 from edgekit.protocol import PROTOCOLS
@@ -138,6 +138,15 @@ def test_a_run_whose_process_is_gone_is_interrupted(ledger):
     dead = ledger.begin_run("profile", 0, {}, {"process": dead_process()})
     run.mark_dead_runs(ledger, lambda line: None)
     assert {one.id: one.status for one in ledger.runs()} == {alive: "running", dead: "interrupted"}
+
+
+@pytest.mark.parametrize(("command", "said"), [("deploy", True), ("evaluate", False), ("import-results", False)])
+def test_only_a_command_that_can_resume_is_named_after_a_lost_device(command, said, ledger):
+    lost = Failure(kind=FailureKind.link_lost, stage="measure", message="The board was lost.", retriable=True)
+    lines = []
+    with run.begun(ledger, command, {}, {}, 0, lines.append) as begun:
+        ledger.record_failure(begun.id, lost, recipe="one", variant="", device="board")
+    assert [f"edgekit {command} --resume {begun.id}" in line for line in lines] == [True] * said
 
 
 def test_a_run_of_another_machine_is_named_and_taken_over_where_it_is_asked_for(ledger):

@@ -21,6 +21,7 @@ class AdbLink:
     """adb to one device.
 
     The way is chosen for each connection. So a server that ends, or starts, between two connections is no obstacle.
+    But a server through which the device was reached is used as long as it runs. Another way might ask the device's owner.
     The first connection chooses the device. Later ones reach the same device.
     """
 
@@ -45,7 +46,7 @@ class AdbLink:
         EdgekitError, each with a hint: offline, unauthorized, several_devices, no_permission, device_busy.
         """
         self.close()
-        way = self._last = choose(self.profile)
+        way = self._last = choose(self.profile, stay=self._last.name == ServerWay.name)
         name = way.connect()
         self._way = way
         if name and name != self.profile.serial:
@@ -117,15 +118,14 @@ class AdbLink:
         return EdgekitError(FailureKind.timed_out, "device", message, hint, retriable=True)
 
 
-def choose(profile: AdbProfile, find_server: Callable[[], AdbServer] = AdbServer.configured) -> Way:
-    """Return the way to the device of a profile, as its `connection` says."""
+def choose(
+    profile: AdbProfile, find_server: Callable[[], AdbServer] = AdbServer.configured, *, stay: bool = False
+) -> Way:
+    """Return the way to the device of a profile, as its `connection` says. `stay`: a server has reached it before."""
     if profile.connection in {"usb", "tcp"}:
         return DirectWay(profile)
     server = find_server()
     if profile.connection == "server":
         return ServerWay(profile, server)
-    if profile.host:
-        return (
-            ServerWay(profile, server) if server.has(f"{profile.host}:{profile.port or 5555}") else DirectWay(profile)
-        )
-    return ServerWay(profile, server) if server.runs() else DirectWay(profile)
+    through_server = server.has(profile.network_name) if profile.network_name and not stay else server.runs()
+    return ServerWay(profile, server) if through_server else DirectWay(profile)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -28,6 +29,10 @@ READY = "device"
 """The state of a device that can be used."""
 PASSING = {"connecting", "authorizing", "offline"}
 """States that may become another one by themselves."""
+MISREAD = (AssertionError, struct.error)
+"""What adbutils raises if a transfer ends in the middle of a message."""
+ENDED = {"", "connection closed", "Unknown data: b''", "Invalid sync cmd", "read chunk missing"}
+"""What adbutils says if the server ended the connection."""
 STATES = {
     "unauthorized": (
         FailureKind.unauthorized,
@@ -52,11 +57,16 @@ STATES = {
 
 @dataclass(frozen=True)
 class Attached:
-    """One device in the list of an adb server. `model` is what the server says, ``Pixel_3``."""
+    """One device in the list of an adb server."""
 
     name: str
     state: str
-    model: str | None = None
+
+    @staticmethod
+    def listed(text: str) -> Sequence[Attached]:
+        """Parse the list that the server sends. A name may contain spaces, and a state may have a reason after it."""
+        lines = (line.partition("\t") for line in text.splitlines())
+        return [Attached(name, state.split()[0]) for name, _, state in lines if state.strip()]
 
 
 @dataclass(frozen=True)
@@ -102,16 +112,12 @@ class AdbServer:
             return False
         return any(device.name == name and device.state == READY for device in self.devices())
 
-    def devices(self) -> Sequence[Attached]:
+    def devices(self, wanted_by: str = "Phones") -> Sequence[Attached]:
         """Return the devices that the server lists, in every state. EdgekitError (``offline``) if it does not run."""
-        with self.failures("the adb server"):
-            listed = self.client.list(extended=True)
-        return [Attached(info.serial, info.state, info.tags.get("model")) for info in listed]
-
-    def version(self) -> int:
-        """Return the version of its protocol: 41 for adb 1.0.41."""
-        with self.failures("the adb server"):
-            return int(self.client.server_version())
+        with self.failures(wanted_by, self.where), self.client.make_connection() as connection:
+            connection.send_command("host:devices")
+            connection.check_okay()
+            return Attached.listed(connection.read_string_block())
 
     @cached_property
     def client(self) -> AdbClient:
@@ -119,30 +125,39 @@ class AdbServer:
         return _client(self.host, self.port)
 
     @contextmanager
-    def failures(self, name: str, where: str | None = None) -> Iterator[None]:
+    def failures(self, name: str, where: str) -> Iterator[None]:
         """Turn what adbutils raises into an EdgekitError about `name`: offline, unauthorized."""
         from adbutils.errors import AdbError
 
         try:
             yield
-        except (AdbError, OSError, EOFError, ValueError) as error:
-            kind, why, hint = self._explained(error)
-            message = f"{name} cannot be reached over {where or self.where}: {why.rstrip('.')}."
+        except (AdbError, OSError, EOFError, ValueError, *MISREAD) as error:
+            kind, why, hint = _explained(error)
+            message = f"{name} cannot be reached over {where}: {why.rstrip('.')}."
             raise EdgekitError(kind, "reach", message, hint, retriable=True) from error
 
-    def _explained(self, error: Exception) -> tuple[FailureKind, str, str]:
-        text = str(error)
-        for state, (kind, why, hint) in STATES.items():
-            if f"device {state}" in text:
-                return kind, why, hint
-        if "not found" in text:
-            return FailureKind.offline, "the adb server does not have it any more", "Attach it again: adb devices"
-        if isinstance(error, ConnectionRefusedError):
-            return FailureKind.offline, "no adb server runs there", "Start it: adb start-server"
-        if isinstance(error, ValueError) or "Unknown data" in text:
-            return FailureKind.offline, "the program at this port is not an adb server", "Check ADB_SERVER_SOCKET."
-        why = text or ("there was no answer in time" if isinstance(error, TimeoutError) else "it ended the connection")
-        return FailureKind.offline, why, "Look at: adb devices"
+
+def _explained(error: Exception) -> tuple[FailureKind, str, str]:
+    """Return the kind of failure that an exception of adbutils is, why, and a hint."""
+    from adbutils.errors import AdbTimeout
+
+    text = str(getattr(error, "strerror", None) or next(iter(error.args), ""))
+    for state, explained in STATES.items():
+        if re.search(rf"\bdevice (still )?{state}\b", text):
+            return explained
+    why, hint = "it refused the file" if text == "FAIL" else text, "Look at: adb devices"  # adbutils ignores the reason
+    if re.search("device .*not found", text):
+        why, hint = "the adb server does not have it any more", "Attach it again: adb devices"
+    elif isinstance(error, ConnectionRefusedError):
+        why, hint = "no adb server runs there", "Start it: adb start-server"
+    elif isinstance(error, AdbTimeout | TimeoutError):
+        why = "there was no answer in time"
+        hint = "Look at: adb devices. If that hangs as well, restart the server: adb kill-server"
+    elif text in ENDED or isinstance(error, (ConnectionError, *MISREAD)):
+        why = "it ended the connection"
+    elif isinstance(error, ValueError) or "Unknown data" in text:
+        why, hint = "the program at this port is not an adb server", "Check ADB_SERVER_SOCKET."
+    return FailureKind.offline, why, hint
 
 
 class ServerWay:
@@ -152,7 +167,7 @@ class ServerWay:
 
     def __init__(self, profile: AdbProfile, server: AdbServer) -> None:
         self.profile, self.server = profile, server
-        self.wanted = f"{profile.host}:{profile.port or 5555}" if profile.host else profile.serial
+        self.wanted = profile.network_name or profile.serial
         self.where = f"{server.where} ({self.wanted or 'any phone'})"
         self.device: AdbDevice | None = None
 
@@ -167,7 +182,7 @@ class ServerWay:
         """Return the chosen device. If the server is just connecting to it, wait for the result."""
         deadline = time.monotonic() + limits.CONNECT_SECONDS
         while True:
-            listed = self.server.devices()
+            listed = self.server.devices(self.profile.name)
             passing = any(device.state in PASSING for device in listed)
             try:
                 return self._chosen(listed)
@@ -178,7 +193,8 @@ class ServerWay:
 
     def _chosen(self, listed: Sequence[Attached]) -> Attached:
         """Return the one device that the profile means and that can be used."""
-        meant = [device for device in listed if self.wanted is None or _is_named(device, self.wanted)]
+        meant = [device for device in listed if self.wanted in {None, device.name}]
+        meant = meant or [device for device in listed if _is_wireless(device.name, str(self.wanted))]
         ready = [device for device in meant if device.state == READY]
         if len(ready) == 1:
             return ready[0]
@@ -250,12 +266,13 @@ class ServerWay:
         return self.server.failures(self.profile.name, self.where)
 
 
-def _is_named(device: Attached, wanted: str) -> bool:
-    """Say whether `wanted` is the device's name, or the serial number in its name of wireless debugging."""
-    return (
-        device.name == wanted
-        or re.fullmatch(rf"adb-{re.escape(wanted)}-\w+\._adb-tls-connect\._tcp\.?", device.name) is not None
-    )
+def _is_wireless(name: str, serial: str) -> bool:
+    """Say whether `name` is what wireless debugging calls the phone with this serial number.
+
+    mDNS adds a number if it finds the name twice: ``adb-8AEX0ABCD-Xy12Zw (2)._adb-tls-connect._tcp``.
+    """
+    pattern = rf"adb-{re.escape(serial)}-\w+( \(\d+\))?\._adb-tls-connect\._tcp\.?"
+    return re.fullmatch(pattern, name) is not None
 
 
 class _WholeSocket(socket.socket):
@@ -267,25 +284,40 @@ class _WholeSocket(socket.socket):
 
 
 def _client(host: str, port: int) -> AdbClient:
-    """Return an adbutils client that never starts a server. adbutils itself would start the one in its package."""
-    from adbutils import AdbClient, AdbConnection
+    """Return an adbutils client that never starts a server, and never pauses.
+
+    adbutils itself would start the server in its package. It asks for the server's version before each command, and
+    sleeps 10 ms after each connection.
+    """
+    from adbutils import AdbClient, AdbConnection, AdbDevice
 
     class Connection(AdbConnection):  # type: ignore[misc]
         def _safe_connect(self) -> socket.socket:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            connected = _WholeSocket(family, kind, protocol)
-            connected.settimeout(limits.CONNECT_SECONDS)
+            found = socket.create_connection((host, port), limits.CONNECT_SECONDS)
+            return _WholeSocket(found.family, found.type, found.proto, fileno=found.detach())
+
+        def close(self) -> None:
+            self.conn.close()
+
+    class Device(AdbDevice):  # type: ignore[misc]
+        def open_transport(self, command: str | None = None, timeout: float | None = None) -> AdbConnection:
+            assert command is None
+            connection = self._client.make_connection(timeout or link.STALL_SECONDS)
             try:
-                connected.connect(address)
-            except OSError:
-                connected.close()
+                connection.send_command(f"host:transport:{self.serial}")
+                connection.check_okay()
+            except BaseException:
+                connection.close()
                 raise
-            return connected
+            return connection
 
     class Client(AdbClient):  # type: ignore[misc]
         def make_connection(self, timeout: float | None = None) -> AdbConnection:
             connection = Connection(host, port)
-            connection.conn.settimeout(timeout or link.STALL_SECONDS)
+            connection.conn.settimeout(timeout or limits.CONNECT_SECONDS)
             return connection
+
+        def device(self, serial: str | None = None, transport_id: int | None = None) -> AdbDevice:
+            return Device(self, serial, transport_id)
 
     return Client(host, port)
