@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from io import StringIO
 from pathlib import Path
@@ -51,13 +52,25 @@ def added_profile(values: Mapping[str, Any], name: str | None, output: Path | No
         chosen = name or _free_name(identity)
         file = file or _file(chosen, output)
         text = _written(chosen, keys, identity, device)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with file.open("x", encoding="utf-8") as opened_file:
-            opened_file.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"There is a file {file} already.", "Choose another name, or remove it.") from error
+    _write(file, text)
     return load_profile(str(file)), file
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a new file, whole or not at all. UsageError if it exists or cannot be written."""
+    if file.exists():
+        raise UsageError(f"There is a file {file} already.", "Choose another name, or remove it.")
+    part = file.with_name(f".{file.name}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise UsageError(
+            f"{file} cannot be written: {error.strerror}.", "Choose another place: --output FILE"
+        ) from error
 
 
 def _wanted(name: str, values: Mapping[str, Any]) -> DeviceProfile:

@@ -101,6 +101,11 @@ def test_a_profile_can_name_the_way(pixel, connection, way):
     assert type(adb_link.choose(of_kind(pixel, connection=connection), Running)) is way
 
 
+def test_usb_is_never_the_network_although_the_profile_has_a_host(pixel):
+    profile = of_kind(pixel, connection="usb", host="10.0.0.1", serial="LAB")
+    assert adb_link.choose(profile).where == "USB (LAB)"
+
+
 @pytest.mark.parametrize(
     ("variables", "address"),
     [

@@ -1,5 +1,6 @@
 """What `edgekit device list` finds without a profile, and what `edgekit device add` writes."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -215,6 +216,19 @@ def test_a_file_that_exists_is_not_overwritten(android, make_adb_server, tmp_pat
     with pytest.raises(UsageError, match="There is a file"):
         added_profile({"kind": "android"}, "mine", tmp_path / "mine.yaml")
     assert (tmp_path / "mine.yaml").read_text() == "keep\n"
+
+
+def test_a_place_that_cannot_be_written_is_an_error_and_leaves_nothing(android, make_adb_server, tmp_path, monkeypatch):
+    make_adb_server(android)
+
+    def full(self, text, **_):
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UsageError, match=r"mine.yaml cannot be written: No space left on device"):
+        added_profile({"kind": "android"}, "mine", tmp_path / "mine.yaml")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_device_that_cannot_be_reached_is_an_error_and_no_file(own_profiles):

@@ -122,7 +122,9 @@ def choose(
     profile: AdbProfile, find_server: Callable[[], AdbServer] = AdbServer.configured, *, stay: bool = False
 ) -> Way:
     """Return the way to the device of a profile, as its `connection` says. `stay`: a server has reached it before."""
-    if profile.connection in {"usb", "tcp"}:
+    if profile.connection == "usb":
+        return DirectWay(profile.model_copy(update={"host": None}))
+    if profile.connection == "tcp":
         return DirectWay(profile)
     server = find_server()
     if profile.connection == "server":
