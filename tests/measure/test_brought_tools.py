@@ -204,9 +204,13 @@ def test_a_tool_times_the_artifacts_of_its_backend_and_precisions(tmp_path):
     }
     assert list(found.timings(Target.parse("tflite/xnnpack/int8"))) == ["tflite/xnnpack/int8"]
     assert found.timings(Target.parse("coreml/-/fp16")) == {}
+    assert found.timings(Target.parse("tflite/other/fp32")) == {}
     assert list(profile(tmp_path, {"gpu": tool}, "[]").timings(Target.parse("tflite/xnnpack/fp32"))) == [
         "tflite/gpu/fp32"
     ]
+
+
+EXECUTOR = {"kind": "executor_runner", "backend": "executorch"}
 
 
 @pytest.mark.parametrize(
@@ -220,6 +224,9 @@ def test_a_tool_times_the_artifacts_of_its_backend_and_precisions(tmp_path):
         ("gpu", {"backend": "executorch"}, "benchmark_model times artifacts of tflite, not of executorch"),
         ("gpu", {"kind": "executor_runner"}, "executor_runner times artifacts of executorch, not of tflite"),
         ("xnnpack", {}, "edgekit's own runner times xnnpack"),
+        ("gpu", {"delegate": "gpu"}, "tflite is not compiled for gpu. Known: xnnpack"),
+        ("gpu", EXECUTOR, "gpu loads artifacts for xnnpack, so its rows must not say gpu. Give the tool another name"),
+        ("adreno_gpu", EXECUTOR, "so its rows must not say gpu"),
     ],
 )
 def test_a_profile_with_a_wrong_tool_says_where(tmp_path, name, changes, said):
