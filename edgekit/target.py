@@ -16,7 +16,7 @@ KNOWN_TARGETS = (
 """The default targets of a recipe. Other targets are compiled if they are named, or if a device's profile has a tool for them."""
 
 
-OTHER_TARGETS = ("onnx/-/fp32",)
+OTHER_TARGETS = ("onnx/-/fp32", "executorch/vulkan/fp32")
 """The other targets of the built-in backends. A part such as ``fp32`` stands for them only if no default target has it."""
 
 

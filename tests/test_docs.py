@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from edgekit.cli.failing import guarded
 from edgekit.cli.reference import reference
 from edgekit.devices.profile import load_profile
 from edgekit.ledger import Ledger
-from edgekit.target import Target
+from edgekit.target import OTHER_TARGETS, Target
 from tests.selection.selection_ledger import Laboratory
 
 ROOT = Path(__file__).parents[1]
@@ -110,11 +111,34 @@ def test_every_command_that_a_page_names_is_one_and_takes_its_options(command, c
         found.make_context("", words)
 
 
-def test_the_profile_of_the_devices_page_loads(tmp_path):
-    shown = re.search(r"```yaml\n(name: .*?)```", PAGES["docs/devices.md"], re.DOTALL)[1]
-    (tmp_path / "shown.yaml").write_text(shown)
-    profile = load_profile(str(tmp_path / "shown.yaml"))
-    assert list(profile.timings(Target.parse("tflite/xnnpack/fp32"))) == ["tflite/xnnpack/fp32", "tflite/gpu/fp32"]
+def test_the_profiles_of_the_devices_page_load_and_time_what_it_says(tmp_path):
+    shown = re.findall(r"```yaml\n(name: (\S+)\n.*?)```", PAGES["docs/devices.md"], re.DOTALL)
+    for text, name in shown:
+        (tmp_path / f"{name}.yaml").write_text(text)
+    pixel, orin = (load_profile(str(tmp_path / f"{name}.yaml")) for _, name in shown)
+    for profile, target, rows in (
+        (pixel, "tflite/xnnpack/fp32", ["tflite/xnnpack/fp32", "tflite/gpu/fp32"]),
+        (pixel, "executorch/xnnpack/fp32", ["executorch/xnnpack/fp32"]),
+        (pixel, "executorch/vulkan/fp32", ["executorch/vulkan/fp32"]),
+        (orin, "onnx/-/fp32", ["onnx/tensorrt/fp32"]),
+    ):
+        assert list(profile.timings(Target.parse(target))) == rows
+
+
+def test_the_shell_commands_of_the_devices_page_are_valid(tmp_path):
+    blocks = re.findall(r"```sh\n(.*?)```", PAGES["docs/devices.md"], re.DOTALL)
+    assert sum("cmake" in block for block in blocks) == 1
+    for block in blocks:
+        subprocess.run(["sh", "-n", "-c", block], check=True)
+    (build,) = (block for block in blocks if "cmake" in block)
+    options = re.findall(r"-D(\w+)=(\S+)", build)
+    assert ("EXECUTORCH_BUILD_VULKAN", "ON") in options
+    assert len(dict(options)) == len(options) == build.count("-D")
+
+
+def test_the_targets_on_request_are_listed_in_one_place():
+    listed = re.search(r"## Targets on request\n(.*?)\n## ", PAGES["docs/recipes.md"], re.DOTALL)[1]
+    assert re.findall(r"^- `(.*?)`", listed, re.MULTILINE) == list(OTHER_TARGETS)
 
 
 @pytest.fixture(scope="session")

@@ -180,6 +180,7 @@ class Backend(Protocol):
     A backend may also have ``layer_values(model, target, calibration, artifact, inputs)``. It returns the values of the
     artifact's convolutions and fully connected layers, in order, so that a wrong layer can be named.
     ``layers_of`` then says if they come from the ``artifact``, or from the ``graph`` before lowering.
+    A backend whose `parity_kind` is measured may have `derived`: targets whose runtime this machine cannot have.
 
     `distributions` are the packages whose versions distinguish artifacts. `modules` are slow to load: they stay
     loaded between compilations. A backend whose packages are not in edgekit's extra ``convert`` has `extra`, the name of theirs.
@@ -199,6 +200,12 @@ class Backend(Protocol):
     def execute(self, artifact: Path, inputs: Inputs) -> Outputs:
         """Run the artifact on this machine, one example at a time; one array per output, as `compile` listed them."""
         ...
+
+
+def parity_kind(target: Target) -> Literal["measured", "derived"]:
+    """Return whether artifacts for `target` run in their runtime here. UsageError for a target that nothing compiles."""
+    backend = backend_of(target)
+    return "derived" if target in getattr(backend, "derived", ()) else backend.parity_kind
 
 
 def torch_spec(name: str, shape: Sequence[int]) -> TensorSpec:

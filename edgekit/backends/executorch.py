@@ -1,4 +1,8 @@
-"""ExecuTorch with the XNNPACK delegate: torch.export, then PT2E for int8, then lowering."""
+"""ExecuTorch with the XNNPACK delegate: torch.export, then PT2E for int8, then lowering. On request with Vulkan's, in fp32.
+
+edgekit's own runners have no Vulkan. ExecuTorch's ``executor_runner`` may have it, as a tool of a device's profile. So that
+target is none of a recipe's default targets: it is compiled if it is named, or if a device's profile has a tool for it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
 FP32 = Target("executorch", "xnnpack", "fp32")
 INT8 = Target("executorch", "xnnpack", "int8")
+VULKAN = Target("executorch", "vulkan", "fp32")
+VULKAN_DELEGATE = "VulkanBackend"
+"""Its name in a ``.pte``."""
 
 
 class ExecuTorch:
@@ -24,7 +31,8 @@ class ExecuTorch:
 
     name = "executorch"
     format = "pte"
-    targets = (FP32, INT8)
+    targets = (FP32, INT8, VULKAN)
+    derived = (VULKAN,)
     distributions = ("executorch", "torch", "torchao")
     modules = (
         "executorch.exir",
@@ -37,18 +45,25 @@ class ExecuTorch:
     layers_of = "graph"
 
     def compile(self, model: nn.Module, target: Target, calibration: Inputs, output: Path) -> Compiled:
-        """See :class:`edgekit.backends.base.Backend`."""
+        """See :class:`edgekit.backends.base.Backend`.
+
+        EdgekitError (``unsupported_operator``) if Vulkan's delegate does not take the whole network.
+        """
         import torch
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
         from edgekit.architectures.outputs import named_outputs
 
         example = calibration[:1]
         exported = torch.export.export(_graph(model, target, calibration), example.tensors())
-        lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        lowered = to_edge_transform_and_lower(exported, partitioner=[_partitioner(target)])
         delegation = _delegation(lowered.exported_program().graph)
-        output.write_bytes(lowered.to_executorch().buffer)
+        content = lowered.to_executorch().buffer
+        if target == VULKAN:
+            from edgekit.backends.vulkan_program import Program
+
+            Program(content)  # which checks what the file really holds
+        output.write_bytes(content)
         return Compiled(
             inputs=input_specs(example),
             # torch.export keeps the order of a tuple; the runner reads the shapes back, and parity compares by name.
@@ -59,7 +74,11 @@ class ExecuTorch:
         )
 
     def execute(self, artifact: Path, inputs: Inputs) -> Outputs:
-        """See :class:`edgekit.backends.base.Backend`."""
+        """Run the artifact in ExecuTorch; one for Vulkan by :mod:`edgekit.backends.vulkan_program`, without its runtime."""
+        if VULKAN_DELEGATE.encode() in artifact.read_bytes():
+            from edgekit.backends import vulkan_program
+
+            return vulkan_program.execute(artifact, inputs)
         from edgekit.runners import infer
 
         return infer(artifact, inputs.arrays.values())
@@ -88,6 +107,17 @@ class ExecuTorch:
             LayerValue(joined[input], joined[output], tuple(runs[0][weight].shape))
             for (input, output), weight in zip(ends, applied, strict=True)
         ]
+
+
+def _partitioner(target: Target) -> Any:
+    """Return what chooses the parts of the graph for the target's delegate."""
+    if target == VULKAN:
+        from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+        return VulkanPartitioner()
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    return XnnpackPartitioner()
 
 
 def _graph(model: nn.Module, target: Target, calibration: Inputs) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.architectures.inputs import Inputs
-from edgekit.backends.base import Artifact, Manifest, backend_of, by_name
+from edgekit.backends.base import Artifact, Manifest, backend_of, by_name, parity_kind
 from edgekit.build.conversion_errors import explained
 from edgekit.build.jobs import CompareLayersJob, CompileJob, PredictJob
 from edgekit.build.layer_parity import LayerParity, compare_layers, first_departure
@@ -165,7 +165,7 @@ def compile_target(job: CompileJob) -> dict[str, Any]:
         outputs,
         target.precision,
         recipe.parity,
-        kind=backend.parity_kind,
+        kind=parity_kind(target),
         trained=job.trained,
         layer_db=min((layer.alone for layer in layers), default=None),
     )

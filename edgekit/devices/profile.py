@@ -20,7 +20,7 @@ from edgekit.errors import FailureKind, UsageError, did_you_mean
 from edgekit.plugins import provided
 from edgekit.protocol import known_protocols
 from edgekit.runners import DELEGATES
-from edgekit.target import Target
+from edgekit.target import KNOWN_TARGETS, OTHER_TARGETS, Target
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ TOOLS = {
     "trtexec": "onnx",
 }
 """Kind of tool -> the backend whose artifacts it loads."""
+COMPILED_IN = {"executor_runner"}
+"""Kinds of tools that cannot choose a delegate: it is compiled into their artifacts."""
+ACCELERATORS = {"gpu", "npu", "dsp", "tpu", "cuda", "coreml", "mps", "qnn", "vulkan"}
+"""Names of processors and delegates that XNNPACK, which computes on the CPU, is not."""
 TemperatureLimit = float | Annotated[dict[SensorType, float], Field(min_length=1)]
 """Degrees Celsius: one limit for every sensor, or a limit for each type of sensor that counts."""
 OTHER_PRECISIONS = re.compile(r"--(fp16|bf16|fp8|int8|int4|best|stronglyTyped)\b")
@@ -63,14 +67,21 @@ OnTheDevice = Annotated[str, Written("^/.*$", "an absolute path on the device")]
 OnThisComputer = Annotated[str, Written("^[/~].*$", "a path that is absolute or begins with ~")]
 
 
+def _delegates(backend: str) -> list[str]:
+    """Return the delegates that artifacts of a built-in backend are compiled for."""
+    targets = map(Target.parse, (*KNOWN_TARGETS, *OTHER_TARGETS))
+    return list(dict.fromkeys(target.delegate for target in targets if target.backend == backend))
+
+
 class Tool(Strict):
     """A user's benchmark program: edgekit times with it what its own runners cannot time.
 
     `program` is its path on this computer, and `libraries` the folder there that it loads libraries from. Both are absolute
     or begin with ``~``, and are copied to the device. `device_program` is the path of a program that the device has.
     ``benchmark_litert_model`` has neither: it is part of ai-edge-litert in the device's own Python.
-    `arguments` choose the delegate (``--use_gpu=true``).
-    It times artifacts of `backend`. If `precisions` is empty, it times all of them.
+    It times artifacts of `backend` that are compiled for `delegate`. The default is the delegate that edgekit's own runner
+    times. If `precisions` is empty, it times all of them.
+    `arguments` choose the delegate at run time, if the tool can (``--use_gpu=true``).
     """
 
     kind: Literal["benchmark_model", "benchmark_litert_model", "executor_runner", "trtexec"]
@@ -80,11 +91,35 @@ class Tool(Strict):
     arguments: tuple[str, ...] = ()
     libraries: OnThisComputer | None = None
     precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ()
+    delegate: str | None = None
+
+    @property
+    def loads(self) -> str:
+        """The delegate of the artifacts that it loads, as in their target."""
+        return self.delegate or DELEGATES.get(self.backend, ("-",))[0]
+
+    def misnamed(self, name: str) -> str | None:
+        """Return why a tool called `name` would make misleading rows, for people; None if it would not.
+
+        A row's delegate is the tool's name. So it must not name a delegate that the artifacts are not compiled for.
+        """
+        if self.kind not in COMPILED_IN:
+            return None
+        others = {*_delegates(self.backend), *(ACCELERATORS if self.loads == "xnnpack" else ())} - {self.loads}
+        word = next((word for word in re.split(r"[^a-z0-9]+", name.lower()) if word in others), None)
+        if word is None:
+            return None
+        advice = "Give the tool another name"
+        if word in _delegates(self.backend):
+            advice = f"Write `delegate: {word}`, or give the tool another name"
+        return f"{name} loads artifacts for {self.loads}, so its rows must not say {word}. {advice}"
 
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         if self.backend != TOOLS[self.kind]:
             raise ValueError(f"{self.kind} times artifacts of {TOOLS[self.kind]}, not of {self.backend}")
+        if self.delegate is not None and self.delegate not in (known := _delegates(self.backend)):
+            raise ValueError(f"{self.backend} is not compiled for {self.delegate}. Known: {', '.join(known)}")
         if self.program is not None and self.device_program is not None:
             raise ValueError("write either program, which is on this computer, or device_program")
         has_program = self.program is not None or self.device_program is not None
@@ -143,9 +178,11 @@ class DeviceProfile(Strict):
     @classmethod
     def _not_our_own(cls, tools: dict[str, Tool]) -> dict[str, Tool]:
         own = {delegate for delegates in DELEGATES.values() for delegate in delegates}
-        for name in tools:
+        for name, tool in tools.items():
             if name in own:
                 raise ValueError(f"edgekit's own runner times {name}. Give the tool another name")
+            if reason := tool.misnamed(name):
+                raise ValueError(reason)
         return tools
 
     @property
@@ -173,7 +210,8 @@ class DeviceProfile(Strict):
         return own | {
             f"{target.backend}/{name}/{target.precision}": tool
             for name, tool in self.tools.items()
-            if tool.backend == target.backend and target.precision in (tool.precisions or (target.precision,))
+            if (tool.backend, tool.loads) == (target.backend, target.delegate)
+            and target.precision in (tool.precisions or (target.precision,))
         }
 
     @property

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from edgekit.backends.base import Artifact, backend_of
+from edgekit.backends.base import Artifact, parity_kind
 from edgekit.build.compile import tool_versions
 from edgekit.build.prepare import Prepared, source_hash
 from edgekit.build.worker import Workers
@@ -93,14 +93,14 @@ class Task:
 
 
 def artifact_subject(artifact: Artifact) -> Subject:
-    """Return an artifact as it runs in its runtime on this machine."""
-    manifest, backend = artifact.manifest, backend_of(artifact.target)
+    """Return an artifact as it runs on this machine, in its runtime if that can be here."""
+    manifest, kind = artifact.manifest, parity_kind(artifact.target)
     versions = json.dumps(tool_versions(artifact.target), sort_keys=True)
     job = ArtifactOnHost(
         path=artifact.path, target=manifest.target, outputs=manifest.outputs, layout=manifest.inputs[0].layout
     )
     modules = MODULES.get(artifact.target.backend, ("edgekit.evaluation.shards",))
-    return Subject(manifest.target, manifest.sha256, f"{manifest.sha256} {versions}", backend.parity_kind, modules, job)
+    return Subject(manifest.target, manifest.sha256, f"{manifest.sha256} {versions}", kind, modules, job)
 
 
 def pytorch_subject(prepared: Prepared) -> Subject:

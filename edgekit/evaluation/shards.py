@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.architectures.inputs import Array, Inputs, nhwc
-from edgekit.backends.base import TensorSpec, backend_of, by_name
+from edgekit.backends.base import TensorSpec, backend_of, by_name, parity_kind
 from edgekit.build.photos import open_photo, preprocess
 from edgekit.errors import UsageError
 from edgekit.evaluation.answers import answer
@@ -81,7 +81,7 @@ def predictor(recipe: Recipe, subject: ArtifactOnHost | PreparedModel) -> tuple[
     if isinstance(subject, PreparedModel):
         return _pytorch(recipe, subject.folder), 1
     target, path, specs = Target.parse(subject.target), subject.path, subject.outputs
-    if target.backend in OWN_RUNTIMES:
+    if target.backend in OWN_RUNTIMES and parity_kind(target) == "measured":
         return _own_runtime(OWN_RUNTIMES[target.backend], path, specs, subject.layout), 1
     backend = backend_of(target)
     return lambda images: by_name(specs, backend.execute(path, Inputs.of_images(images))), AT_ONCE

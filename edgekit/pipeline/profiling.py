@@ -16,7 +16,7 @@ from edgekit.pipeline.measuring import Timing, provide_runners, push
 from edgekit.pipeline.plan import Plan, Progress
 from edgekit.pipeline.turns import timing
 from edgekit.protocol import Protocol
-from edgekit.runners import PYTHON_RUNNER
+from edgekit.runners import DELEGATES, PYTHON_RUNNER
 
 PASS = Protocol(name="operators", sessions=1, iterations=20, min_seconds=0, warmup_seconds=0, session_timeout=900)
 
@@ -24,14 +24,14 @@ PASS = Protocol(name="operators", sessions=1, iterations=20, min_seconds=0, warm
 def dump_operators(plan: Plan, profile: DeviceProfile, progress: Progress, output: Path) -> None:
     """Build the plan's one target, run it on a device with the profiler, and write its ETDump to `output`.
 
-    UsageError for a target that is not ExecuTorch's. EdgekitError if the build or the device fails.
+    UsageError for a target that is not ExecuTorch's for XNNPACK. EdgekitError if the build or the device fails.
     EdgekitError (``missing_extra``) if the device has only the Python runner, which has no profiler.
     """
     (target,) = plan.targets
-    if target.backend != "executorch":
+    if target.backend != "executorch" or target.delegate not in DELEGATES["executorch"]:
         hint = "LiteRT's benchmark_model writes one of a .tflite file: --enable_op_profiling=true."
         raise UsageError(
-            f"edgekit's own runner writes a profile of ExecuTorch's artifacts, and none of {target}.", hint
+            f"edgekit's own runner writes a profile of ExecuTorch's artifacts for XNNPACK, and none of {target}.", hint
         )
     with opened(profile) as device:
         provide_runners(device, progress)  # report what is missing before anything is compiled

@@ -28,7 +28,7 @@ from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.pipeline import Plan, Progress, build_artifacts
 from edgekit.protocol import Protocol
 from edgekit.recipe.schema import Recipe
-from edgekit.runners import write_inputs
+from edgekit.runners import DELEGATES, write_inputs
 from edgekit.runners.bundle import ARCHITECTURES, RUNNERS, Bundle, bundle_for
 
 FORMAT = 1
@@ -70,8 +70,8 @@ def pack(plan: Plan, arch: str, protocol: Protocol, output: Path, seed: int | No
     if output.exists():
         raise UsageError(f"There is something at {output} already.", "Name a new file, or remove it first.")
     for target in plan.targets:
-        if target.backend not in RUNNERS:
-            hint = f"Name targets of {' or '.join(RUNNERS)}: --target ..."
+        if target.backend not in RUNNERS or target.delegate not in DELEGATES[target.backend]:
+            hint = f"Name targets of {' or '.join(RUNNERS)} for XNNPACK: --target ..."
             raise UsageError(f"A pack has native runners only, and there is none for {target}.", hint)
     if arch not in ARCHITECTURES:
         raise UsageError(f"There are no native runners for {arch}.", f"Known: {', '.join(ARCHITECTURES)}.")

@@ -5,6 +5,7 @@ another has to run, a shell script takes its command line and prints what it pri
 """
 
 import base64
+import hashlib
 import json
 import re
 import sys
@@ -17,7 +18,8 @@ import tiny
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.internal import encoder
 
-from edgekit.backends.base import TensorSpec
+from edgekit.architectures.inputs import Inputs
+from edgekit.backends.base import TensorSpec, backend_of
 from edgekit.build.photos import photo_set
 from edgekit.devices.base import Completed, open_device, opened
 from edgekit.devices.profile import Tool, load_profile
@@ -29,6 +31,7 @@ from edgekit.measure.tools.brought import RESULT
 from edgekit.measure.tools.executor_runner import ExecutorRunner, parse_executor_runner
 from edgekit.measure.tools.litert import BenchmarkLitertModel, BenchmarkModel, parse_benchmark_model, parse_result_file
 from edgekit.pipeline import Plan, start_run
+from edgekit.pipeline.building import build_artifact
 from edgekit.pipeline.plan import Sweep
 from edgekit.protocol import PROTOCOLS
 from edgekit.recipe.loading import load_recipe
@@ -204,9 +207,13 @@ def test_a_tool_times_the_artifacts_of_its_backend_and_precisions(tmp_path):
     }
     assert list(found.timings(Target.parse("tflite/xnnpack/int8"))) == ["tflite/xnnpack/int8"]
     assert found.timings(Target.parse("coreml/-/fp16")) == {}
+    assert found.timings(Target.parse("tflite/other/fp32")) == {}
     assert list(profile(tmp_path, {"gpu": tool}, "[]").timings(Target.parse("tflite/xnnpack/fp32"))) == [
         "tflite/gpu/fp32"
     ]
+
+
+EXECUTOR = {"kind": "executor_runner", "backend": "executorch"}
 
 
 @pytest.mark.parametrize(
@@ -220,6 +227,9 @@ def test_a_tool_times_the_artifacts_of_its_backend_and_precisions(tmp_path):
         ("gpu", {"backend": "executorch"}, "benchmark_model times artifacts of tflite, not of executorch"),
         ("gpu", {"kind": "executor_runner"}, "executor_runner times artifacts of executorch, not of tflite"),
         ("xnnpack", {}, "edgekit's own runner times xnnpack"),
+        ("gpu", {"delegate": "gpu"}, "tflite is not compiled for gpu. Known: xnnpack"),
+        ("gpu", EXECUTOR, "gpu loads artifacts for xnnpack, so its rows must not say gpu. Give the tool another name"),
+        ("adreno_gpu", EXECUTOR, "so its rows must not say gpu"),
     ],
 )
 def test_a_profile_with_a_wrong_tool_says_where(tmp_path, name, changes, said):
@@ -360,6 +370,9 @@ def test_tools_are_rows_beside_our_own_runners(tmp_path, ledger):
     assert (litert.summary["centre"], litert.summary["p90"], litert.summary["iterations"]) == ("median", None, 6)
     assert litert.conditions["runner_version"] == version("ai-edge-litert")
 
+    # Like edgekit's own runners, tools run without an app.
+    assert {one.conditions["process_context"] for one in measured.values()} == {"shell"}
+
     theirs = measured["executorch/theirs/fp32"]
     assert theirs.conditions["parity_on_device"]["snr_db"] > 80
     # 7 runs of 1.5, 2.5 ... 7.5 ms: the first, three to warm up, three that count.
@@ -404,3 +417,71 @@ END""",
     (one,) = ledger.measurements(run)
     assert (one.target, one.summary["median"], one.summary["centre"]) == ("tflite/gpu/fp32", 208.5, "median")
     assert there.left_running() == []
+
+
+# Vulkan on a phone
+
+OPTIONS = "model_path|inputs|output_file|num_executions|cpu_threads"
+"""Of those that executor_runner has, the ones that edgekit uses."""
+
+
+def vulkan_runner(path, artifact, example, outputs):
+    """A stand-in for executor_runner built with Vulkan, for a phone without Python.
+
+    It has that program's options, messages and files, and takes what it prints to the log, as Android's build does. No GPU
+    computes: `outputs` were computed on this computer, and it writes them if the model and the input are those that it
+    expects. Its times are made up. An option that it does not know is an error, as gflags'.
+    """
+    hashes = [hashlib.sha256(content).hexdigest() for content in (artifact.read_bytes(), example.tobytes())]
+    parts = "\n".join(
+        f'echo {base64.b64encode(values.tobytes()).decode()} | base64 -d > "$output_file-{index}.bin"'
+        for index, values in enumerate(outputs)
+    )
+    return script(
+        path,
+        f"""exec 2> /lab/logcat
+for one; do case $one in
+--*=*) name=${{one%%=*}}; name=${{name#--}}; case $name in {OPTIONS}) eval "$name=\\${{one#*=}}";;
+*) echo "ERROR: unknown command line flag '$name'" >&2; exit 1;; esac;;
+*) echo "ERROR: unknown argument $one" >&2; exit 1;; esac; done
+say() {{ echo "I ExecuTorch: $*" >&2; }}
+[ "$(sha256sum < "$model_path")" = "{hashes[0]}  -" ] || {{ say "Loading of method forward failed"; exit 134; }}
+[ "$(sha256sum < "$inputs")" = "{hashes[1]}  -" ] || {{ say "another input"; exit 134; }}
+say "Model loaded in 20.720944 ms."
+run=0; while [ $run -lt $num_executions ]; do run=$((run + 1))
+say "Iteration $run of $num_executions: $run.5 ms"; done
+[ -z "$output_file" ] || {{ {parts}
+}}""",
+    )
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9], ids=["right", "a GPU that computes something else"])
+def test_a_phones_gpu_is_timed_with_the_artifact_for_vulkan_and_compared(
+    share, android, profile_of, tmp_path, ledger, cache, capsule
+):
+    recipe = load_recipe(*tiny.TINY)
+    prepared, artifact = build_artifact(Plan.of(recipe, ("vulkan",), photo_set()), lambda line: None, tmp_path)
+    example = Inputs.load(prepared.folder / "parity.npz")[:1]
+    outputs = [share * values for values in backend_of(artifact.target).execute(artifact.path, example)]
+    program = vulkan_runner(tmp_path / "executor_runner", artifact.path, next(iter(example.arrays.values())), outputs)
+    tool = Tool(kind="executor_runner", backend="executorch", delegate="vulkan", program=program)
+    found = profile_of(android, tools={"vulkan": tool})
+    plan = Plan.of(recipe, ("executorch/xnnpack/fp32", "executorch/vulkan/fp32"), photo_set())
+    run = start_run("deploy", Sweep((plan,), (found,), PROTOCOLS["emulated"], None), ledger, lambda line: None, seed=0)
+    measured = {one.target: one for one in ledger.measurements(run)}
+    failures = [(failure.target, failure.failure.kind) for failure in ledger.failures(run)]
+    if share != 1.0:
+        assert failures == [("executorch/vulkan/fp32", FailureKind.parity)]
+        assert set(measured) == {"executorch/xnnpack/fp32"}
+        return
+    assert failures == [], ledger.failures(run)
+    xnnpack, vulkan = measured["executorch/xnnpack/fp32"], measured["executorch/vulkan/fp32"]
+    assert (vulkan.artifact_sha256, vulkan.manifest["parity"]["kind"]) == (artifact.manifest.sha256, "derived")
+    assert vulkan.artifact_sha256 != xnnpack.artifact_sha256
+    assert vulkan.conditions["parity_on_device"]["snr_db"] > 80
+    assert [session.samples for session in ledger.sessions(vulkan.id)] == [[5_500_000, 6_500_000, 7_500_000]] * 2
+    assert vulkan.conditions["runner_sha256"] == hashlib.sha256(Path(program).read_bytes()).hexdigest()
+    for key in ("process_context", "scheduling"):
+        assert vulkan.conditions[key] == xnnpack.conditions[key], key
+    assert vulkan.conditions["process_context"] == "shell"
+    assert android.left_running() == []

@@ -51,7 +51,12 @@ def tool_program(device: Device, tool: Tool, inputs: Sequence[TensorSpec] = ()) 
 
 def _command(device: Device, tool: Tool) -> tuple[Sequence[str], dict[str, Any]]:
     """Return how the tool is started on the device, and facts about it for the conditions."""
-    facts: dict[str, Any] = {"runner": tool.kind, "runner_arguments": list(tool.arguments)}
+    # It runs as the user of a shell, not as an app. edgekit's own runners report the same of themselves.
+    facts: dict[str, Any] = {
+        "runner": tool.kind,
+        "runner_arguments": list(tool.arguments),
+        "process_context": "shell",
+    }
     if tool.device_program is not None:
         return (tool.device_program,), facts | _there(device, tool.device_program)
     if tool.program is None:
