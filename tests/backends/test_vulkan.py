@@ -16,6 +16,8 @@ from edgekit.backends.vulkan_program import Program
 from edgekit.build.photos import photo_set
 from edgekit.devices.profile import Tool, stored_profile
 from edgekit.errors import EdgekitError, FailureKind, UsageError
+from edgekit.evaluation.running import artifact_subject
+from edgekit.evaluation.shards import predictor
 from edgekit.pipeline.building import build_artifact
 from edgekit.pipeline.plan import Plan, default_targets
 from edgekit.pipeline.profiling import dump_operators
@@ -137,6 +139,17 @@ def test_a_recipes_parity_is_derived_and_its_delegation_known(recipe, cache, tmp
     assert (manifest.target, manifest.parity.kind, manifest.parity.passed) == (str(TARGET), "derived", True)
     assert manifest.parity.snr_db > 90
     assert (manifest.delegation.partitions, manifest.delegation.complete) == (1, True)
+
+
+def test_an_evaluation_computes_it_as_parity_does_and_says_derived(recipe, cache, tmp_path):
+    prepared, artifact = build_artifact(Plan.of(recipe, ["vulkan"], photo_set()), lambda line: None, tmp_path)
+    subject = artifact_subject(artifact)
+    assert subject.kind == "derived"
+    predict, _ = predictor(recipe, subject.job)
+    inputs = Inputs.load(prepared.folder / "parity.npz")[:2]
+    (images,) = inputs.arrays.values()
+    (outputs,) = predict(images).values()
+    np.testing.assert_array_equal(outputs, backend_of(TARGET).execute(artifact.path, inputs)[0])
 
 
 def test_it_is_no_default_unless_a_devices_tool_loads_it(recipe):

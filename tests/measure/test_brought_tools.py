@@ -229,6 +229,8 @@ EXECUTOR = {"kind": "executor_runner", "backend": "executorch"}
         ("xnnpack", {}, "edgekit's own runner times xnnpack"),
         ("gpu", {"delegate": "gpu"}, "tflite is not compiled for gpu. Known: xnnpack"),
         ("gpu", EXECUTOR, "gpu loads artifacts for xnnpack, so its rows must not say gpu. Give the tool another name"),
+        ("vulkan", EXECUTOR, "must not say vulkan. Write `delegate: vulkan`, or give the tool another name"),
+        ("vulkan", {**EXECUTOR, "delegate": "qnn"}, "executorch is not compiled for qnn. Known: xnnpack, vulkan"),
         ("adreno_gpu", EXECUTOR, "so its rows must not say gpu"),
     ],
 )
