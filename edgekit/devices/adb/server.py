@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -303,12 +303,11 @@ def _client(host: str, port: int) -> AdbClient:
         def open_transport(self, command: str | None = None, timeout: float | None = None) -> AdbConnection:
             assert command is None
             connection = self._client.make_connection(timeout or link.STALL_SECONDS)
-            try:
+            with ExitStack() as undo:
+                undo.callback(connection.close)
                 connection.send_command(f"host:transport:{self.serial}")
                 connection.check_okay()
-            except BaseException:
-                connection.close()
-                raise
+                undo.pop_all()
             return connection
 
     class Client(AdbClient):  # type: ignore[misc]
