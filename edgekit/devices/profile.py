@@ -18,7 +18,7 @@ from edgekit.devices.kinds import load_kind, provider
 from edgekit.devices.thermal import SensorType
 from edgekit.errors import FailureKind, UsageError, did_you_mean
 from edgekit.plugins import provided
-from edgekit.protocol import known_protocols
+from edgekit.protocol import PROTOCOLS, known_protocols
 from edgekit.runners import DELEGATES
 from edgekit.target import KNOWN_TARGETS, OTHER_TARGETS, Target
 
@@ -160,7 +160,7 @@ class DeviceProfile(Strict):
     @field_validator("protocol")
     @classmethod
     def _known_protocol(cls, name: str) -> str:
-        if name not in known_protocols():
+        if name not in PROTOCOLS and name not in known_protocols():
             raise ValueError(f"unknown protocol {name}. {did_you_mean(name, known_protocols())}")
         return name
 

@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel
 
+from edgekit.protocol import Rule
+
 NANOSECONDS = 1e6  # per millisecond
 
 
@@ -100,7 +102,7 @@ def early_stopping_bound(values: Sequence[float], quantile: float, confidence: f
 
     It is the t-th largest value. t is the largest number for which t or fewer values above the true quantile have a
     probability of at most 1 - `confidence`. At least one is required, so p90 needs 64 values with 99 %, and p99 662.
-    Source: the inference rules of MLPerf, appendix "Early Stopping Criterion".
+    Source: ``early_stopping.cc`` of MLPerf's LoadGen.
     """
     from scipy import stats
 
@@ -111,7 +113,7 @@ def early_stopping_bound(values: Sequence[float], quantile: float, confidence: f
     return sorted(values)[n - allowed] if allowed >= 1 else None
 
 
-P90_BOUNDS: Mapping[str, tuple[Callable[[Sequence[float], float, float], float | None], float]] = {
+P90_BOUNDS: Mapping[Rule, tuple[Callable[[Sequence[float], float, float], float | None], float]] = {
     "order-statistic": (quantile_upper_bound, 0.95),
     "early-stopping": (early_stopping_bound, 0.99),
 }
@@ -122,7 +124,7 @@ def summarise(
     samples: Sequence[Sequence[int]],
     loads: Sequence[int],
     firsts: Sequence[int],
-    p90_rule: Literal["order-statistic", "early-stopping"] = "order-statistic",
+    p90_rule: Rule = "order-statistic",
 ) -> Summary:
     """Summarise the sessions of one measurement; all but the rule have an entry per session, in nanoseconds."""
     from scipy import stats

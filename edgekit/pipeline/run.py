@@ -111,7 +111,7 @@ def how_to_continue(run: Run, command: str) -> str | None:
     kept, unfinished = run.ledger.session_counts(run.id)
     again = f", and {unfinished} of unfinished cells are measured again" if unfinished else ""
     return (
-        f"The connection to {names} was lost. {kept} sessions of finished cells are kept in the ledger{again}. "
+        f"{names} could not be reached to the end. {kept} sessions of finished cells are kept in the ledger{again}. "
         f"Continue: edgekit {command} --resume {run.id}"
     )
 

@@ -59,7 +59,7 @@ def test_a_lost_link_is_noticed_in_20_seconds_and_the_run_says_how_to_continue(
     assert noticed - cut < 20
     assert {record.failure.kind for record in ledger.failures(run)} <= {FailureKind.link_lost, FailureKind.offline}
     assert lines[-1][1] == (
-        "The connection to lab was lost. 0 sessions of finished cells are kept in the ledger, and 1 of unfinished cells are "
+        "lab could not be reached to the end. 0 sessions of finished cells are kept in the ledger, and 1 of unfinished cells are "
         f"measured again. Continue: edgekit profile --resume {run}"
     )
     device.restore_link()

@@ -168,7 +168,7 @@ def test_without_ssh_a_configuration_is_an_error_and_none_is_not_needed(board, c
 
 
 def locked(board, home):
-    """The board's key with a passphrase that nobody types, and the same key without one."""
+    """The board's key with a passphrase that no one types, and the same key without one."""
     key = home / "id_lab"
     key.write_bytes(board.key.read_bytes())
     key.chmod(0o600)

@@ -71,9 +71,13 @@ class Laboratory:
         photos: int = 1000,
         identity: str | None = None,
         evaluation: dict[str, Any] | None = None,
+        shape: bool = False,
         **changes: Any,
     ) -> int:
-        """Record a measurement, and the artifact's accuracy in percent if it is given; return the measurement's id."""
+        """Record a measurement, and the artifact's accuracy in percent if it is given; return the measurement's id.
+
+        The sessions rise by `spread`. With `shape` the verdict is of their samples too.
+        """
         sha256 = self.artifact(recipe, target, **changes)
         identity = identity or device_id(device)
         self.ledger.record_device(identity, device, {"model": "a phone", "os_build": "1"})
@@ -84,7 +88,7 @@ class Laboratory:
             facts = {"max_rss_kb": 50_000 + block}
             self.ledger.add_session(id, block, load_ns=1, first_ns=1, samples=session, environment=facts)
         summary = summarise(samples, [1] * sessions, [1] * sessions)
-        judgement = judge(summary)
+        judgement = judge(summary, samples if shape else ())
         known = {"emulated": False, "before": {"clock_rung": "free"}, **(conditions or {})}
         self.ledger.finish_measurement(
             id, verdict=judgement.verdict, evidence=judgement.evidence, summary=summary.model_dump(), conditions=known

@@ -171,6 +171,7 @@ def test_latency_on_two_devices_is_of_one_artifact(three):
     ("change", "limits", "reason"),
     [
         ({"spread": 0.2}, {}, "noisy"),
+        ({"spread": 0.04, "shape": True}, {}, "noisy"),  # its interval is narrow enough, and it drifts
         ({"sessions": 2}, {}, "too_few_sessions"),
         ({"protocol": "quick", "sessions": 3}, {}, "other_protocol"),
         ({"conditions": {"emulated": True}}, {}, "emulated"),
