@@ -106,6 +106,11 @@ def proc_stat_cpu() -> Optional[int]:
         return None
 
 
+def uptime_ns() -> int:
+    """Return the time since the start of the system, as /proc/uptime counts it."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
 def peak_memory() -> Optional[int]:
     """Return the most memory that was resident, in kB. getrusage would count what the process was before exec."""
     try:
@@ -242,6 +247,7 @@ def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
     reference = time_reference()
     cpus, ticks = [proc_stat_cpu()], thread_times()
     quota, preempted = quota_ns(), resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    since = uptime_ns()
     cpu_start, start = time.process_time_ns(), time.perf_counter_ns()
     while len(samples) < arguments.iterations or time.perf_counter_ns() - start < arguments.min_seconds * 1e9:
         samples.append(timed(session.run))
@@ -254,6 +260,7 @@ def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
     gc.enable()
     emit("samples", ns=samples)
     return {
+        "timed_uptime_ns": [since, since + wall],
         "warmup_runs": warmup_runs,
         "wall_ns": wall,
         "cpu_ns": cpu,

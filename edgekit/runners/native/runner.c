@@ -35,6 +35,7 @@ struct images {
 static struct {
     bool measured;
     int64_t warmup_runs, wall_ns, cpu_ns;
+    int64_t timed_uptime_ns[2]; /* from when to when, since the start of the system */
     int64_t cpus[2];
     size_t cpu_count;
     int64_t threads_busy; /* -1: too few ticks passed to tell */
@@ -141,10 +142,14 @@ void fail(const char *format, ...) {
     _Exit(1);
 }
 
-int64_t now_ns(void) {
+static int64_t time_of(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+int64_t now_ns(void) {
+    return time_of(CLOCK_MONOTONIC);
 }
 
 static long whole_number(const char *option, const char *text) {
@@ -340,12 +345,6 @@ static int64_t timed(const struct model *model) {
     return now_ns() - start;
 }
 
-static int64_t process_time_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
-}
-
 static void measure(const struct arguments *arguments, const struct model *model) {
     static struct tasks before, after;
     const int64_t first = timed(model);
@@ -367,7 +366,8 @@ static void measure(const struct arguments *arguments, const struct model *model
     note_cpu();
     read_tasks(&before);
     const int64_t quota = quota_ns(), preempted = preemptions();
-    const int64_t cpu_start = process_time_ns(), start = now_ns();
+    facts.timed_uptime_ns[0] = time_of(CLOCK_BOOTTIME);
+    const int64_t cpu_start = time_of(CLOCK_PROCESS_CPUTIME_ID), start = now_ns();
     const int64_t least = (int64_t)(arguments->min_seconds * (double)SECOND_NS);
     while (count < (size_t)arguments->iterations || now_ns() - start < least) {
         if (count == room) {
@@ -381,7 +381,8 @@ static void measure(const struct arguments *arguments, const struct model *model
         samples[count++] = timed(model);
     }
     facts.wall_ns = now_ns() - start;
-    facts.cpu_ns = process_time_ns() - cpu_start;
+    facts.cpu_ns = time_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
+    facts.timed_uptime_ns[1] = facts.timed_uptime_ns[0] + facts.wall_ns;
     facts.preempted = preemptions() - preempted;
     facts.quota_ns = quota < 0 ? -1 : quota_ns() - quota;
     note_cpu();
@@ -417,6 +418,7 @@ static void tell_done(void) {
     field_known("max_rss_kb", peak);
     if (facts.measured) {
         field_integer("warmup_runs", facts.warmup_runs);
+        field_integers("timed_uptime_ns", facts.timed_uptime_ns, 2);
         field_integer("wall_ns", facts.wall_ns);
         field_integer("cpu_ns", facts.cpu_ns);
         field_integers("cpus_seen", facts.cpus, facts.cpu_count);
