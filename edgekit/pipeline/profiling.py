@@ -46,7 +46,7 @@ def dump_operators(plan: Plan, profile: DeviceProfile, progress: Progress, outpu
                 hint = "Choose the native runner: --device-option runner=native"
                 raise EdgekitError(FailureKind.missing_extra, "measure", message, hint)
             dump = device.scratch("operators.etdp")
-            command = subject.program.arguments(subject, PASS, device.timing_cpu(), with_output=False)
+            command = subject.program.arguments(subject, PASS, device.timing_cpus(), with_output=False)
             completed = device.run([*command, "--etdump", dump], PASS.session_timeout)
             if completed.exit_status:
                 raise broken(f"{target} on {profile.name}", completed)

@@ -168,7 +168,7 @@ void run(void *session) { static_cast<Session *>(session)->run(); }
 
 void write_outputs(void *session, FILE *file) { static_cast<Session *>(session)->write_outputs(file); }
 
-void tell_load(Session &session, int64_t ns) {
+void tell_load(Session &session, int64_t ns, int64_t cached) {
     const auto shapes = session.output_shapes();
     std::vector<const int32_t *> sides;
     std::vector<size_t> ranks;
@@ -179,6 +179,7 @@ void tell_load(Session &session, int64_t ns) {
     begin_event("load");
     field_integer("ns", ns);
     field_shapes("output_shapes", sides.data(), ranks.data(), shapes.size());
+    field_known("cached_per_mille", cached);
     end_event();
 }
 
@@ -195,15 +196,15 @@ void write_etdump(ETDumpGen &dump, const char *path) {
 
 int main(int argc, char **argv) {
     const arguments arguments = parse_arguments(argc, argv);
-    pin(arguments.cpu);
+    pin(arguments.cpus);
     executorch::runtime::runtime_init();
     get_threadpool()->_unsafe_reset_threadpool(static_cast<uint32_t>(arguments.threads));
     auto dump = arguments.etdump ? std::make_unique<ETDumpGen>() : nullptr;
-    const int64_t start = now_ns();
+    const int64_t cached = prepare_file(&arguments), start = now_ns();
     Session session(arguments.model, dump.get());
     const int64_t load_ns = now_ns() - start;
     tell_environment("executorch", EXECUTORCH_VERSION, static_cast<int>(get_threadpool()->get_thread_count()));
-    tell_load(session, load_ns);
+    tell_load(session, load_ns, cached);
     const model model{&session, session.input_floats(), set_inputs, run, write_outputs};
     serve(&arguments, &model);
     if (dump) {
