@@ -85,7 +85,7 @@ def _looks(text: str, thermal: Thermal) -> Iterator[dict[str, Any]]:
     for look in re.split(r"^@ ", text, flags=re.MULTILINE)[1:]:
         head, _, rest = look.partition("\n")
         times = head.split()
-        if len(times) != 2 or not rest.endswith("\n"):
+        if len(times) != 2 or not look.endswith("\n"):
             continue  # it was ended in the middle
         rows = [line.split() for line in rest.splitlines()]
         sensors, status = thermal(rest)
