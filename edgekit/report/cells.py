@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from edgekit.report.rows import Row
 
 
+PLAIN = (0.95, 0.98)
+"""An interval with a confidence outside of these is printed with it. Few sessions do not allow every confidence."""
+
+
 def latency(row: Row) -> str | None:
-    """Return ``median [low, high]`` in ms, with the confidence if it is under 95 %, and ``mean`` if it is of means."""
+    """Return ``median [low, high]`` in ms, with the confidence if it is not in PLAIN, and ``mean`` if it is of means."""
     if not row.summary:
         return None
     interval = row.summary["interval"]
-    confidence = "" if interval["confidence"] >= 0.95 else f" {interval['confidence']:.0%}"
+    confidence = "" if PLAIN[0] <= interval["confidence"] <= PLAIN[1] else f" {interval['confidence']:.0%}"
     centre = " mean" if row.summary.get("centre") == "mean" else ""
     return with_interval(row.summary["median"], interval["low"], interval["high"], 2) + confidence + centre
 

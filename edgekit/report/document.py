@@ -27,6 +27,7 @@ class MeasurementEntry(Part):
 
     `model_hash` and `device_id` distinguish models and devices of the same name. `measured_at` is in UTC.
     `latency_ms` is the median of the sessions' medians, or of their means if `centre` says so.
+    `p90_ms` has an upper bound, at `p90_upper_confidence`. If there are too few iterations for one, all three are null.
     What the device did not report is ``unknown``. `path` is the artifact in this machine's cache.
     `marks` are the sessions that were disturbed, `conditions` all that was stored of device and runner.
     """
@@ -60,6 +61,7 @@ class MeasurementEntry(Part):
     interval_confidence: float
     p90_ms: float | None
     p90_upper_ms: float | None
+    p90_upper_confidence: float | None
     load_ms: float
     first_ms: float
     sessions: int

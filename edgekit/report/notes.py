@@ -16,7 +16,7 @@ TIMED = frozenset({"latency_ms_measured", "p90_ms", "load_ms", "first_ms"})
 ACCURACY = frozenset({"accuracy_this_artifact"})
 PAPER = frozenset({"pixel1_ms_published", "pixel2_ms_published", "pixel3_ms_published"})
 LATENCY_NOTE = Note(
-    "Latency: median of session medians [95 % interval, or the confidence that the sessions allow]; "
+    "Latency: median of session medians [95 % interval, or with the confidence that the sessions allow]; "
     "inference only, batch 1.",
     TIMED,
 )
@@ -47,9 +47,7 @@ def notes(rows: Sequence[Row]) -> list[Note]:
     if any(row.summary and row.summary.get("centre") == "mean" for row in rows):
         found[MEAN_NOTE] = None
     bounded = [row.summary for row in rows if row.summary and row.summary["p90_upper"] is not None]
-    found |= {
-        P90_NOTES[confidence]: None for confidence in sorted({one.get("p90_confidence", 0.95) for one in bounded})
-    }
+    found |= {P90_NOTES[confidence]: None for confidence in sorted({one["p90_confidence"] for one in bounded})}
     found |= dict.fromkeys(Note(text, ACCURACY) for text in accuracy_notes(rows))
     for part, about in NOTED:
         found |= dict.fromkeys(Note(text, about) for text in part(rows))

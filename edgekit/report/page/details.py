@@ -42,8 +42,6 @@ class Details:
         sessions = self._ledger.sessions(row.measurement_id)
         each = self._most // max(1, len(sessions))
         statistics = dict(_flat(row.summary))
-        if statistics.get("p90_upper") is None:
-            statistics.pop("p90", None)  # ledgers of edgekit 0.1 hold some without a bound
         conditions = {**(row.conditions or {}), "run": row.run, "edgekit": row.edgekit_version}
         return Detail(
             artifact=self._artifact(row),
