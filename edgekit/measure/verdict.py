@@ -10,13 +10,14 @@ from pydantic import BaseModel
 from edgekit.measure.shapes import shape_of
 from edgekit.measure.statistics import Summary
 
-Verdict = Literal["stable", "noisy", "preliminary", "not_steady", "interfered", "drifting", "bimodal"]
+Verdict = Literal["stable", "noisy", "preliminary", "fallback", "not_steady", "interfered", "drifting", "bimodal"]
 
 MIN_SESSIONS = 6
 """With fewer, no order-statistic interval for the median reaches 95 %."""
 MAX_HALF_WIDTH = 0.05
 """Half the interval over the median: above it the second digit of the number is open."""
 NEXT_STEPS: Mapping[str, str] = {
+    "fallback": "see which operators: edgekit operators RECIPE --device NAME --each",
     "not_steady": "use a protocol with a longer warmup_seconds",
     "interfered": "stop other work on the device and repeat",
     "drifting": "let the device cool down, hold its clocks if you can, and repeat",
@@ -33,15 +34,15 @@ class Judgement(BaseModel):
     evidence: str
 
 
-def judge(summary: Summary, samples: Sequence[Sequence[int]] = ()) -> Judgement:
+def judge(summary: Summary, samples: Sequence[Sequence[int]] = (), fallback: str = "") -> Judgement:
     """Judge a measurement by its summary, and by its sessions' samples in nanoseconds if there are any.
 
-    ``preliminary``: too few sessions. Then what the shape of the samples shows (:mod:`edgekit.measure.shapes`), ``noisy``
-    (the interval is too wide), or ``stable``.
+    ``preliminary``: too few sessions. ``fallback``: operators ran off the delegate; `fallback` is the evidence for it. Then
+    what the shape of the samples shows (:mod:`edgekit.measure.shapes`), ``noisy`` (the interval is too wide), or ``stable``.
     """
     half_width = (summary.interval.high - summary.interval.low) / 2 / summary.median
     spread = f"{summary.sessions} sessions, interval ±{half_width:.1%} of the median"
-    shape = shape_of(samples) if samples else None
+    shape = ("fallback", fallback) if fallback else shape_of(samples) if samples else None
     if summary.sessions < MIN_SESSIONS:
         confidence = f"{summary.interval.confidence:.0%}"
         seen = f", {shape[0]}: {shape[1]}" if shape else ""

@@ -198,7 +198,7 @@ int main(int argc, char **argv) {
     pin(arguments.cpu);
     executorch::runtime::runtime_init();
     get_threadpool()->_unsafe_reset_threadpool(static_cast<uint32_t>(arguments.threads));
-    auto dump = arguments.etdump ? std::make_unique<ETDumpGen>() : nullptr;
+    auto dump = arguments.operators ? std::make_unique<ETDumpGen>() : nullptr;
     const int64_t start = now_ns();
     Session session(arguments.model, dump.get());
     const int64_t load_ns = now_ns() - start;
@@ -207,7 +207,7 @@ int main(int argc, char **argv) {
     const model model{&session, session.input_floats(), set_inputs, run, write_outputs};
     serve(&arguments, &model);
     if (dump) {
-        write_etdump(*dump, arguments.etdump);
+        write_etdump(*dump, arguments.operators);
     }
     std::_Exit(0); // the thread pool's threads are not waited for
 }

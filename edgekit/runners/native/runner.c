@@ -157,7 +157,7 @@ static double seconds(const char *option, const char *text) {
 struct arguments parse_arguments(int argc, char **argv) {
     static const struct option options[] = {
         {"model", required_argument, NULL, 'm'},       {"input", required_argument, NULL, 'i'},
-        {"output", required_argument, NULL, 'o'},      {"etdump", required_argument, NULL, 'e'},
+        {"output", required_argument, NULL, 'o'},      {"operators", required_argument, NULL, 'e'},
         {"threads", required_argument, NULL, 't'},     {"cpu", required_argument, NULL, 'c'},
         {"iterations", required_argument, NULL, 'n'},  {"min-seconds", required_argument, NULL, 's'},
         {"warmup-seconds", required_argument, NULL, 'w'}, {NULL, 0, NULL, 0},
@@ -169,7 +169,7 @@ struct arguments parse_arguments(int argc, char **argv) {
         case 'm': found.model = optarg; break;
         case 'i': found.input = optarg; break;
         case 'o': found.output = optarg; break;
-        case 'e': found.etdump = optarg; break;
+        case 'e': found.operators = optarg; break;
         case 't': found.threads = (int)whole_number("threads", optarg); break;
         case 'c': found.cpu = (int)whole_number("cpu", optarg); break;
         case 'n': found.iterations = whole_number("iterations", optarg); break;

@@ -16,7 +16,7 @@ struct arguments {
     const char *model;
     const char *input;
     const char *output; /* NULL: write none */
-    const char *etdump; /* NULL: write none */
+    const char *operators; /* the runtime's own profile of its operators; NULL: write none */
     int threads;
     int cpu;            /* -1: do not pin */
     long iterations;    /* 0: only write the outputs */
