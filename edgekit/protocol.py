@@ -6,18 +6,22 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from edgekit.config.paths import find_document, known_documents
 from edgekit.config.yaml import Name, Strict, load_document
 from edgekit.errors import UsageError, did_you_mean
 
+Cores = Literal["big", "little", "fastest"]
+"""Which CPUs time: some of the fastest cluster, some of the slowest one, or the fastest ones of whatever cluster."""
 Rule = Literal["order-statistic", "early-stopping"]
 """How p90 is bounded: :func:`edgekit.measure.statistics.quantile_upper_bound`, or MLPerf's rule with 99 %."""
 
 
 class Protocol(Strict):
     """How a measurement is made. A session is one fresh process; times are in seconds.
+
+    The process has `threads` threads, and as many CPUs of the kind `cores`. Both are verified after each session.
 
     A warm-up of `warmup_seconds`, and at least one run, precedes the timed runs.
     There are at least `iterations` timed runs, and they take at least `min_seconds`.
@@ -30,7 +34,8 @@ class Protocol(Strict):
     iterations: Annotated[int, Field(ge=1)]
     min_seconds: Annotated[float, Field(ge=0)]
     warmup_seconds: Annotated[float, Field(ge=0)]
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    cores: Cores = "big"
     session_timeout: Annotated[float, Field(gt=0)] = 300
     p90_rule: Rule = "order-statistic"
 
@@ -39,13 +44,6 @@ class OwnProtocol(Protocol):
     """A protocol in a user's file. Its name is the file's."""
 
     name: Name
-
-    @field_validator("threads")
-    @classmethod
-    def _one(cls, threads: int) -> int:
-        if threads != 1:
-            raise ValueError("edgekit measures one thread on one core: write 1")
-        return threads
 
 
 PROTOCOLS = {
@@ -59,6 +57,28 @@ PROTOCOLS = {
             iterations=50,
             min_seconds=1.0,
             warmup_seconds=0.5,
+        ),
+        *(
+            Protocol(
+                name=f"{threads}t",
+                description=f"{threads} threads on the {threads} fastest cores",
+                sessions=6,
+                iterations=50,
+                min_seconds=1.0,
+                warmup_seconds=0.5,
+                threads=threads,
+                cores="fastest",
+            )
+            for threads in (2, 4)
+        ),
+        Protocol(
+            name="1t-little",
+            description="one thread on one core of the slowest cluster",
+            sessions=6,
+            iterations=50,
+            min_seconds=1.0,
+            warmup_seconds=0.5,
+            cores="little",
         ),
         Protocol(
             name="quick",

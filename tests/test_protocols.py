@@ -54,7 +54,7 @@ def test_a_changed_protocol_has_another_name_and_a_changed_description_has_not(o
     [
         (OWN.replace("sessions: 12", "sessions: 0"), "line 3, key sessions"),
         (OWN.replace("sessions: 12", "session: 12"), "key session"),
-        (f"{OWN}threads: 4\n", "one thread on one core"),
+        (f"{OWN}cores: large\n", "cores"),
         (OWN.replace("name: long", "name: other"), "cannot be called other there"),
     ],
 )

@@ -174,7 +174,7 @@ def _comment(identity: Identity, device: RemoteDevice) -> list[str]:
     lines = [
         f"Written by `edgekit device add` on {date.today()}, from what the device reported over {device.link.where}.",
         f"SoC: {facts.get('soc', 'unknown')}; {facts.get('machine', 'unknown')}",
-        f"CPUs: {_clusters(facts)}; edgekit times on CPU {device.timing_cpu()}",
+        f"CPUs: {_clusters(facts)}; edgekit times on CPU {', '.join(map(str, device.timing_cpus())) or 'unknown'}",
         f"memory: {memory / 1e6:.1f} GB" if isinstance(memory, int) else "memory: unknown",
         f"free space: {free / 1e9:.1f} GB" if free is not None else "free space: unknown",
     ]

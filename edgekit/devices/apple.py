@@ -23,6 +23,7 @@ from edgekit.devices.shell import MACOS, reason
 from edgekit.devices.ssh import SshLink
 from edgekit.devices.ssh_connection import SshProfile
 from edgekit.errors import EdgekitError, FailureKind
+from edgekit.protocol import Cores
 from edgekit.runners import COREML_RUNNER, python_runner_facts
 
 COREMLTOOLS = "'coremltools>=9,<10'"
@@ -130,9 +131,15 @@ class Mac(RemoteDevice):
         }
         return Identity(reported.get("serial", "unknown"), reported.get("model", "unknown"), reported["system"], facts)
 
-    def timing_cpu(self) -> int | None:
-        """Return None, because macOS does not let a program choose its CPU."""
-        return None
+    def timing_cpus(self, threads: int = 1, cores: Cores = "big") -> Sequence[int]:
+        """Return none, because macOS does not let a program choose its CPUs.
+
+        EdgekitError (``unsupported_device``) for a protocol that chooses threads or cores, because Core ML chooses itself.
+        """
+        if (threads, cores) != (1, "big"):
+            message = f"Core ML chooses threads and cores itself, so {self.profile.name} cannot follow this protocol."
+            raise EdgekitError(FailureKind.unsupported_device, "measure", message, "Choose a protocol with one thread.")
+        return ()
 
     def state(self) -> dict[str, Any]:
         """Return load, thermal limit of the processor's speed, and battery. Only root can read temperatures."""

@@ -23,6 +23,7 @@ from edgekit.devices.kinds import load_kind, provider
 from edgekit.devices.profile import DeviceProfile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.plugins import using
+from edgekit.protocol import Cores
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,11 @@ class Device(Protocol):
         """Return the device's identity."""
         ...
 
-    def timing_cpu(self) -> int | None:
-        """Return the CPU to pin timed programs to: one of the fastest cluster. None if it is unknown."""
+    def timing_cpus(self, threads: int = 1, cores: Cores = "big") -> Sequence[int]:
+        """Return the CPUs to pin timed programs to, one for each of their threads. Empty if they are unknown.
+
+        EdgekitError (``unsupported_device``) if the device has too few of the kind `cores`.
+        """
         ...
 
     def prepare(self) -> None:

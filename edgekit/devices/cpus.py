@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from edgekit.errors import EdgekitError, FailureKind
+from edgekit.protocol import Cores
+
 SPEED_FILES = ("cpu_capacity", "cpufreq/cpuinfo_max_freq")
 """Files in a CPU's folder: its relative capacity, and its maximum frequency in kHz.
 
@@ -42,16 +45,30 @@ def parse_speeds(lines: Iterable[str]) -> dict[int, dict[str, int]]:
     return speeds
 
 
-def large_core(allowed: Collection[int], speeds: Speeds) -> int | None:
-    """Return the last CPU of the fastest cluster among `allowed`. The first ones serve most interrupts.
+def timing_cpus(allowed: Collection[int], speeds: Speeds, threads: int, cores: Cores, device: str) -> tuple[int, ...]:
+    """Return the CPUs for `threads` threads: the last of the fastest or the slowest cluster, or the fastest of `allowed`.
 
-    A file counts only if all allowed CPUs have it. If there is no such file, all CPUs are one cluster.
-    None if no CPU is allowed.
+    The first ones serve most interrupts. A file of SPEED_FILES counts only if all allowed CPUs have it. If there is no such
+    file, all CPUs are one cluster, of unknown speed. Empty if no CPU is known.
+    EdgekitError (``unsupported_device``) if the device has too few such CPUs, or only one cluster for little cores.
     """
     files = [file for file in SPEED_FILES if all(file in speeds.get(cpu, {}) for cpu in allowed)]
-    by_speed = {cpu: [speeds[cpu][file] for file in files] for cpu in allowed}
-    fastest = max(by_speed.values(), default=None)
-    return max((cpu for cpu in allowed if by_speed[cpu] == fastest), default=None)
+    by_speed = {cpu: [speeds[cpu][file] for file in files] for cpu in sorted(allowed)}
+    if not by_speed:
+        return ()
+    fastest, slowest = max(by_speed.values()), min(by_speed.values())
+    if cores == "little" and fastest == slowest:
+        message = f"The protocol measures on little cores, and all CPUs of {device} are of one kind, or do not say."
+        raise EdgekitError(FailureKind.unsupported_device, "measure", message, "Choose a protocol with `cores: big`.")
+    wanted = {"big": [fastest], "little": [slowest], "fastest": list(by_speed.values())}[cores]
+    order = sorted(by_speed, key=lambda cpu: (by_speed[cpu], cpu))
+    found = tuple(sorted([cpu for cpu in order if by_speed[cpu] in wanted][-threads:]))
+    if len(found) < threads:
+        kind = "" if cores == "fastest" else f" {cores}"
+        message = f"The protocol has {threads} threads, and {device} has {len(found)}{kind} cores for them."
+        hint = "Choose a protocol with fewer threads, or with `cores: fastest`."
+        raise EdgekitError(FailureKind.unsupported_device, "measure", message, hint)
+    return found
 
 
 def clusters(speeds: Speeds) -> dict[str, dict[str, int]] | str:

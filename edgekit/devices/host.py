@@ -23,13 +23,14 @@ from edgekit.devices.cpus import (
     clock_rung,
     clusters,
     cpu_features,
-    large_core,
     parse_speeds,
+    timing_cpus,
 )
 from edgekit.devices.kinds import configured_by
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.thermal import linux_sensor, thermal_state
 from edgekit.errors import EdgekitError, FailureKind
+from edgekit.protocol import Cores
 from edgekit.runners import PYTHON_RUNNER, python_runner_facts
 from edgekit.runners.bundle import Bundle, bundle_for, command
 
@@ -69,9 +70,9 @@ class Host:
         }
         return Identity(serial, model or "unknown", f"{platform.system()} {platform.release()}", facts)
 
-    def timing_cpu(self) -> int | None:
-        """Return the last allowed CPU of the fastest cluster; of all CPUs if the machine does not report their speeds."""
-        return large_core(sorted(os.sched_getaffinity(0)), speeds(CPUS))
+    def timing_cpus(self, threads: int = 1, cores: Cores = "big") -> Sequence[int]:
+        """Return allowed CPUs as :func:`edgekit.devices.cpus.timing_cpus` chooses them."""
+        return timing_cpus(os.sched_getaffinity(0), speeds(CPUS), threads, cores, self.profile.name)
 
     def prepare(self) -> None:
         """Do nothing. People work on this machine, so edgekit does not change its clocks."""

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from edgekit.config.yaml import Written
 from edgekit.devices.base import Completed, Identity
-from edgekit.devices.cpus import clock_rung, large_core, parse_cpu_list, parse_speeds
+from edgekit.devices.cpus import clock_rung, parse_cpu_list, parse_speeds, timing_cpus
 from edgekit.devices.disk import Disk
 from edgekit.devices.files import Files
 from edgekit.devices.link import Link
@@ -36,6 +36,7 @@ from edgekit.devices.shell import LINUX, Shell, System
 from edgekit.devices.thermal import Sensor, parse_zones, thermal_state
 from edgekit.devices.work import Work
 from edgekit.errors import EdgekitError, FailureKind
+from edgekit.protocol import Cores
 from edgekit.runners.bundle import Bundle, bundle_for, command
 
 FOLDER = "edgekit-device"
@@ -100,10 +101,10 @@ class RemoteDevice(ABC):
         """Return the temperatures from which the device slows down, of sensors for which it reports one."""
         return parse_zones(self.check(TRIPS))
 
-    def timing_cpu(self) -> int | None:
-        """Return the last allowed CPU of the fastest cluster; of all CPUs if the device does not report their speeds."""
+    def timing_cpus(self, threads: int = 1, cores: Cores = "big") -> Sequence[int]:
+        """Return allowed CPUs as :func:`edgekit.devices.cpus.timing_cpus` chooses them."""
         allowed = parse_cpu_list(self.check("grep Cpus_allowed_list /proc/self/status").split()[-1])
-        return large_core(allowed, self.speeds())
+        return timing_cpus(allowed, self.speeds(), threads, cores, self.profile.name)
 
     def speeds(self) -> dict[int, dict[str, int]]:
         """Return CPU -> file of SPEED_FILES -> value; empty if the device reports neither."""

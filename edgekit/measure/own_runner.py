@@ -28,7 +28,7 @@ class OwnRunner:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Which build of the runner it is: recorded with each session."""
 
-    def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
+    def arguments(self, subject: Subject, protocol: Protocol, cpus: Sequence[int], with_output: bool) -> Sequence[str]:
         """Return the command line of one session."""
         return (
             *self.command,
@@ -36,7 +36,7 @@ class OwnRunner:
             *(("--output", subject.output) if with_output else ()),
             *("--threads", str(protocol.threads), "--iterations", str(protocol.iterations)),
             *("--min-seconds", str(protocol.min_seconds), "--warmup-seconds", str(protocol.warmup_seconds)),
-            *(() if cpu is None else ("--cpu", str(cpu))),
+            *(("--cpus", ",".join(map(str, cpus))) if cpus else ()),
         )
 
     def outputs(self, base: str, count: int) -> Sequence[str]:
@@ -50,7 +50,7 @@ class OwnRunner:
     def read(self, ended: Ended) -> Session:
         """Return what the runner reported.
 
-        EdgekitError: ``crashed`` if it did not finish, ``unverified`` if it left its CPU or used another number of threads
+        EdgekitError: ``crashed`` if it did not finish, ``unverified`` if it left its CPUs or used another number of threads
         than the protocol's.
         """
         events = {event["event"]: event for event in read_events(ended.completed.stdout)}
@@ -75,11 +75,12 @@ def _facts(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _verify(environment: dict[str, Any], ended: Ended) -> None:
-    problems, cpu, threads = [], ended.cpu, ended.protocol.threads
-    if cpu is not None and environment["affinity"] != [cpu]:
-        problems.append(f"it was allowed on CPUs {environment['affinity']} instead of {cpu}")
-    if cpu is not None and set(environment["cpus_seen"]) - {cpu}:
-        problems.append(f"it ran on CPUs {environment['cpus_seen']} instead of {cpu}")
+    problems, cpus, threads = [], sorted(ended.cpus), ended.protocol.threads
+    named = ", ".join(map(str, cpus))
+    if cpus and environment["affinity"] != cpus:
+        problems.append(f"it was allowed on CPUs {environment['affinity']} instead of {named}")
+    if cpus and set(environment["cpus_seen"]) - set(cpus):
+        problems.append(f"it ran on CPUs {environment['cpus_seen']} instead of {named}")
     if environment["threads"] not in {None, threads}:  # None: the runtime has no threads to set, as Core ML
         problems.append(f"the runtime has {environment['threads']} threads instead of {threads}")
     # A runtime may only echo the request, so the threads that did the work are counted too.

@@ -54,7 +54,7 @@ class Ended:
 
     where: str
     protocol: protocols.Protocol
-    cpu: int | None
+    cpus: Sequence[int]
     completed: Completed
     started_at: datetime
 
@@ -63,9 +63,9 @@ class Program(Protocol):
     """Something on the device that times an artifact: edgekit's own runner, or a tool that the user brought."""
 
     def arguments(
-        self, subject: Subject, protocol: protocols.Protocol, cpu: int | None, with_output: bool
+        self, subject: Subject, protocol: protocols.Protocol, cpus: Sequence[int], with_output: bool
     ) -> Sequence[str]:
-        """Return the command line of one session on `cpu`; `with_output` requests the model's outputs too."""
+        """Return the command line of one session on `cpus`; `with_output` requests the model's outputs too."""
         ...
 
     def outputs(self, base: str, count: int) -> Sequence[str]:
@@ -112,15 +112,15 @@ def run_session(
     EdgekitError: ``timed_out``, ``crashed`` or ``out_of_memory`` with the program's last words, or an error that the
     program itself reports.
     """
-    cpu = device.timing_cpu()
-    arguments = subject.program.arguments(subject, protocol, cpu, with_output)
+    cpus = device.timing_cpus(protocol.threads, protocol.cores)
+    arguments = subject.program.arguments(subject, protocol, cpus, with_output)
     started_at, start = datetime.now(UTC), time.monotonic()
     completed = device.run(arguments, protocol.session_timeout)
     seconds = time.monotonic() - start
     where = f"{subject.name} on {device.profile.name}"
     if completed.exit_status:
         raise broken(where, completed)
-    session = subject.program.read(Ended(where, protocol, cpu, completed, started_at))
+    session = subject.program.read(Ended(where, protocol, cpus, completed, started_at))
     session.environment["process_seconds"] = round(seconds, 3)
     return session
 

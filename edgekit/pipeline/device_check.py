@@ -97,8 +97,8 @@ def _program(device: Device) -> str:
     done = device.run(("sh", "-c", "echo out; echo err >&2; exit 7"), 30)
     if (done.exit_status, done.stdout.strip(), done.stderr.strip()) != (7, "out", "err"):
         raise EdgekitError(FailureKind.crashed, "run", f"A program's status or output was lost: {done}.")
-    cpu = device.timing_cpu()
-    return f"status and output come back; timing on CPU {'unknown' if cpu is None else cpu}"
+    cpus = device.timing_cpus()
+    return f"status and output come back; timing on CPU {', '.join(map(str, cpus)) or 'unknown'}"
 
 
 def _measure(profile: DeviceProfile, runtimes: Runtimes, progress: Progress) -> str:

@@ -35,7 +35,7 @@ def operators_of(device: Device, subject: Subject, ready: Ready, output: Path) -
         raise EdgekitError(FailureKind.unverified, "operators", message)
     runner = _profiling_runner(device, ready.artifact.target.backend)
     dump = device.scratch(f"{subject.name.replace('/', '-')}.operators")
-    command = runner.arguments(subject, PASS, device.timing_cpu(), with_output=False)
+    command = runner.arguments(subject, PASS, device.timing_cpus(), with_output=False)
     completed = device.run([*command, "--operators", dump], PASS.session_timeout)
     if completed.exit_status:
         raise broken(where, completed)

@@ -144,7 +144,7 @@ def _session(raw: RawSession, pack: Pack, results: Results, where: str, emulated
         raise EdgekitError(FailureKind.unverified, "measure", message)
     try:
         return OwnRunner((), emulated, pack.runner).read(
-            Ended(where, pack.protocol, raw.cpu, raw.completed, raw.started_at)
+            Ended(where, pack.protocol, () if raw.cpu is None else (raw.cpu,), raw.completed, raw.started_at)
         )
     except KeyError as error:
         raise broken(where, raw.completed) from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.devices.android import PROPERTY, parse_battery, parse_thermal
 from edgekit.devices.base import Completed, reported_facts, whole_number
-from edgekit.devices.cpus import clock_rung, clusters, cpu_features, large_core, parse_cpu_list, parse_speeds
+from edgekit.devices.cpus import clock_rung, clusters, cpu_features, parse_cpu_list, parse_speeds, timing_cpus
 from edgekit.devices.thermal import parse_zones, thermal_state
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.rented.packing import Pack
@@ -149,7 +149,8 @@ def _read(sha256: str, first: Event, lines: Sequence[bytes]) -> Results:
 def timing_cpu(results: Results) -> int | None:
     """Return the CPU that edgekit would have chosen on this device."""
     allowed = parse_cpu_list(results.text("identity", "allowed"))
-    return large_core(allowed, parse_speeds(results.facts.get(("identity", "speeds"), [])))
+    speeds = parse_speeds(results.facts.get(("identity", "speeds"), []))
+    return next(iter(timing_cpus(allowed, speeds, 1, "big", "the device")), None)
 
 
 def identity(results: Results) -> dict[str, Any]:

@@ -100,7 +100,7 @@ session() {
     echo "{\"event\": \"session\", $where, \"cpu\": ${cpu:-null}, \"started_at\": \"$(now)\"}" >> "$part"
     limited runners/lib/@LOADER@ --library-path runners/lib runners/bin/"$runner" --model artifacts/"$artifact" \
         --input inputs/"$artifact" "$@" --threads @THREADS@ --iterations @ITERATIONS@ --min-seconds @MIN_SECONDS@ \
-        --warmup-seconds @WARMUP_SECONDS@ ${cpu:+--cpu $cpu} < /dev/null > said.txt 2> errors.txt
+        --warmup-seconds @WARMUP_SECONDS@ ${cpu:+--cpus $cpu} < /dev/null > said.txt 2> errors.txt
     status=$?
     grep '^{"event": ' said.txt >> "$part"
     [ $status -eq 0 ] || tail -n 5 errors.txt | events stderr "$where"

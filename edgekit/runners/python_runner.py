@@ -8,9 +8,11 @@ first, samples, done, error; times are integers in nanoseconds.
 
 import argparse
 import gc
+import hashlib
 import json
 import os
 import platform
+import resource
 import sys
 import time
 from typing import Any, Callable, Dict, List, Optional  # boards have old Pythons
@@ -34,6 +36,7 @@ class TFLite:
             import tflite_runtime as package
             from tflite_runtime.interpreter import Interpreter
         self.runtime, self.version, self.threads = package.__name__, getattr(package, "__version__", None), threads
+        self.baseline_kb = memory_kb("VmRSS")
         start = time.perf_counter_ns()
         self.interpreter = Interpreter(path, num_threads=threads)
         self.interpreter.allocate_tensors()
@@ -46,7 +49,12 @@ class TFLite:
         # tflite-runtime lists the operators as they were before any delegate took them.
         lists_delegates = self.runtime == "ai_edge_litert"
         delegates = [op for op in self.interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
-        self.facts = {"delegate_partitions": len(delegates) if lists_delegates else None}
+        touched = {int(index) for op in delegates for index in (*op["inputs"], *op["outputs"])}
+        whole = len(delegates) == 1 and {end["index"] for end in self.inputs + self.outputs} <= touched
+        self.facts = {
+            "delegate_partitions": len(delegates) if lists_delegates else None,
+            "fully_accelerated": whole if lists_delegates else None,
+        }
 
     def set_inputs(self, arrays: List[Any]) -> None:
         """Take an example for the next runs."""
@@ -73,6 +81,7 @@ class ExecuTorch:
         torch.set_num_threads(threads)
         portable_lib._unsafe_reset_threadpool(threads)
         self.threads = portable_lib._threadpool_get_thread_count()
+        self.baseline_kb = memory_kb("VmRSS")
         start = time.perf_counter_ns()
         self.program = Runtime.get().load_program(path)
         self.method = self.program.load_method("forward")
@@ -104,11 +113,19 @@ def proc_stat_cpu() -> Optional[int]:
         return None
 
 
-def peak_memory() -> Optional[int]:
-    """Return the most memory that was resident, in kB. getrusage would count what the process was before exec."""
+def uptime_ns() -> int:
+    """Return the time since the start of the system, as /proc/uptime counts it."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def memory_kb(name: str) -> Optional[int]:
+    """Return a figure of this process' memory by its name in /proc/self/status: VmRSS now, VmHWM at most; None without it.
+
+    getrusage would count what the process was before exec.
+    """
     try:
         with open("/proc/self/status") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("VmHWM:")), None)
+            return next((int(line.split()[1]) for line in file if line.startswith(name + ":")), None)
     except OSError:
         return None
 
@@ -134,11 +151,81 @@ def busy_threads(before: Optional[Dict[str, int]], after: Optional[Dict[str, int
     return sum(ticks >= sum(spent) / 20 for ticks in spent) if sum(spent) >= 20 else None
 
 
+BLOCK, BLOCKS, REFERENCE_RUNS = bytes(4096), 1024, 5
+
+
+def time_reference() -> List[int]:
+    """Return how long fixed work takes, REFERENCE_RUNS times, in ns: hashing 4 MB. It fits the smallest cache."""
+    times = []
+    for _ in range(REFERENCE_RUNS):
+        start, digest = time.perf_counter_ns(), hashlib.sha256()
+        for _ in range(BLOCKS):
+            digest.update(BLOCK)
+        times.append(time.perf_counter_ns() - start)
+    return times
+
+
+def number_in(path: str, name: str) -> Optional[int]:
+    """Return the number after `name` in a file of lines of name and number; None if it is not there."""
+    try:
+        with open(path) as file:
+            return next((int(line.split()[1]) for line in file if line.split()[:1] == [name]), None)
+    except OSError:
+        return None
+
+
+def quota_ns() -> Optional[int]:
+    """Return how long a CPU quota of the process's cgroup has stopped processes so far; None if it is not reported."""
+    try:
+        with open("/proc/self/cgroup") as file:
+            groups = [line.rstrip("\n").split(":", 2)[1:] for line in file]
+    except OSError:
+        return None
+    for controllers, group in groups:
+        if not controllers:  # version 2
+            stopped = number_in("/sys/fs/cgroup" + group + "/cpu.stat", "throttled_usec")
+            if stopped is not None:
+                return stopped * 1000
+        elif "cpu" in controllers.split(","):
+            return number_in("/sys/fs/cgroup/" + controllers + group + "/cpu.stat", "throttled_time")
+    return None
+
+
+def drop_from_cache(path: str) -> None:
+    """Ask the kernel to drop a file from its page cache; no privilege is needed."""
+    with open(path, "rb") as file:
+        os.fdatasync(file.fileno())  # only what is on the disk can be dropped
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def cached_per_mille(path: str) -> Optional[int]:
+    """Return how much of a file is in the page cache, in thousandths; None if it is unknown."""
+    import ctypes
+    import mmap
+
+    try:
+        mincore = ctypes.CDLL(None, use_errno=True).mincore
+        # Python's mapping gives its address only if it may be written, which a private copy may.
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as memory:
+            resident = (ctypes.c_ubyte * -(-len(memory) // mmap.PAGESIZE))()
+            start = ctypes.c_char.from_buffer(memory)
+            status = mincore(ctypes.c_void_p(ctypes.addressof(start)), ctypes.c_size_t(len(memory)), resident)
+            del start
+    except (OSError, AttributeError, ValueError):
+        return None
+    return None if status else 1000 * sum(page & 1 for page in resident) // len(resident)
+
+
 def timed(run: Callable[[], Any]) -> int:
     """Return how long a run took, in ns."""
     start = time.perf_counter_ns()
     run()
     return time.perf_counter_ns() - start
+
+
+def numbers(text: str) -> List[int]:
+    """Return the numbers in text with commas between them."""
+    return [int(word) for word in text.split(",")]
 
 
 def parse(argv: List[str]) -> argparse.Namespace:
@@ -148,7 +235,8 @@ def parse(argv: List[str]) -> argparse.Namespace:
     parser.add_argument("--input", required=True)
     parser.add_argument("--output")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--cpu", type=int, help="pin to this CPU")
+    parser.add_argument("--cpus", type=numbers, help="pin to these CPUs: 2,3")
+    parser.add_argument("--cold", action="store_true", help="drop the model's file from the page cache before loading")
     parser.add_argument("--warmup-seconds", type=float, default=0.5)
     parser.add_argument("--iterations", type=int, default=0, help="time at least this many; 0: only write the outputs")
     parser.add_argument("--min-seconds", type=float, default=0)
@@ -166,21 +254,31 @@ def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
     samples: List[int] = []
     gc.collect()
     gc.disable()
+    reference = time_reference()
     cpus, ticks = [proc_stat_cpu()], thread_times()
+    quota, preempted = quota_ns(), resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    since = uptime_ns()
     cpu_start, start = time.process_time_ns(), time.perf_counter_ns()
     while len(samples) < arguments.iterations or time.perf_counter_ns() - start < arguments.min_seconds * 1e9:
         samples.append(timed(session.run))
     wall, cpu = time.perf_counter_ns() - start, time.process_time_ns() - cpu_start
+    preempted = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - preempted
+    stopped = None if quota is None else (quota_ns() or quota) - quota
     cpus.append(proc_stat_cpu())
     threads_busy = busy_threads(ticks, thread_times())
+    reference += time_reference()
     gc.enable()
     emit("samples", ns=samples)
     return {
+        "timed_uptime_ns": [since, since + wall],
         "warmup_runs": warmup_runs,
         "wall_ns": wall,
         "cpu_ns": cpu,
         "cpus_seen": sorted({seen for seen in cpus if seen is not None}),
         "threads_busy": threads_busy,
+        "reference_ns": reference,
+        "preempted": preempted,
+        "quota_ns": stopped,
     }
 
 
@@ -199,8 +297,11 @@ def read_inputs(path: str, shapes: List[Any]) -> List[List[Any]]:
 def main(argv: List[str]) -> None:
     """Load a model, time it, and write its outputs for every example."""
     arguments = parse(argv)
-    if arguments.cpu is not None:
-        os.sched_setaffinity(0, {arguments.cpu})
+    if arguments.cpus is not None:
+        os.sched_setaffinity(0, set(arguments.cpus))
+    if arguments.cold:
+        drop_from_cache(arguments.model)
+    cached = cached_per_mille(arguments.model)
     session = (TFLite if arguments.model.endswith(".tflite") else ExecuTorch)(arguments.model, arguments.threads)
     emit(
         "environment",
@@ -215,7 +316,7 @@ def main(argv: List[str]) -> None:
         numpy=np.__version__,
         process_context="shell",
     )
-    emit("load", ns=session.load_ns, output_shapes=session.output_shapes, **session.facts)
+    emit("load", ns=session.load_ns, output_shapes=session.output_shapes, cached_per_mille=cached, **session.facts)
     examples = read_inputs(arguments.input, session.input_shapes)
     session.set_inputs(examples[0])
     facts = measure(session, arguments) if arguments.iterations else {}
@@ -226,7 +327,7 @@ def main(argv: List[str]) -> None:
                 session.run()
                 for output in session.get_outputs():
                     np.asarray(output, dtype=np.float32).tofile(file)
-    emit("done", max_rss_kb=peak_memory(), **facts)
+    emit("done", max_rss_kb=memory_kb("VmHWM"), baseline_rss_kb=session.baseline_kb, **facts)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.devices.cpus import clusters, cpu_features, large_core, parse_cpu_list, parse_speeds
+from edgekit.devices.cpus import clusters, cpu_features, parse_cpu_list, parse_speeds, timing_cpus
 from edgekit.devices.host import speeds
 from edgekit.devices.scripts import SPEEDS
+from edgekit.errors import EdgekitError, FailureKind
 
 CAPACITY, FREQUENCY = "cpu_capacity", "cpufreq/cpuinfo_max_freq"
 with (Path(__file__).parent / "given/cpus.csv").open() as opened:
@@ -46,7 +47,9 @@ def test_the_fastest_cluster_of_a_board_is_found(board, read, tmp_path):
     }
     write_cpus(tmp_path, cpus)
     fastest = [cpu for row in BOARDS[board] if row["fastest"] == "yes" for cpu in parse_cpu_list(row["cpus"])]
-    assert large_core(list(cpus), read(tmp_path)) == fastest[-1]
+    assert timing_cpus(list(cpus), read(tmp_path), 1, "big", "it") == (fastest[-1],)
+    assert timing_cpus(list(cpus), read(tmp_path), len(fastest), "big", "it") == tuple(fastest)
+    assert set(timing_cpus(list(cpus), read(tmp_path), len(cpus), "fastest", "it")) == set(cpus)
 
 
 @READERS
@@ -75,7 +78,36 @@ def test_the_large_core_is_chosen_by_what_is_known_of_all_allowed_cpus(allowed, 
     for file, values in known.items():
         for cpu, value in values.items():
             found.setdefault(cpu, {})[file] = value
-    assert large_core(allowed, found) == expected
+    assert timing_cpus(allowed, found, 1, "big", "it") == (() if expected is None else (expected,))
+
+
+PHONE = {cpu: {FREQUENCY: khz} for cpu, khz in enumerate([1700, 1700, 1700, 1700, 2200, 2200, 2800, 2800])}
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "expected"),
+    [(2, "big", (6, 7)), (1, "little", (3,)), (4, "little", (0, 1, 2, 3)), (4, "fastest", (4, 5, 6, 7))],
+)
+def test_threads_have_a_core_each_of_the_kind_that_was_asked_for(threads, cores, expected):
+    assert timing_cpus(range(8), PHONE, threads, cores, "it") == expected
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "message"),
+    [
+        (4, "big", "The protocol has 4 threads, and phone has 2 big cores for them."),
+        (9, "fastest", "The protocol has 9 threads, and phone has 8 cores for them."),
+    ],
+)
+def test_a_device_with_too_few_cores_is_no_device_for_the_protocol(threads, cores, message):
+    with pytest.raises(EdgekitError) as error:
+        timing_cpus(range(8), PHONE, threads, cores, "phone")
+    assert (error.value.failure.kind, error.value.failure.message) == (FailureKind.unsupported_device, message)
+
+
+def test_equal_cores_are_never_little():
+    with pytest.raises(EdgekitError, match="all CPUs of it are of one kind, or do not say"):
+        timing_cpus(range(2), {}, 1, "little", "it")
 
 
 def test_the_facts_of_a_device_name_the_unit_of_a_speed():

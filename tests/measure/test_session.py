@@ -55,7 +55,7 @@ def scripted(tmp_path):
 @pytest.fixture
 def cpu():
     device = Host(load_profile("host"))
-    yield device.timing_cpu()
+    yield device.timing_cpus()[0]
     device.release()
 
 

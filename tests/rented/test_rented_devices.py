@@ -16,7 +16,7 @@ import tiny
 from adb_shell.adb_device import AdbDeviceTcp
 
 from edgekit.build.photos import photo_set
-from edgekit.devices.cpus import SPEED_FILES, large_core, parse_cpu_list, parse_speeds
+from edgekit.devices.cpus import SPEED_FILES, parse_cpu_list, parse_speeds, timing_cpus
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.pipeline import Plan
 from edgekit.protocol import PROTOCOLS
@@ -277,7 +277,7 @@ def test_the_script_chooses_the_cpu_that_edgekit_would(allowed, files, tmp_path)
         "/proc/self/status", f"{tmp_path}/status"
     )
     done = subprocess.run(["sh", "-c", f"{functions}large_core"], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == large_core(parse_cpu_list(allowed), parse_speeds(lines))
+    assert (int(done.stdout),) == timing_cpus(parse_cpu_list(allowed), parse_speeds(lines), 1, "big", "it")
 
 
 def adb(phone):

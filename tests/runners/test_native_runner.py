@@ -52,7 +52,7 @@ def run(runner, artifact, folder, *more, images=2):
 
 def test_outputs_and_lines_are_those_of_the_python_runner(artifact, capsule, tmp_path):
     native = command(str(capsule), MACHINE, artifact.target.backend)
-    timing = ("--iterations", "5", "--warmup-seconds", "0.1", "--min-seconds", "1", "--cpu", "0")
+    timing = ("--iterations", "5", "--warmup-seconds", "0.1", "--min-seconds", "1", "--cpus", "0")
     done, ours, values = run(native, artifact, tmp_path, *timing)
     assert done.returncode == 0, done.stderr
     _, theirs, expected = run((sys.executable, PYTHON_RUNNER), artifact, tmp_path, *timing)
@@ -90,7 +90,7 @@ def test_what_cannot_be_done_is_an_error_line_and_a_status(artifact, capsule, tm
         (tmp_path / "damaged", tmp_path / "in.bin", ()),
         (artifact.path, tmp_path / "missing.bin", ()),
         (artifact.path, tmp_path / "short.bin", ()),
-        (artifact.path, tmp_path / "in.bin", ("--cpu", "999")),
+        (artifact.path, tmp_path / "in.bin", ("--cpus", "999")),
         (artifact.path, tmp_path / "in.bin", ("--iterations", "many")),
         (artifact.path, tmp_path / "in.bin", ("--output", "/nowhere/out.bin")),
     ):

@@ -40,7 +40,7 @@ def run(artifact, tmp_path, *arguments, count=1, prelude=""):
 def test_it_reports_what_it_did_and_that_it_was_one_thread_on_one_cpu(artifact, tmp_path):
     cpu = max(os.sched_getaffinity(0))
     done, events = run(
-        artifact, tmp_path, "--cpu", cpu, "--iterations", 20, "--min-seconds", 1, "--warmup-seconds", 0.1
+        artifact, tmp_path, "--cpus", cpu, "--iterations", 20, "--min-seconds", 1, "--warmup-seconds", 0.1
     )
     assert done.returncode == 0, done.stderr
     assert list(events) == ["environment", "load", "first", "samples", "done"]
@@ -67,7 +67,7 @@ def test_a_runtime_that_starts_other_threads_than_asked_is_seen(tmp_path):
         "import ai_edge_litert.interpreter as i\nreal = i.Interpreter\n"
         "i.Interpreter = lambda path, num_threads: real(path, num_threads=4)"
     )
-    arguments = ("--threads", 1, "--cpu", max(os.sched_getaffinity(0)), "--iterations", 20, "--min-seconds", 1)
+    arguments = ("--threads", 1, "--cpus", max(os.sched_getaffinity(0)), "--iterations", 20, "--min-seconds", 1)
     done, events = run(built.artifact, tmp_path, *arguments, prelude=lie)
     assert done.returncode == 0, done.stderr
     assert events["environment"]["threads"] == 1  # what it was asked for

@@ -23,7 +23,7 @@ class ExecutorRunner(Brought):
     So half of the runs, and the first, are taken for warm-up. On Android it may print to the system's log.
     """
 
-    def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
+    def arguments(self, subject: Subject, protocol: Protocol, cpus: Sequence[int], with_output: bool) -> Sequence[str]:
         """Return the command line of one session; a minimum duration cannot be set."""
         return (
             *("sh", "-c", WITH_LOG, "sh"),

@@ -44,7 +44,7 @@ class _OfLiteRT(Brought):
 class BenchmarkModel(_OfLiteRT):
     """Either of LiteRT's programs of the name ``benchmark_model``, that of the interpreter and that of the compiled model."""
 
-    def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
+    def arguments(self, subject: Subject, protocol: Protocol, cpus: Sequence[int], with_output: bool) -> Sequence[str]:
         """Return the command line of one session. The number of runs is a minimum, as in the protocol."""
         return self._with_result(
             subject,
@@ -87,7 +87,7 @@ class BenchmarkLitertModel(_OfLiteRT):
     It has no option for a minimum duration.
     """
 
-    def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
+    def arguments(self, subject: Subject, protocol: Protocol, cpus: Sequence[int], with_output: bool) -> Sequence[str]:
         """Return the command line of one session."""
         return self._with_result(
             subject,

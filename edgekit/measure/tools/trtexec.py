@@ -70,7 +70,7 @@ class Trtexec(Brought):
         """Say whether this is TensorRT 8.5 or older, whose option has another name."""
         return "--skipInference" not in device.run((*self.command, "--help"), 60).stdout
 
-    def arguments(self, subject: Subject, protocol: Protocol, cpu: int | None, with_output: bool) -> Sequence[str]:
+    def arguments(self, subject: Subject, protocol: Protocol, cpus: Sequence[int], with_output: bool) -> Sequence[str]:
         """Return the command line of one session. All runs are recorded, and :meth:`read` takes the warm-up off."""
         files = [(spec, f"{subject.output}.{index}.input") for index, spec in enumerate(self.inputs)]
         sizes = [part for spec, file in files for part in (file, str(4 * math.prod(spec.shape)))]

@@ -30,6 +30,8 @@ DOWNLOAD_MB = 40
 
 C_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra")
 CPP_FLAGS = ("-std=c++20", "-O2", "-Wall", "-Wextra", "-DC10_USING_CUSTOM_GENERATED_MACROS")
+COMMON = ("runner", "circumstances")
+"""The C sources that both runners share."""
 EXECUTORCH_LIBRARIES = (
     "-lexecutorch",
     "-lexecutorch_etdump",
@@ -198,27 +200,29 @@ def _make(folder: Path, place: Path, arch: str, compilers: _Compilers, progress:
 
 
 def _compile(target: Path, place: Path, compilers: _Compilers, versions: dict[str, str]) -> None:
-    common, include, libraries = place / "runner.o", place / "executorch/include", place / "executorch/lib"
+    include, libraries = place / "executorch/include", place / "executorch/lib"
+    common = [str(place / f"{name}.o") for name in COMMON]
     litert = f'-DLITERT_VERSION="{versions["ai-edge-litert"]}"'
     executorch = f'-DEXECUTORCH_VERSION="{versions["executorch"]}"'
     c, cpp = (compilers.c, *C_FLAGS), (compilers.cpp, *CPP_FLAGS)
     includes = ("-isystem", str(include), "-isystem", str(include / "executorch/runtime/core/portable_type/c10"))
-    _run([*c, "-c", str(NATIVE_SOURCES / "runner.c"), "-o", str(common)])
+    for name, output in zip(COMMON, common, strict=True):
+        _run([*c, "-c", str(NATIVE_SOURCES / f"{name}.c"), "-o", output])
     _run(
         [
             *c,
             "-s",
             litert,
             str(NATIVE_SOURCES / "litert_runner.c"),
-            str(common),
+            *common,
             "-ldl",
             "-o",
             str(target / "litert_runner"),
         ]
     )
-    source, output = NATIVE_SOURCES / "executorch_runner.cpp", target / "executorch_runner"
-    inputs = (executorch, *includes, str(source), str(common), f"-L{libraries}", *EXECUTORCH_LIBRARIES)
-    _run([*cpp, "-s", *inputs, "-o", str(output)])
+    source, runner = NATIVE_SOURCES / "executorch_runner.cpp", target / "executorch_runner"
+    inputs = (executorch, *includes, str(source), *common, f"-L{libraries}", *EXECUTORCH_LIBRARIES)
+    _run([*cpp, "-s", *inputs, "-o", str(runner)])
 
 
 def _bring_libraries(capsule: Path, place: Path, arch: str, compilers: _Compilers) -> None:

@@ -111,6 +111,15 @@ class Session {
 
     void run() { check(method_->execute(), "running"); }
 
+    // The memory that the program itself planned: for tensors outside delegates.
+    int64_t planned_bytes() const {
+        size_t bytes = 0;
+        for (const auto &span : spans_) {
+            bytes += span.size();
+        }
+        return static_cast<int64_t>(bytes);
+    }
+
     std::vector<std::vector<int32_t>> output_shapes() {
         std::vector<std::vector<int32_t>> shapes;
         for (size_t i = 0; i < meta_.num_outputs(); i++) {
@@ -168,7 +177,7 @@ void run(void *session) { static_cast<Session *>(session)->run(); }
 
 void write_outputs(void *session, FILE *file) { static_cast<Session *>(session)->write_outputs(file); }
 
-void tell_load(Session &session, int64_t ns) {
+void tell_load(Session &session, int64_t ns, int64_t cached) {
     const auto shapes = session.output_shapes();
     std::vector<const int32_t *> sides;
     std::vector<size_t> ranks;
@@ -179,6 +188,8 @@ void tell_load(Session &session, int64_t ns) {
     begin_event("load");
     field_integer("ns", ns);
     field_shapes("output_shapes", sides.data(), ranks.data(), shapes.size());
+    field_known("cached_per_mille", cached);
+    field_integer("planned_bytes", session.planned_bytes());
     end_event();
 }
 
@@ -195,15 +206,16 @@ void write_etdump(ETDumpGen &dump, const char *path) {
 
 int main(int argc, char **argv) {
     const arguments arguments = parse_arguments(argc, argv);
-    pin(arguments.cpu);
+    pin(arguments.cpus);
     executorch::runtime::runtime_init();
     get_threadpool()->_unsafe_reset_threadpool(static_cast<uint32_t>(arguments.threads));
     auto dump = arguments.operators ? std::make_unique<ETDumpGen>() : nullptr;
-    const int64_t start = now_ns();
+    note_baseline();
+    const int64_t cached = prepare_file(&arguments), start = now_ns();
     Session session(arguments.model, dump.get());
     const int64_t load_ns = now_ns() - start;
     tell_environment("executorch", EXECUTORCH_VERSION, static_cast<int>(get_threadpool()->get_thread_count()));
-    tell_load(session, load_ns);
+    tell_load(session, load_ns, cached);
     const model model{&session, session.input_floats(), set_inputs, run, write_outputs};
     serve(&arguments, &model);
     if (dump) {

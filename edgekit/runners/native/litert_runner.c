@@ -269,7 +269,7 @@ static void write_outputs(void *untyped, FILE *file) {
     }
 }
 
-static void tell_load(const struct session *session, int64_t ns) {
+static void tell_load(const struct session *session, int64_t ns, int64_t cached) {
     const int32_t *shapes[MOST_OUTPUTS];
     size_t ranks[MOST_OUTPUTS];
     for (size_t i = 0; i < session->outputs; i++) {
@@ -282,18 +282,20 @@ static void tell_load(const struct session *session, int64_t ns) {
     field_integer("ns", ns);
     field_shapes("output_shapes", shapes, ranks, session->outputs);
     field_boolean("fully_accelerated", accelerated);
+    field_known("cached_per_mille", cached);
     end_event();
 }
 
 int main(int argc, char **argv) {
     const struct arguments arguments = parse_arguments(argc, argv);
-    pin(arguments.cpu);
+    pin(arguments.cpus);
     load_library();
-    const int64_t start = now_ns();
+    note_baseline();
+    const int64_t cached = prepare_file(&arguments), start = now_ns();
     struct session session = load(arguments.model, arguments.threads, arguments.operators);
     const int64_t load_ns = now_ns() - start;
     tell_environment("ai_edge_litert", LITERT_VERSION, arguments.threads);
-    tell_load(&session, load_ns);
+    tell_load(&session, load_ns, cached);
     serve(&arguments, &(struct model){&session, session.input_floats, set_inputs, run, write_outputs});
     if (session.operators && fclose(session.operators)) {
         fail("%s cannot be written whole", arguments.operators);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "runner.h"
+#include "circumstances.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,11 +33,16 @@ struct images {
 
 /* What `measure` found, for the `done` line. */
 static struct {
+    int64_t baseline_kb; /* memory before the model was loaded; -1: unknown */
     bool measured;
     int64_t warmup_runs, wall_ns, cpu_ns;
+    int64_t timed_uptime_ns[2]; /* from when to when, since the start of the system */
     int64_t cpus[2];
     size_t cpu_count;
     int64_t threads_busy; /* -1: too few ticks passed to tell */
+    int64_t reference_ns[2 * REFERENCE_RUNS];
+    int64_t preempted; /* how often another program took the CPU */
+    int64_t quota_ns;  /* how long a CPU quota stopped the process; -1: unknown */
 } facts;
 
 static bool first_field;
@@ -90,6 +96,14 @@ void field_null(const char *name) {
     fputs("null", stdout);
 }
 
+void field_known(const char *name, int64_t value) {
+    if (value < 0) {
+        field_null(name);
+    } else {
+        field_integer(name, value);
+    }
+}
+
 void field_text(const char *name, const char *value) {
     put_name(name);
     put_text(value);
@@ -129,10 +143,14 @@ void fail(const char *format, ...) {
     _Exit(1);
 }
 
-int64_t now_ns(void) {
+static int64_t time_of(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+int64_t now_ns(void) {
+    return time_of(CLOCK_MONOTONIC);
 }
 
 static long whole_number(const char *option, const char *text) {
@@ -158,11 +176,12 @@ struct arguments parse_arguments(int argc, char **argv) {
     static const struct option options[] = {
         {"model", required_argument, NULL, 'm'},       {"input", required_argument, NULL, 'i'},
         {"output", required_argument, NULL, 'o'},      {"operators", required_argument, NULL, 'e'},
-        {"threads", required_argument, NULL, 't'},     {"cpu", required_argument, NULL, 'c'},
+        {"threads", required_argument, NULL, 't'},     {"cpus", required_argument, NULL, 'c'},
         {"iterations", required_argument, NULL, 'n'},  {"min-seconds", required_argument, NULL, 's'},
-        {"warmup-seconds", required_argument, NULL, 'w'}, {NULL, 0, NULL, 0},
+        {"warmup-seconds", required_argument, NULL, 'w'}, {"cold", no_argument, NULL, 'f'},
+        {NULL, 0, NULL, 0},
     };
-    struct arguments found = {.threads = 1, .cpu = -1, .warmup_seconds = 0.5};
+    struct arguments found = {.threads = 1, .warmup_seconds = 0.5};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
@@ -171,10 +190,11 @@ struct arguments parse_arguments(int argc, char **argv) {
         case 'o': found.output = optarg; break;
         case 'e': found.operators = optarg; break;
         case 't': found.threads = (int)whole_number("threads", optarg); break;
-        case 'c': found.cpu = (int)whole_number("cpu", optarg); break;
+        case 'c': found.cpus = optarg; break;
         case 'n': found.iterations = whole_number("iterations", optarg); break;
         case 's': found.min_seconds = seconds("min-seconds", optarg); break;
         case 'w': found.warmup_seconds = seconds("warmup-seconds", optarg); break;
+        case 'f': found.cold = true; break;
         default: fail("an argument is not known or lacks its value; see standard error");
         }
     }
@@ -184,16 +204,31 @@ struct arguments parse_arguments(int argc, char **argv) {
     return found;
 }
 
-void pin(int cpu) {
-    if (cpu < 0) {
+void pin(const char *cpus) {
+    if (!cpus) {
         return;
     }
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET((size_t)cpu, &set);
-    if (sched_setaffinity(0, sizeof set, &set)) {
-        fail("pinning to CPU %d: %s", cpu, strerror(errno));
+    for (const char *place = cpus; place; place = strchr(place, ',') ? strchr(place, ',') + 1 : NULL) {
+        char *end = NULL;
+        errno = 0;
+        const long cpu = strtol(place, &end, 10);
+        if (errno || end == place || (*end && *end != ',') || cpu < 0 || cpu >= MOST_CPUS) {
+            fail("--cpus takes CPUs with commas between them, not %s", cpus);
+        }
+        CPU_SET((size_t)cpu, &set);
     }
+    if (sched_setaffinity(0, sizeof set, &set)) {
+        fail("pinning to CPU %s: %s", cpus, strerror(errno));
+    }
+}
+
+int64_t prepare_file(const struct arguments *arguments) {
+    if (arguments->cold) {
+        drop_from_cache(arguments->model);
+    }
+    return cached_per_mille(arguments->model);
 }
 
 static struct images read_images(const char *path, size_t floats_each) {
@@ -311,12 +346,6 @@ static int64_t timed(const struct model *model) {
     return now_ns() - start;
 }
 
-static int64_t process_time_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
-}
-
 static void measure(const struct arguments *arguments, const struct model *model) {
     static struct tasks before, after;
     const int64_t first = timed(model);
@@ -334,9 +363,12 @@ static void measure(const struct arguments *arguments, const struct model *model
         fail("out of memory");
     }
     memset(samples, 0, room * sizeof *samples); /* no page fault in the loop */
+    time_reference(facts.reference_ns);
     note_cpu();
     read_tasks(&before);
-    const int64_t cpu_start = process_time_ns(), start = now_ns();
+    const int64_t quota = quota_ns(), preempted = preemptions();
+    facts.timed_uptime_ns[0] = time_of(CLOCK_BOOTTIME);
+    const int64_t cpu_start = time_of(CLOCK_PROCESS_CPUTIME_ID), start = now_ns();
     const int64_t least = (int64_t)(arguments->min_seconds * (double)SECOND_NS);
     while (count < (size_t)arguments->iterations || now_ns() - start < least) {
         if (count == room) {
@@ -350,9 +382,13 @@ static void measure(const struct arguments *arguments, const struct model *model
         samples[count++] = timed(model);
     }
     facts.wall_ns = now_ns() - start;
-    facts.cpu_ns = process_time_ns() - cpu_start;
+    facts.cpu_ns = time_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
+    facts.timed_uptime_ns[1] = facts.timed_uptime_ns[0] + facts.wall_ns;
+    facts.preempted = preemptions() - preempted;
+    facts.quota_ns = quota < 0 ? -1 : quota_ns() - quota;
     note_cpu();
     read_tasks(&after);
+    time_reference(facts.reference_ns + REFERENCE_RUNS);
     facts.threads_busy = busy_threads(&before, &after);
     facts.measured = true;
     begin_event("samples");
@@ -361,40 +397,40 @@ static void measure(const struct arguments *arguments, const struct model *model
     free(samples);
 }
 
-/* The most memory that was resident, in kB; -1 where there is no /proc. getrusage would count what the process was before exec. */
-static int64_t peak_memory(void) {
+/* A figure of this process' memory by its name in /proc/self/status, in kB; -1 where there is no /proc. getrusage would count
+ * what the process was before exec. */
+static int64_t memory_kb(const char *name) {
     char line[256];
-    int64_t peak = -1;
+    int64_t found = -1;
     FILE *file = fopen("/proc/self/status", "r");
-    while (file && peak < 0 && fgets(line, sizeof line, file)) {
-        if (!strncmp(line, "VmHWM:", 6)) {
-            peak = strtoll(line + 6, NULL, 10);
+    while (file && found < 0 && fgets(line, sizeof line, file)) {
+        if (!strncmp(line, name, strlen(name))) {
+            found = strtoll(line + strlen(name), NULL, 10);
         }
     }
     if (file) {
         fclose(file);
     }
-    return peak;
+    return found;
 }
 
+void note_baseline(void) { facts.baseline_kb = memory_kb("VmRSS:"); }
+
 static void tell_done(void) {
-    const int64_t peak = peak_memory();
+    const int64_t peak = memory_kb("VmHWM:");
     begin_event("done");
-    if (peak < 0) {
-        field_null("max_rss_kb");
-    } else {
-        field_integer("max_rss_kb", peak);
-    }
+    field_known("max_rss_kb", peak);
+    field_known("baseline_rss_kb", facts.baseline_kb);
     if (facts.measured) {
         field_integer("warmup_runs", facts.warmup_runs);
+        field_integers("timed_uptime_ns", facts.timed_uptime_ns, 2);
         field_integer("wall_ns", facts.wall_ns);
         field_integer("cpu_ns", facts.cpu_ns);
         field_integers("cpus_seen", facts.cpus, facts.cpu_count);
-        if (facts.threads_busy < 0) {
-            field_null("threads_busy");
-        } else {
-            field_integer("threads_busy", facts.threads_busy);
-        }
+        field_known("threads_busy", facts.threads_busy);
+        field_integers("reference_ns", facts.reference_ns, 2 * REFERENCE_RUNS);
+        field_integer("preempted", facts.preempted);
+        field_known("quota_ns", facts.quota_ns);
     }
     end_event();
 }

@@ -18,7 +18,8 @@ struct arguments {
     const char *output; /* NULL: write none */
     const char *operators; /* the runtime's own profile of its operators; NULL: write none */
     int threads;
-    int cpu;            /* -1: do not pin */
+    const char *cpus;   /* with commas; NULL: do not pin */
+    bool cold;          /* drop the model's file from the page cache before loading */
     long iterations;    /* 0: only write the outputs */
     double min_seconds;
     double warmup_seconds;
@@ -44,17 +45,26 @@ _Noreturn
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 int64_t now_ns(void);
-void pin(int cpu);
+void pin(const char *cpus);
 
 /* An event is begun, given fields, and ended: one line. */
 void begin_event(const char *name);
 void field_integer(const char *name, int64_t value);
 void field_boolean(const char *name, bool value);
 void field_null(const char *name);
+/* An integer, or null if it is negative: unknown. */
+void field_known(const char *name, int64_t value);
 void field_text(const char *name, const char *value);
 void field_integers(const char *name, const int64_t *values, size_t count);
 void field_shapes(const char *name, const int32_t *const *shapes, const size_t *ranks, size_t count);
 void end_event(void);
+
+/* Note how much memory is resident before the model is loaded, for the `done` line. */
+void note_baseline(void);
+
+/* Before loading: drop the model's file from the page cache if `arguments` ask, and return how much of it is there, in
+ * thousandths; -1 if it is unknown. */
+int64_t prepare_file(const struct arguments *arguments);
 
 /* Print the `environment` line: what this process is and on which CPUs it may run. */
 void tell_environment(const char *runtime, const char *version, int threads);
