@@ -12,7 +12,9 @@ from edgekit.measure.disturbances import Mark
 from edgekit.measure.shapes import shape_of
 from edgekit.measure.statistics import Summary
 
-Verdict = Literal["stable", "noisy", "preliminary", "not_steady", "interfered", "throttled", "drifting", "bimodal"]
+Verdict = Literal[
+    "stable", "noisy", "preliminary", "fallback", "interfered", "throttled", "not_steady", "drifting", "bimodal"
+]
 
 MIN_SESSIONS = 6
 """With fewer, no order-statistic interval for the median reaches 95 %."""
@@ -21,6 +23,7 @@ MAX_HALF_WIDTH = 0.05
 MOST_MARKED = 0.25
 """The part of the sessions that may be disturbed: the median of the others still stands for the device."""
 NEXT_STEPS: Mapping[str, str] = {
+    "fallback": "see which operators: edgekit operators RECIPE --device NAME --each",
     "not_steady": "use a protocol with a longer warmup_seconds",
     "interfered": "stop other work on the device and repeat",
     "throttled": "let the device cool down, lift the limit on its clocks or CPU time, and repeat",
@@ -38,15 +41,19 @@ class Judgement(BaseModel):
     evidence: str
 
 
-def judge(summary: Summary, samples: Sequence[Sequence[int]] = (), marks: Sequence[Mark] = ()) -> Judgement:
+def judge(
+    summary: Summary, samples: Sequence[Sequence[int]] = (), marks: Sequence[Mark] = (), fallback: str = ""
+) -> Judgement:
     """Judge a measurement by its summary, by its sessions' samples in nanoseconds if there are any, and by its marks.
 
-    ``preliminary``: too few sessions. Then what disturbed the sessions (:mod:`edgekit.measure.disturbances`), what the shape
-    of the samples shows (:mod:`edgekit.measure.shapes`), ``noisy`` (the interval is too wide), or ``stable``.
+    ``preliminary``: too few sessions. ``fallback``: operators ran off the delegate; `fallback` is the evidence for it. Then
+    what disturbed the sessions (:mod:`edgekit.measure.disturbances`), what the shape of the samples shows
+    (:mod:`edgekit.measure.shapes`), ``noisy`` (the interval is too wide), or ``stable``.
     """
     half_width = (summary.interval.high - summary.interval.low) / 2 / summary.median
     spread = f"{summary.sessions} sessions, interval ±{half_width:.1%} of the median"
-    found = _disturbed(summary.sessions, marks) or (shape_of(samples) if samples else None)
+    found = ("fallback", fallback) if fallback else _disturbed(summary.sessions, marks)
+    found = found or (shape_of(samples) if samples else None)
     if summary.sessions < MIN_SESSIONS:
         confidence = f"{summary.interval.confidence:.0%}"
         seen = f", {found[0]}: {found[1]}" if found else ""
