@@ -67,6 +67,22 @@ class CompareLayersJob(OnPrepared):
     artifact: Path
 
 
+class GraphNode(BaseModel):
+    """An operator of a graph, and the name of the PyTorch module that it comes from: empty for the network, None: unknown."""
+
+    operator: str
+    module: str | None
+
+
+class GraphNodesJob(OnPrepared):
+    """List the operators of an `artifact` in order of execution, with their modules: a list of :class:`GraphNode`."""
+
+    function = "edgekit.build.graph_nodes:graph_nodes"
+    stage = "operators"
+
+    artifact: Path
+
+
 class ScanJob(OnPrepared):
     """Measure how sensitive each layer of the model is to int8."""
 

@@ -43,6 +43,7 @@ class Prepared(BaseModel):
     """A model that is ready to be compiled; `folder` holds state.safetensors, calibration.npz, parity.npz, reference.npz.
 
     `calibration` says what calibration.npz shows: how many images of how many photos, chosen how, by which seed.
+    `peak_activations` is the largest number of activations that are alive together (:mod:`edgekit.architectures.memory`).
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Prepared(BaseModel):
     contract: str
     photos_sha256: str
     checkpoint_part: str = ""
+    peak_activations: int | None = None
     calibration: dict[str, Any]
     warnings: tuple[str, ...] = ()
 
@@ -129,6 +131,7 @@ def prepare(job: PrepareJob) -> dict[str, Any]:
     """
     from safetensors.torch import save_file
 
+    from edgekit.architectures.memory import BYTES_PER_VALUE, peak_of
     from edgekit.architectures.outputs import named_outputs
 
     recipe = job.recipe
@@ -149,7 +152,13 @@ def prepare(job: PrepareJob) -> dict[str, Any]:
     }
     check_finite_outputs(outputs, recipe.name)
     np.savez(folder / "reference.npz", **outputs)
-    return {**facts, "checkpoint_part": "".join(parts), "calibration": examples.chosen, "warnings": examples.warnings}
+    return {
+        **facts,
+        "checkpoint_part": "".join(parts),
+        "peak_activations": peak_of(model, *examples.parity[:1].tensors()).bytes // BYTES_PER_VALUE,
+        "calibration": examples.chosen,
+        "warnings": examples.warnings,
+    }
 
 
 def check_contract(recipe: Recipe) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from edgekit.cli.options import (
     device_set_option,
     plan_of,
     protocol_option,
+    repeat_option,
     resume_option,
     seed_option,
     strict_option,
@@ -26,6 +27,7 @@ from edgekit.cli.printing import print_run
 @resume_option
 @device_set_option
 @protocol_option
+@repeat_option
 @seed_option
 @strict_option
 def command(
@@ -41,6 +43,7 @@ def command(
     resume: str | None,
     device_overrides: tuple[str, ...],
     protocol: str | None,
+    repeat_marked: int | None,
     seed: int | None,
     strict: bool,
 ) -> int:
@@ -67,6 +70,7 @@ def command(
             weights,
             photos,
             protocol,
+            repeat_marked is not None,
             seed is not None,
         )
         if any(choices):
@@ -89,5 +93,6 @@ def command(
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
         with live_progress() as progress:
-            run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, progress, seed)
+            sweep = Sweep((plan,), (profile,), chosen, photos, repeat_marked=repeat_marked or 0)
+            run = start_run("deploy", sweep, opened, progress, seed)
         return print_run(opened, run, f"{plan.recipe.name} on {profile.name}, protocol {chosen.name}", as_json, strict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from edgekit.cli.options import (
     print_progress,
     protocol_option,
     recipes_option,
+    repeat_option,
     resume_option,
     seed_option,
     set_option,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 @device_set_option
 @click.option("--sweep", "swept", is_flag=True, help="Also every variant of a recipe's `sweep`.")
 @protocol_option
+@repeat_option
 @seed_option
 @resume_option
 @strict_option
@@ -61,6 +64,7 @@ def command(
     device_overrides: tuple[str, ...],
     swept: bool,
     protocol: str | None,
+    repeat_marked: int | None,
     seed: int | None,
     resume: str | None,
     strict: bool,
@@ -82,7 +86,18 @@ def command(
         raise UsageError(
             "There is nothing to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
         )
-    choices = (every, recipes, overrides, targets, devices, swept, protocol, photos, seed is not None)
+    choices = (
+        every,
+        recipes,
+        overrides,
+        targets,
+        devices,
+        swept,
+        protocol,
+        photos,
+        repeat_marked is not None,
+        seed is not None,
+    )
     if resume is not None and any(choices):
         raise UsageError("--resume continues the plan of its run.", "Omit the other options, except --device-option.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
@@ -96,6 +111,7 @@ def command(
             chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
+            sweep = replace(sweep, repeat_marked=repeat_marked or 0)
             with live_progress() as progress:
                 run = start_run("profile", sweep, opened, progress, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)

@@ -12,11 +12,11 @@ from typing import Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from edgekit.architectures.cost import Cost, LayerCost
+from edgekit.architectures.memory import Peak, peak_activations, peak_of
 from edgekit.build.prepare import count_model, own_network
 from edgekit.config.json_document import JsonDocument
 from edgekit.errors import ExitCode, UsageError
 from edgekit.inspection.full_convolutions import with_full_convolutions
-from edgekit.inspection.memory import Peak, peak_activations, peak_of
 from edgekit.inspection.roofline import Machine, Roofline, roofline
 from edgekit.recipe.loading import load_known
 from edgekit.recipe.own_model import OwnModel

@@ -1,4 +1,6 @@
-"""Operator times of an inference, from a runtime's own profiler: LiteRT's CSV, ExecuTorch's ETDump.
+"""Operator times of an inference, from a runtime's own profiler: that of LiteRT, and ExecuTorch's ETDump.
+
+LiteRT's profiler writes a CSV file in its benchmark_model, and lines of events in edgekit's native runner.
 
 Timing slows every operator. The times are not latencies; they show which operators matter.
 """
@@ -7,12 +9,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, computed_field
 
 from edgekit.build.worker import Job, Workers
 from edgekit.config.json_document import JsonDocument
@@ -21,6 +24,11 @@ from edgekit.errors import UsageError
 
 ETDUMP = b"ED00"
 """The identifier of ETDump's schema, from byte 8 of a file on."""
+EVENTS = "edgekit: operators of LiteRT "
+"""How a file of the native runner begins. Its lines are events: run, type, microseconds, node and tag."""
+EVENT = re.compile(r"(\d+)\t(\d+)\t(\d+)\t(\d+)\t(.*)")
+RUNTIME_EVENT, GRAPH_EVENT, INSIDE_EVENT = 1, 2, 8
+"""LiteRT's types of events (`tflite::Profiler::EventType`)."""
 RUNS = "Operator-wise Profiling Info for Regular Benchmark Runs:"
 INSIDE = "Delegate internal:"
 FIRST_TABLE = re.compile(r"^=+ Run Order =+\n.*\n((?:.+\n)*)", re.M)
@@ -33,26 +41,70 @@ NUMBERED = re.compile(r" #\d+$")
 
 
 class OperatorTime(BaseModel):
-    """One operator of the graph, or one that a delegate runs `inside` its node of the graph. The mean is of all timed runs."""
+    """One operator of the graph, or one that a delegate runs `inside` its node of the graph. The mean is of all timed runs.
+
+    `node` is its place in the artifact's graph, if the profiler reports it. `module` is the name of the PyTorch module that
+    it comes from (:mod:`edgekit.measure.modules`): empty for the network itself, None if unknown.
+    """
 
     operator: str
     name: str
     mean_ms: float
     inside: bool = False
+    node: int | None = None
+    module: str | None = None
+
+    @property
+    def is_delegate(self) -> bool:
+        """Whether it is a delegate's node of the graph."""
+        return not self.inside and (self.operator == DELEGATE or "Delegate" in self.operator)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def off_delegate(self) -> bool:
+        """Whether the runtime itself ran it."""
+        return not self.inside and not self.is_delegate
+
+
+class ModuleTime(BaseModel):
+    """The operators of one PyTorch module together. `off_delegate_ms` is the part of `mean_ms` off the delegate.
+
+    `module` is None for operators whose module is unknown.
+    """
+
+    module: str | None
+    operators: int
+    mean_ms: float
+    off_delegate_ms: float
 
 
 class OperatorsDocument(JsonDocument):
-    """What ``edgekit operators --json`` prints: operators in the order in which they run, and the mean of whole runs."""
+    """What ``edgekit operators --json`` prints: operators in the order in which they run, and the mean of whole runs.
+
+    `modules` are their sums by PyTorch module, in the order in which the modules first run; none of a profiler's own file,
+    which does not know the model.
+    """
 
     profiler: Literal["LiteRT", "ExecuTorch"]
     runs: int
     mean_ms: float
     operators: list[OperatorTime]
+    modules: list[ModuleTime] = Field(default_factory=list)
 
     @property
     def elsewhere_ms(self) -> float:
-        """What of a run was spent in no operator of the graph, in milliseconds."""
-        return self.mean_ms - sum(operator.mean_ms for operator in self.operators if not operator.inside)
+        """What of a run was spent in no operator, in milliseconds.
+
+        A profiler that reports no delegate's node reports the operators inside it instead.
+        """
+        nodes = any(operator.is_delegate for operator in self.operators)
+        return self.mean_ms - sum(operator.mean_ms for operator in self.operators if not operator.inside or not nodes)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def fallback_share(self) -> float:
+        """The part of a run that was spent in operators off the delegate, 0 to 1."""
+        return sum(operator.mean_ms for operator in self.operators if operator.off_delegate) / self.mean_ms
 
 
 def read_profile(path: Path) -> OperatorsDocument:
@@ -66,11 +118,18 @@ def read_profile(path: Path) -> OperatorsDocument:
             f"There is no file at {path}.", "Give what a profiler wrote; a recipe is profiled on a --device."
         )
     content = path.read_bytes()
-    found = _of_etdump(path) if content[8:12] == ETDUMP else _of_csv(content.decode(errors="replace"))
+    text = content.decode(errors="replace")
+    if content[8:12] == ETDUMP:
+        found = _of_etdump(path)
+    elif text.startswith(EVENTS):
+        found = _of_events(text)
+    else:
+        found = _of_csv(text)
     if found is None:
         raise UsageError(
             f"{path} is not a complete operator profile.",
-            "Give the CSV file of LiteRT's benchmark_model or the ETDump of an ExecuTorch runner.",
+            "Give the CSV file of LiteRT's benchmark_model, the ETDump of an ExecuTorch runner, or what "
+            "`edgekit operators RECIPE --output FILE` wrote.",
         )
     return found
 
@@ -84,6 +143,41 @@ def _of_csv(text: str) -> OperatorsDocument | None:
     return OperatorsDocument(
         profiler="LiteRT", runs=int(timings[1]), mean_ms=float(timings[2]) / 1000, operators=operators
     )
+
+
+def _of_events(text: str) -> OperatorsDocument | None:
+    """Return the mean of every operator in the native runner's events. The first run is the warm-up.
+
+    LiteRT counts whole microseconds and drops the rest, so a short operator seems shorter than it is.
+    """
+    whole: dict[int, float] = defaultdict(float)
+    spent: dict[tuple[int, int, str], float] = defaultdict(float)
+    order: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
+    for line in text.splitlines()[1:]:
+        if not (row := EVENT.fullmatch(line)):
+            return None
+        run, kind, ms, node, tag = int(row[1]), int(row[2]), int(row[3]) / 1000, int(row[4]), row[5]
+        if (kind, tag) == (RUNTIME_EVENT, "Invoke"):
+            whole[run] = ms
+        elif kind in {GRAPH_EVENT, INSIDE_EVENT}:
+            # Delegates count their operators from 0. The place in the run tells apart those of several delegates.
+            order[run].append((kind, node, tag))
+            spent[run, len(order[run]) - 1, tag] = ms
+    timed = sorted(whole)[1:] or sorted(whole)
+    if not timed or not order or any(order[run] != order[timed[0]] for run in timed):
+        return None
+    operators = [
+        OperatorTime(
+            operator=tag,
+            name=f"{tag} #{node}",
+            mean_ms=fmean(spent[run, place, tag] for run in timed),
+            inside=kind == INSIDE_EVENT,
+            node=node if kind == GRAPH_EVENT else None,
+        )
+        for place, (kind, node, tag) in enumerate(order[timed[0]])
+    ]
+    mean = fmean(whole[run] for run in timed)
+    return OperatorsDocument(profiler="LiteRT", runs=len(timed), mean_ms=mean, operators=operators)
 
 
 def _rows(text: str, inside: bool) -> Iterator[OperatorTime]:
@@ -133,5 +227,6 @@ def etdump_times(job: ReadJob) -> dict[str, Any] | None:
                 if inside or name == DELEGATE or name.startswith(CALLED)
             ]
             runs, mean = len(whole[1:]) or 1, fmean(whole[1:] or whole)
-            return OperatorsDocument(profiler="ExecuTorch", runs=runs, mean_ms=mean, operators=operators).model_dump()
+            found = OperatorsDocument(profiler="ExecuTorch", runs=runs, mean_ms=mean, operators=operators)
+            return found.model_dump(exclude={"fallback_share"})
     return None

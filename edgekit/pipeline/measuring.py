@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,12 @@ from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import DescribesRunner, Device, RunsNatively
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure, FailureKind
-from edgekit.ledger import Ledger
 from edgekit.measure.own_runner import OwnRunner
-from edgekit.measure.session import Builds, Program, Session, Subject, run_interleaved
-from edgekit.measure.statistics import Summary, summarise, summarise_reported
+from edgekit.measure.session import Builds, Interleaved, Program, Session, Subject
 from edgekit.measure.tools import tool_program
-from edgekit.measure.verdict import judge
 from edgekit.pipeline.building import Ready
 from edgekit.pipeline.plan import Progress
+from edgekit.pipeline.recording import Recorded, Recorder
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
 from edgekit.protocol import Protocol
@@ -51,10 +48,18 @@ class Timing:
         return f"{self.ready.artifact.manifest.recipe} {self.target}"
 
 
-def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Protocol, remaining: Remaining) -> None:
+def measure(
+    run: Run,
+    device: Device,
+    timings: Sequence[Timing],
+    protocol: Protocol,
+    remaining: Remaining,
+    repeat_marked: int = 0,
+) -> None:
     """Time artifacts on a device in turns, and record sessions, results and failures as they come.
 
-    A failure that is not the device's ends only its own cell. EdgekitError if the device is lost before the first session.
+    At most `repeat_marked` blocks that were disturbed are repeated. A failure that is not the device's ends only its own
+    cell. EdgekitError if the device is lost before the first session.
     """
     device.prepare()
     identity, before = device.identify(), device.state()
@@ -62,33 +67,17 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
     if device.profile.published:
         described["published_as"] = device.profile.published
     run.ledger.record_device(identity.hash, device.profile.name, described)
-    ids = [
-        run.ledger.begin_measurement(timing.ready.id, identity.hash, timing.target, protocol.model_dump())
+    measurements = [
+        Recorded(run.ledger.begin_measurement(timing.ready.id, identity.hash, timing.target, protocol.model_dump()))
         for timing in timings
     ]
-    sessions: list[list[Session]] = [[] for _ in timings]
-    failed: set[int] = set()
 
-    def on_session(index: int, block: int, session: Session) -> None:
-        run.ledger.add_session(
-            ids[index],
-            block,
-            load_ns=session.load_ns,
-            first_ns=session.first_ns,
-            samples=session.samples,
-            environment={
-                **session.environment,
-                **({"told": session.reported.model_dump()} if session.reported else {}),
-            },
-            started_at=session.started_at,
-        )
-        sessions[index].append(session)
+    def session_came(index: int, block: int, session: Session) -> None:
         count = f"session {block + 1} of {protocol.sessions}"
         run.progress(f"{timings[index].name}: {count}: {session.centre:.2f} ms, {session.runs} runs {remaining.step()}")
 
-    def on_failure(index: int, failure: Failure) -> None:
-        failed.add(index)
-        remaining.give_up(protocol.sessions - len(sessions[index]))
+    def failed(index: int, failure: Failure) -> None:
+        remaining.give_up(protocol.sessions - len(measurements[index].sessions))
         ready, target = timings[index].ready, timings[index].target
         run.fail(failure, ready.plan, target, device.profile.name, ready.artifact.manifest.sha256)
         run.progress(failure.line(timings[index].name))
@@ -96,23 +85,31 @@ def measure(run: Run, device: Device, timings: Sequence[Timing], protocol: Proto
     parities: dict[int, dict[str, float] | None] = {}
     with temporary_folder() as folder:
         subjects: dict[int, Subject] = {}
+
+        def compare(index: int) -> None:
+            parities[index] = _compare(device, subjects[index], timings[index].ready, Path(folder))
+
+        recorder = Recorder(run.ledger, measurements, compare, session_came, failed)
         for index, timing in enumerate(timings):
             try:
                 subjects[index] = push(device, timing, Path(folder))
             except EdgekitError as error:
-                on_failure(index, error.failure)
-
-        def check(index: int) -> None:
-            parities[index] = _compare(device, subjects[index], timings[index].ready, Path(folder))
-
+                recorder.on_failure(index, error.failure)
         remaining.begin()
-        run_interleaved(device, subjects, protocol, run.seed, check, on_session, on_failure)
+        turns = Interleaved(device, subjects, protocol, run.seed, recorder)
+        turns.run()
+        repeated: Counter[int] = Counter()
+        while repeated.total() < repeat_marked and (marked := recorder.marked_blocks()):
+            block = min(marked, key=lambda number: (repeated[number], number))
+            repeated[block] += 1
+            run.progress(f"{device.profile.name}: block {block + 1} was disturbed and is repeated")
+            remaining.give_up(-len(turns.alive))
+            turns.block(block)
     conditions = {**described, "before": before, "after": _state_after(device)}
     for index, timing in enumerate(timings):
-        if index not in failed:
-            on_device = {"parity_on_device": parities[index]}
-            manifest, facts = timing.ready.artifact.manifest, {**conditions, **on_device}
-            finish(run.ledger, ids[index], sessions[index], protocol, timing.target, manifest, facts)
+        if index not in recorder.gone:
+            facts = {**conditions, "parity_on_device": parities[index]}
+            recorder.finish(index, protocol, timing.target, timing.ready.artifact.manifest, facts)
 
 
 def _state_after(device: Device) -> dict[str, Any]:
@@ -201,54 +198,3 @@ def own_runner(device: Device, backend: str) -> OwnRunner:
     command = device.runner(backend)
     facts = device.runner_facts(backend) if isinstance(device, DescribesRunner) else {}
     return OwnRunner(command, device.profile.emulated, facts)
-
-
-def _summarise(sessions: Sequence[Session], protocol: Protocol) -> Summary:
-    loads, firsts = [session.load_ns for session in sessions], [session.first_ns for session in sessions]
-    reported = [session.reported for session in sessions if session.reported is not None]
-    return (
-        summarise_reported(reported, loads, firsts)
-        if reported
-        else summarise([session.samples for session in sessions], loads, firsts, protocol.p90_rule)
-    )
-
-
-def finish(
-    ledger: Ledger,
-    id: int,
-    sessions: Sequence[Session],
-    protocol: Protocol,
-    target: str,
-    manifest: Manifest,
-    facts: dict[str, Any],
-    at: datetime | None = None,
-) -> None:
-    """Judge a measurement by its sessions, and record its result. `facts` of the device become conditions.
-
-    `at` is when it ended; None means now.
-    """
-    summary = _summarise(sessions, protocol)
-    judgement = judge(summary, [session.samples for session in sessions if session.reported is None])
-    # What differs between sessions stays with the sessions; conditions are what all of them shared.
-    shared = {
-        key: value
-        for key, value in sessions[0].environment.items()
-        if all(session.environment.get(key) == value for session in sessions)
-    }
-    conditions = {
-        **facts,
-        **shared,
-        "delegate": target.split("/")[1],
-        "edgekit": version("edgekit"),
-        "tools": manifest.tools,
-        "artifact_sha256": manifest.sha256,
-        "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    ledger.finish_measurement(
-        id,
-        verdict=judgement.verdict,
-        evidence=judgement.evidence,
-        summary=summary.model_dump(),
-        conditions=conditions,
-        at=at,
-    )

@@ -63,7 +63,7 @@ class Sweep:
     """Every plan on every device: what ``profile`` does, and what the ledger keeps so that it can be resumed.
 
     Without devices and protocol everything is only compiled. `unreadable` are recipes, by name, that were asked for and cannot
-    be loaded.
+    be loaded. On each device, at most `repeat_marked` blocks that were disturbed are repeated.
     """
 
     plans: tuple[Plan, ...]
@@ -71,6 +71,7 @@ class Sweep:
     protocol: Protocol | None
     photos: Path | None
     unreadable: Mapping[str, Failure] = field(default_factory=dict)
+    repeat_marked: int = 0
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -120,6 +121,7 @@ class Sweep:
             "devices": [profile.model_dump(mode="json") for profile in self.profiles],
             "protocol": self.protocol.model_dump() if self.protocol else None,
             "photos": str(self.photos.absolute()) if self.photos else None,
+            "repeat_marked": self.repeat_marked,
         }
 
     @staticmethod
@@ -153,6 +155,7 @@ class Sweep:
             tuple(stored_profile(profile) for profile in written["devices"]),
             Protocol.model_validate(written["protocol"]) if written["protocol"] else None,
             folder,
+            repeat_marked=written.get("repeat_marked", 0),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from edgekit.config.yaml import Strict
 
@@ -58,3 +58,21 @@ class ParityLimits(Strict):
     fp32: Fp32Limits = Fp32Limits()
     fp16: Fp16Limits = Fp16Limits()
     int8: QuantizedLimits = QuantizedLimits()
+
+
+def _share(given: object) -> object:
+    """Return the number of a text such as ``5%``; anything else as it is."""
+    if isinstance(given, str) and given.endswith("%"):
+        try:
+            return float(given.removesuffix("%")) / 100
+        except ValueError as error:
+            raise ValueError(f"{given!r} is not a share; write for example 5%") from error
+    return given
+
+
+Share = Annotated[
+    float,
+    BeforeValidator(_share, json_schema_input_type=float | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")]),
+    Field(ge=0, le=1),
+]
+"""A part of a whole: ``5%`` or 0.05."""

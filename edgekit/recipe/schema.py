@@ -32,7 +32,7 @@ from edgekit.config.yaml import Name, Strict, UnfittingError
 from edgekit.errors import EdgekitError, FailureKind, UsageError, did_you_mean
 from edgekit.published.figures import figures
 from edgekit.recipe.arguments import ModelArguments
-from edgekit.recipe.limits import ParityLimits
+from edgekit.recipe.limits import ParityLimits, Share
 from edgekit.recipe.own_model import OwnModel
 from edgekit.recipe.weights import RandomWeights, Weights
 from edgekit.target import KNOWN_TARGETS, Target
@@ -174,6 +174,7 @@ class Recipe(Strict):
 
     `class_names` name the outputs, all `model.classes` of them. A path is relative to the recipe; loading replaces it by
     the names. Without them, networks for ImageNet, COCO and VOC have those names.
+    `max_fallback_share` limits the part of an inference that may be spent in operators off the delegate.
     A network from the user's own code has `model.source` and no `architecture`.
     """
 
@@ -193,6 +194,7 @@ class Recipe(Strict):
     calibration: Calibration = Calibration()
     quantization: Quantization = Quantization()
     parity: ParityLimits = ParityLimits()
+    max_fallback_share: Share | None = None
     published: Published | None = None
     class_names: ClassNames | None = None
 
@@ -391,6 +393,8 @@ class Recipe(Strict):
 
 def _without_newer(content: dict[str, Any]) -> dict[str, Any]:
     """Remove new keys with default values, so that hashes of older recipes stay the same."""
+    if content.get("max_fallback_share", "") is None:
+        del content["max_fallback_share"]
     weights, model = content.get("weights", {}), content.get("model", {})
     if weights.get("source", "") is None:
         del weights["source"]

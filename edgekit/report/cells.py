@@ -140,6 +140,16 @@ def runner_version(row: Row) -> str | None:
     return found.get("runner_version") or (found["runner_sha256"][:12] if "runner_sha256" in found else None)
 
 
+def marked(row: Row) -> int | None:
+    """Return how many sessions were disturbed; None if nothing was measured."""
+    return len({mark["block"] for mark in row.marks}) if row.summary else None
+
+
+def result(row: Row) -> str:
+    """Return the verdict or why there is none, and how many sessions were disturbed."""
+    return f"{row.result} ({marked(row)} marked)" if marked(row) else row.result
+
+
 def result_style(row: Row) -> str:
     """Return the colour of a row's result."""
     if row.status == "failed":

@@ -160,7 +160,16 @@ LATENCY: tuple[Column[Row], ...] = (
     Column("interval_high_ms", "Interval, high", _summary("interval", "high"), unit="ms", shown=shown()),
     Column("interval_confidence", "Confidence", _summary("interval", "confidence"), shown=shown(), best="high"),
     Column("status", "Status", lambda row: row.status, shown=shown()),
-    Column("result", "Result", lambda row: row.result, shown=shown("always"), rank=0, style=cells.result_style),
+    Column(
+        "result",
+        "Result",
+        lambda row: row.result,
+        cells.result,
+        shown=shown("always"),
+        rank=0,
+        style=cells.result_style,
+    ),
+    Column("marked_sessions", "Marked", cells.marked, align="right", shown=shown()),
     Column("evidence", "Evidence", lambda row: row.evidence, shown=shown()),
 )
 ACCURACY: tuple[Column[Row], ...] = (

@@ -143,6 +143,11 @@ class Row:
         return published.accuracy_range(self.published, self.precision)
 
     @property
+    def marks(self) -> list[dict[str, Any]]:
+        """What disturbed sessions, as :class:`edgekit.measure.disturbances.Mark` writes it."""
+        return list((self.conditions or {}).get("marks", ()))
+
+    @property
     def result(self) -> str:
         """The verdict, ``compiled``, or the failure's label."""
         if self.failure:

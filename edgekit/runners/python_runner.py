@@ -36,6 +36,7 @@ class TFLite:
             import tflite_runtime as package
             from tflite_runtime.interpreter import Interpreter
         self.runtime, self.version, self.threads = package.__name__, getattr(package, "__version__", None), threads
+        self.baseline_kb = memory_kb("VmRSS")
         start = time.perf_counter_ns()
         self.interpreter = Interpreter(path, num_threads=threads)
         self.interpreter.allocate_tensors()
@@ -48,7 +49,12 @@ class TFLite:
         # tflite-runtime lists the operators as they were before any delegate took them.
         lists_delegates = self.runtime == "ai_edge_litert"
         delegates = [op for op in self.interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
-        self.facts = {"delegate_partitions": len(delegates) if lists_delegates else None}
+        touched = {int(index) for op in delegates for index in (*op["inputs"], *op["outputs"])}
+        whole = len(delegates) == 1 and {end["index"] for end in self.inputs + self.outputs} <= touched
+        self.facts = {
+            "delegate_partitions": len(delegates) if lists_delegates else None,
+            "fully_accelerated": whole if lists_delegates else None,
+        }
 
     def set_inputs(self, arrays: List[Any]) -> None:
         """Take an example for the next runs."""
@@ -75,6 +81,7 @@ class ExecuTorch:
         torch.set_num_threads(threads)
         portable_lib._unsafe_reset_threadpool(threads)
         self.threads = portable_lib._threadpool_get_thread_count()
+        self.baseline_kb = memory_kb("VmRSS")
         start = time.perf_counter_ns()
         self.program = Runtime.get().load_program(path)
         self.method = self.program.load_method("forward")
@@ -111,11 +118,14 @@ def uptime_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-def peak_memory() -> Optional[int]:
-    """Return the most memory that was resident, in kB. getrusage would count what the process was before exec."""
+def memory_kb(name: str) -> Optional[int]:
+    """Return a figure of this process' memory by its name in /proc/self/status: VmRSS now, VmHWM at most; None without it.
+
+    getrusage would count what the process was before exec.
+    """
     try:
         with open("/proc/self/status") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith("VmHWM:")), None)
+            return next((int(line.split()[1]) for line in file if line.startswith(name + ":")), None)
     except OSError:
         return None
 
@@ -317,7 +327,7 @@ def main(argv: List[str]) -> None:
                 session.run()
                 for output in session.get_outputs():
                     np.asarray(output, dtype=np.float32).tofile(file)
-    emit("done", max_rss_kb=peak_memory(), **facts)
+    emit("done", max_rss_kb=memory_kb("VmHWM"), baseline_rss_kb=session.baseline_kb, **facts)
 
 
 if __name__ == "__main__":

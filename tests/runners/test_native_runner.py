@@ -21,6 +21,8 @@ from edgekit.runners.bundle.build import _Compilers
 TARGETS = ("tflite/xnnpack/fp32", "executorch/xnnpack/fp32")
 
 MACHINE = platform.machine()
+LAYERS = ["features.0.0", *(f"features.{i}.{j}.0" for i in range(1, 6) for j in range(2)), "classifier.1"]
+"""The modules with weights of the tiny network, in order of execution."""
 
 
 @pytest.fixture(scope="module", params=TARGETS)
@@ -105,28 +107,46 @@ def test_executorch_dumps_times_of_operators_inside_the_delegate(artifact, capsu
     if artifact.target.backend != "executorch":
         pytest.skip("LiteRT has no ETDump")
     native = command(str(capsule), MACHINE, "executorch")
-    done, _, _ = run(native, artifact, tmp_path, "--iterations", "3", "--etdump", tmp_path / "run.etdp")
+    done, _, _ = run(native, artifact, tmp_path, "--iterations", "3", "--operators", tmp_path / "run.etdp")
     assert done.returncode == 0, done.stdout
     table = Inspector(etdump_path=str(tmp_path / "run.etdp")).to_dataframe()
     assert any("Convolution" in name or "GEMM" in name for name in table["event_name"])
 
 
-def test_the_command_line_profiles_a_recipe_on_a_device(capsule, edgekit, tmp_path):
-    dump = tmp_path / "kept.etdp"
-    native = ("--device", "host", "--device-option", "runner=native")
-    done = edgekit("operators", *tiny.OPTIONS, *native, "--output", dump, "--json")
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_command_line_profiles_a_recipe_on_a_device(target, capsule, edgekit, tmp_path):
+    kept = tmp_path / "kept"
+    done = edgekit("operators", *tiny.OPTIONS, "--device", "host", "--target", target, "--output", kept, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["runs"] >= 20
-    assert any("Convolution" in one["operator"] for one in document["operators"] if one["inside"])
-    assert read_profile(dump).model_dump(by_alias=True) == document
+    assert document["fallback_share"] == 0
+    layers = [one["module"] for one in document["operators"] if one["operator"].startswith(("Conv", "Fully"))]
+    assert layers == LAYERS
+    assert [total["module"] for total in document["modules"] if total["module"] in LAYERS] == LAYERS
+    raw = read_profile(kept)
+    assert [(one.operator, one.mean_ms) for one in raw.operators] == [
+        (one["operator"], one["mean_ms"]) for one in document["operators"]
+    ]
+
+
+def test_the_tables_show_modules_as_deep_as_asked(capsule, edgekit):
+    command = ("operators", *tiny.OPTIONS, "--device", "host")
+    done = edgekit(*command, "--modules", "--depth", "1")
+    shown = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.count("│") == 6]
+    assert shown == ["features", "(the network)", "classifier"]
+    each = edgekit(*command, "--each").stdout
+    assert "in delegate" in each
+    assert "features.1.0.0" in each
 
 
 def test_what_cannot_be_profiled_is_said(edgekit, tmp_path):
     dump = tmp_path / "kept.etdp"
     dump.write_bytes(b"\xff\0\0\0\0\0\0\0ED00")
     for arguments, code, said in (
-        (("v1", "--device", "host", "--target", "tflite/xnnpack/fp32"), 2, "none of tflite/xnnpack/fp32"),
+        (("v1", "--device", "host", "--target", "coreml/-/fp16"), 2, "not coreml/-/fp16"),
+        (("nowhere.etdp", "--modules"), 2, "Name a device"),
+        (("nowhere.etdp", "--depth", "2"), 2, "Add --modules"),
         (("nowhere.etdp",), 2, "There is no file at nowhere.etdp"),
         (("nowhere.etdp", "--output", "x"), 2, "Name a device"),
         (("v1", "--device", "host", "--output", tmp_path), 2, "is a folder"),
@@ -140,9 +160,6 @@ def test_what_cannot_be_profiled_is_said(edgekit, tmp_path):
     assert done.returncode == 1
     assert "pixel cannot be reached" in done.stderr
     assert "parameters" not in done.stderr  # of a model that is compiled
-    done = edgekit("operators", *tiny.OPTIONS, "--device", "host")
-    assert done.returncode == 1
-    assert "--device-option runner=native" in " ".join(done.stderr.split())
 
 
 def test_the_capsule_brings_all_that_it_asks_for_and_says_what_it_is(capsule):

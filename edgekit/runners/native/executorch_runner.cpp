@@ -111,6 +111,15 @@ class Session {
 
     void run() { check(method_->execute(), "running"); }
 
+    // The memory that the program itself planned: for tensors outside delegates.
+    int64_t planned_bytes() const {
+        size_t bytes = 0;
+        for (const auto &span : spans_) {
+            bytes += span.size();
+        }
+        return static_cast<int64_t>(bytes);
+    }
+
     std::vector<std::vector<int32_t>> output_shapes() {
         std::vector<std::vector<int32_t>> shapes;
         for (size_t i = 0; i < meta_.num_outputs(); i++) {
@@ -180,6 +189,7 @@ void tell_load(Session &session, int64_t ns, int64_t cached) {
     field_integer("ns", ns);
     field_shapes("output_shapes", sides.data(), ranks.data(), shapes.size());
     field_known("cached_per_mille", cached);
+    field_integer("planned_bytes", session.planned_bytes());
     end_event();
 }
 
@@ -199,7 +209,8 @@ int main(int argc, char **argv) {
     pin(arguments.cpus);
     executorch::runtime::runtime_init();
     get_threadpool()->_unsafe_reset_threadpool(static_cast<uint32_t>(arguments.threads));
-    auto dump = arguments.etdump ? std::make_unique<ETDumpGen>() : nullptr;
+    auto dump = arguments.operators ? std::make_unique<ETDumpGen>() : nullptr;
+    note_baseline();
     const int64_t cached = prepare_file(&arguments), start = now_ns();
     Session session(arguments.model, dump.get());
     const int64_t load_ns = now_ns() - start;
@@ -208,7 +219,7 @@ int main(int argc, char **argv) {
     const model model{&session, session.input_floats(), set_inputs, run, write_outputs};
     serve(&arguments, &model);
     if (dump) {
-        write_etdump(*dump, arguments.etdump);
+        write_etdump(*dump, arguments.operators);
     }
     std::_Exit(0); // the thread pool's threads are not waited for
 }

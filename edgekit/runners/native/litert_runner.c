@@ -10,6 +10,8 @@
 
 enum { MOST_DIMENSIONS = 8, MOST_INPUTS = 64, MOST_OUTPUTS = 64, CPU_ACCELERATOR = 1, LOCK_READ = 0, LOCK_WRITE = 1, FLOAT32 = 1 };
 
+#define PROFILE_HEADER "edgekit: operators of LiteRT " LITERT_VERSION "\n"
+
 typedef void *handle;
 typedef size_t position;
 
@@ -19,6 +21,16 @@ struct ranked_tensor_type {
     unsigned has_strides : 1;
     int32_t dimensions[MOST_DIMENSIONS];
     uint32_t strides[MOST_DIMENSIONS];
+};
+
+/* What the runtime's profiler notes of one event. */
+struct profiled_event {
+    const char *tag;
+    int type; /* 1: of the runtime, 2: an operator of the graph, 8: an operator inside the delegate */
+    uint64_t start_us, elapsed_us;
+    int64_t memory[6];
+    uint64_t node, other;
+    int source;
 };
 
 /* Name, parameters. Each returns a status, 0 for success. */
@@ -46,6 +58,12 @@ struct ranked_tensor_type {
         (handle, const struct ranked_tensor_type *, handle, handle *))                                              \
     use(LiteRtLockTensorBuffer, (handle, void **, int))                                                             \
     use(LiteRtUnlockTensorBuffer, (handle))                                                                         \
+    use(LiteRtCompiledModelGetProfiler, (handle, handle *))                                                         \
+    use(LiteRtStartProfiler, (handle))                                                                              \
+    use(LiteRtStopProfiler, (handle))                                                                               \
+    use(LiteRtResetProfiler, (handle))                                                                              \
+    use(LiteRtGetNumProfilerEvents, (handle, int *))                                                                \
+    use(LiteRtGetProfilerEvents, (handle, int, struct profiled_event *))                                            \
     use(LiteRtRunCompiledModel, (handle, position, size_t, handle *, size_t, handle *))
 
 #define DECLARE(name, parameters) static int(*name) parameters;
@@ -76,7 +94,9 @@ static void load_library(void) {
 }
 
 struct session {
-    handle model, compiled;
+    handle model, compiled, profiler;
+    FILE *operators; /* where the profiler's events go; NULL: there is no profiler */
+    long runs;
     size_t input_floats, inputs, outputs;
     handle input[MOST_INPUTS];                     /* buffers in the signature's order */
     size_t floats[MOST_INPUTS];                    /* likewise */
@@ -97,18 +117,35 @@ static size_t floats_of(const struct ranked_tensor_type *type) {
     return floats;
 }
 
-static handle options_with(int threads) {
+static void add_option(handle options, const char *name, const char *text) {
+    handle added;
+    CHECK(LiteRtCreateOpaqueOptions(name, strdup(text), free, &added));
+    CHECK(LiteRtAddOpaqueOptions(options, added));
+}
+
+static handle options_with(int threads, bool profiled) {
     char payload[32];
-    handle options, xnnpack;
+    handle options;
     CHECK(LiteRtCreateOptions(&options));
     CHECK(LiteRtSetOptionsHardwareAccelerators(options, CPU_ACCELERATOR));
     snprintf(payload, sizeof payload, "num_threads = %d\n", threads);
-    CHECK(LiteRtCreateOpaqueOptions("xnnpack", strdup(payload), free, &xnnpack));
-    CHECK(LiteRtAddOpaqueOptions(options, xnnpack));
+    add_option(options, "xnnpack", payload);
+    if (profiled) {
+        add_option(options, "runtime_options_string", "enable_profiling = true\n");
+    }
     return options;
 }
 
-static struct session load(const char *path, int threads) {
+static void begin_profile(struct session *session, const char *path) {
+    CHECK(LiteRtCompiledModelGetProfiler(session->compiled, &session->profiler));
+    session->operators = fopen(path, "w");
+    if (!session->operators) {
+        fail("%s cannot be written", path);
+    }
+    fputs(PROFILE_HEADER, session->operators);
+}
+
+static struct session load(const char *path, int threads, const char *operators) {
     struct session session = {0};
     handle environment, signature, graph, tensor, requirements;
     struct ranked_tensor_type type;
@@ -116,7 +153,10 @@ static struct session load(const char *path, int threads) {
     if (LiteRtCreateModelFromFile(environment, path, &session.model)) {
         fail("%s is no model that LiteRT can read", path);
     }
-    CHECK(LiteRtCreateCompiledModel(environment, session.model, options_with(threads), &session.compiled));
+    CHECK(LiteRtCreateCompiledModel(environment, session.model, options_with(threads, operators != NULL), &session.compiled));
+    if (operators) {
+        begin_profile(&session, operators);
+    }
     CHECK(LiteRtGetModelSignature(session.model, 0, &signature));
     CHECK(LiteRtGetModelSubgraph(session.model, 0, &graph));
     CHECK(LiteRtGetNumSignatureInputs(signature, &session.inputs));
@@ -162,9 +202,46 @@ static struct session load(const char *path, int threads) {
     return session;
 }
 
+static void run_once(struct session *session) {
+    CHECK(LiteRtRunCompiledModel(session->compiled, 0, session->inputs, session->input, session->outputs, session->output));
+}
+
+/* Write the events of the last run, one a line: run, type, microseconds, node, tag; and forget them. */
+static void write_events(struct session *session) {
+    int count = 0;
+    CHECK(LiteRtGetNumProfilerEvents(session->profiler, &count));
+    struct profiled_event *events = calloc((size_t)count + 1, sizeof *events);
+    if (!events) {
+        fail("out of memory");
+    }
+    if (count) {
+        CHECK(LiteRtGetProfilerEvents(session->profiler, count, events));
+    }
+    bool whole = false;
+    for (int i = 0; i < count; i++) {
+        const struct profiled_event *event = &events[i];
+        fprintf(session->operators, "%ld\t%d\t%llu\t%llu\t%s\n", session->runs, event->type,
+                (unsigned long long)event->elapsed_us, (unsigned long long)event->node, event->tag);
+        whole = whole || (event->type == 1 && !strcmp(event->tag, "Invoke"));
+    }
+    if (!whole) {
+        fail("LiteRT's profiler has no room for the operators of one run: it kept %d events", count);
+    }
+    free(events);
+    CHECK(LiteRtResetProfiler(session->profiler));
+}
+
 static void run(void *untyped) {
     struct session *session = untyped;
-    CHECK(LiteRtRunCompiledModel(session->compiled, 0, session->inputs, session->input, session->outputs, session->output));
+    if (!session->operators) {
+        run_once(session);
+        return;
+    }
+    CHECK(LiteRtStartProfiler(session->profiler));
+    run_once(session);
+    CHECK(LiteRtStopProfiler(session->profiler));
+    write_events(session);
+    session->runs++;
 }
 
 static void set_inputs(void *untyped, const float *values) {
@@ -211,16 +288,17 @@ static void tell_load(const struct session *session, int64_t ns, int64_t cached)
 
 int main(int argc, char **argv) {
     const struct arguments arguments = parse_arguments(argc, argv);
-    if (arguments.etdump) {
-        fail("--etdump is ExecuTorch's");
-    }
     pin(arguments.cpus);
     load_library();
+    note_baseline();
     const int64_t cached = prepare_file(&arguments), start = now_ns();
-    struct session session = load(arguments.model, arguments.threads);
+    struct session session = load(arguments.model, arguments.threads, arguments.operators);
     const int64_t load_ns = now_ns() - start;
     tell_environment("ai_edge_litert", LITERT_VERSION, arguments.threads);
     tell_load(&session, load_ns, cached);
     serve(&arguments, &(struct model){&session, session.input_floats, set_inputs, run, write_outputs});
+    if (session.operators && fclose(session.operators)) {
+        fail("%s cannot be written whole", arguments.operators);
+    }
     _Exit(0); /* the library's own threads are not waited for */
 }

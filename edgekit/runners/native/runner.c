@@ -33,6 +33,7 @@ struct images {
 
 /* What `measure` found, for the `done` line. */
 static struct {
+    int64_t baseline_kb; /* memory before the model was loaded; -1: unknown */
     bool measured;
     int64_t warmup_runs, wall_ns, cpu_ns;
     int64_t timed_uptime_ns[2]; /* from when to when, since the start of the system */
@@ -174,7 +175,7 @@ static double seconds(const char *option, const char *text) {
 struct arguments parse_arguments(int argc, char **argv) {
     static const struct option options[] = {
         {"model", required_argument, NULL, 'm'},       {"input", required_argument, NULL, 'i'},
-        {"output", required_argument, NULL, 'o'},      {"etdump", required_argument, NULL, 'e'},
+        {"output", required_argument, NULL, 'o'},      {"operators", required_argument, NULL, 'e'},
         {"threads", required_argument, NULL, 't'},     {"cpus", required_argument, NULL, 'c'},
         {"iterations", required_argument, NULL, 'n'},  {"min-seconds", required_argument, NULL, 's'},
         {"warmup-seconds", required_argument, NULL, 'w'}, {"cold", no_argument, NULL, 'f'},
@@ -187,7 +188,7 @@ struct arguments parse_arguments(int argc, char **argv) {
         case 'm': found.model = optarg; break;
         case 'i': found.input = optarg; break;
         case 'o': found.output = optarg; break;
-        case 'e': found.etdump = optarg; break;
+        case 'e': found.operators = optarg; break;
         case 't': found.threads = (int)whole_number("threads", optarg); break;
         case 'c': found.cpus = optarg; break;
         case 'n': found.iterations = whole_number("iterations", optarg); break;
@@ -396,26 +397,30 @@ static void measure(const struct arguments *arguments, const struct model *model
     free(samples);
 }
 
-/* The most memory that was resident, in kB; -1 where there is no /proc. getrusage would count what the process was before exec. */
-static int64_t peak_memory(void) {
+/* A figure of this process' memory by its name in /proc/self/status, in kB; -1 where there is no /proc. getrusage would count
+ * what the process was before exec. */
+static int64_t memory_kb(const char *name) {
     char line[256];
-    int64_t peak = -1;
+    int64_t found = -1;
     FILE *file = fopen("/proc/self/status", "r");
-    while (file && peak < 0 && fgets(line, sizeof line, file)) {
-        if (!strncmp(line, "VmHWM:", 6)) {
-            peak = strtoll(line + 6, NULL, 10);
+    while (file && found < 0 && fgets(line, sizeof line, file)) {
+        if (!strncmp(line, name, strlen(name))) {
+            found = strtoll(line + strlen(name), NULL, 10);
         }
     }
     if (file) {
         fclose(file);
     }
-    return peak;
+    return found;
 }
 
+void note_baseline(void) { facts.baseline_kb = memory_kb("VmRSS:"); }
+
 static void tell_done(void) {
-    const int64_t peak = peak_memory();
+    const int64_t peak = memory_kb("VmHWM:");
     begin_event("done");
     field_known("max_rss_kb", peak);
+    field_known("baseline_rss_kb", facts.baseline_kb);
     if (facts.measured) {
         field_integer("warmup_runs", facts.warmup_runs);
         field_integers("timed_uptime_ns", facts.timed_uptime_ns, 2);

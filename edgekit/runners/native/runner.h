@@ -16,7 +16,7 @@ struct arguments {
     const char *model;
     const char *input;
     const char *output; /* NULL: write none */
-    const char *etdump; /* NULL: write none */
+    const char *operators; /* the runtime's own profile of its operators; NULL: write none */
     int threads;
     const char *cpus;   /* with commas; NULL: do not pin */
     bool cold;          /* drop the model's file from the page cache before loading */
@@ -58,6 +58,9 @@ void field_text(const char *name, const char *value);
 void field_integers(const char *name, const int64_t *values, size_t count);
 void field_shapes(const char *name, const int32_t *const *shapes, const size_t *ranks, size_t count);
 void end_event(void);
+
+/* Note how much memory is resident before the model is loaded, for the `done` line. */
+void note_baseline(void);
 
 /* Before loading: drop the model's file from the page cache if `arguments` ask, and return how much of it is there, in
  * thousandths; -1 if it is unknown. */

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from edgekit.architectures.blocks import Convention, InvertedResidual
-from edgekit.inspection.memory import peak_activations, peak_of
+from edgekit.architectures.memory import peak_activations, peak_of
 
 CONVENTION = Convention("torch", 1e-5)
 
