@@ -32,7 +32,7 @@ from edgekit.config.paths import cache_folder
 from edgekit.devices.base import Device, opened
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, Failure
-from edgekit.measure.session import Session, Subject, run_interleaved
+from edgekit.measure.session import Interleaved, Session, Subject
 from edgekit.measure.statistics import paired_ratio, session_centre
 from edgekit.pipeline.building import Ready, build_artifact
 from edgekit.pipeline.measuring import Timing, provide_runners, push
@@ -110,20 +110,31 @@ def measure(design: Design) -> tuple[list[Blocks], str]:
             return _measure_copies(device, subject, design), str(device.identify().facts["soc"])
 
 
-def _measure_copies(device: Device, subject: Subject, design: Design) -> list[Blocks]:
-    sessions: list[dict[int, Sequence[int]]] = [{} for _ in range(design.copies)]
+class Copies:
+    """Takes the sessions of each copy."""
 
-    def on_session(index: int, block: int, session: Session) -> None:
-        sessions[index][block] = session.samples
-        print(f"block {block + 1} of {design.protocol.sessions}, copy {index}: {session.centre:.3f} ms", flush=True)
+    def __init__(self, design: Design) -> None:
+        self.blocks = design.protocol.sessions
+        self.sessions: list[dict[int, Sequence[int]]] = [{} for _ in range(design.copies)]
 
-    def on_failure(index: int, failure: Failure) -> None:
+    def check(self, index: int) -> None:
+        """Accept the outputs: the artifact was compared with PyTorch when it was built."""
+
+    def on_session(self, index: int, block: int, session: Session) -> None:
+        """Keep the samples."""
+        self.sessions[index][block] = session.samples
+        print(f"block {block + 1} of {self.blocks}, copy {index}: {session.centre:.3f} ms", flush=True)
+
+    def on_failure(self, index: int, failure: Failure) -> None:
+        """Stop: a copy that fails leaves no pairs."""
         raise EdgekitError(**vars(failure))
 
+
+def _measure_copies(device: Device, subject: Subject, design: Design) -> list[Blocks]:
     copies = {index: replace(subject, name=f"{subject.name} copy {index}") for index in range(design.copies)}
-    # The artifact was compared with PyTorch when it was built; here it only has to be the same one.
-    run_interleaved(device, copies, design.protocol, 0, lambda index: None, on_session, on_failure)
-    return list(sessions)
+    taken = Copies(design)
+    Interleaved(device, copies, design.protocol, 0, taken).run()
+    return list(taken.sessions)
 
 
 def table(measured: Sequence[Blocks], design: Design, soc: str, minutes: float) -> str:
