@@ -184,7 +184,9 @@ class Coverage:
     @property
     def problem(self) -> str | None:
         """What is wrong by more than three standard errors: too narrow for what it says, or too wide; else None."""
-        least, most = max(LEAST, min(self.claimed, MOST)), 1 if self.at_least else max(MOST, self.claimed)
+        # A confidence over MOST is printed, so it has to hold.
+        least = self.claimed if self.claimed > MOST else LEAST
+        most = 1 if self.at_least else max(MOST, self.claimed)
         if self.share < least - 3 * np.sqrt(least * (1 - least) / self.trials):
             return "too narrow"
         return "too wide" if self.share > most + 3 * np.sqrt(most * (1 - most) / self.trials) else None
