@@ -23,6 +23,7 @@ from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Builds, Interleaved, Program, Session, Subject
 from edgekit.measure.tools import tool_program
 from edgekit.pipeline.building import Ready
+from edgekit.pipeline.load_pass import cold_loads
 from edgekit.pipeline.plan import Progress
 from edgekit.pipeline.recording import Recorded, Recorder
 from edgekit.pipeline.remaining import Remaining
@@ -105,10 +106,13 @@ def measure(
             run.progress(f"{device.profile.name}: block {block + 1} was disturbed and is repeated")
             remaining.give_up(-len(turns.alive))
             turns.block(block)
+        cold = {index: cold_loads(device, subjects[index], protocol) for index in turns.alive if protocol.cold_loads}
     conditions = {**described, "before": before, "after": _state_after(device)}
     for index, timing in enumerate(timings):
         if index not in recorder.gone:
             facts = {**conditions, "parity_on_device": parities[index]}
+            if index in cold:
+                facts["cold_load"] = cold[index]
             recorder.finish(index, protocol, timing.target, timing.ready.artifact.manifest, facts)
 
 
