@@ -107,7 +107,9 @@ def measure(
             remaining.give_up(-len(turns.alive))
             turns.block(block)
         cold = {index: cold_loads(device, subjects[index], protocol) for index in turns.alive if protocol.cold_loads}
-    conditions = {**described, "before": before, "after": _state_after(device)}
+    # Blocks have numbers, but only those of one call of this function were the same blocks.
+    shared = min((one.id for one in measurements), default=0)
+    conditions = {**described, "before": before, "after": _state_after(device), "shared_blocks": shared}
     for index, timing in enumerate(timings):
         if index not in recorder.gone:
             facts = {**conditions, "parity_on_device": parities[index]}
@@ -172,11 +174,13 @@ def check_outputs(
 def push(device: Device, timing: Timing, folder: Path) -> Subject:
     """Bring the artifact, one example in its layout (by way of `folder`), and what times it to the device."""
     artifact = timing.ready.artifact
-    file = folder / f"{timing.target.replace('/', '-')}-input.bin"
+    # Recipes of one run take turns, and most have the same targets.
+    name = f"{artifact.manifest.build_key[:12]}-{timing.target.replace('/', '-')}"
+    file = folder / f"{name}-input.bin"
     write_inputs(
         in_layout(Inputs.load(timing.ready.prepared.folder / "parity.npz")[:1], artifact.manifest.inputs), file
     )
-    output = device.scratch(f"{timing.target.replace('/', '-')}.bin")
+    output = device.scratch(f"{name}.bin")
     if timing.tool is None:
         program: Program = own_runner(device, artifact.target.backend)
     else:

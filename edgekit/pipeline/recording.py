@@ -118,7 +118,8 @@ def finish(
     environments = {block: session.environment for block, session in sorted(recorded.sessions.items())}
     sessions = [recorded.sessions[block] for block in environments]
     summary, found = summarise_sessions(sessions, protocol), marks(environments, normal)
-    judgement = judge(summary, [session.samples for session in sessions if session.reported is None], found)
+    samples = [session.samples for session in sessions if session.reported is None]
+    judgement = judge(summary, samples, found, emulated=facts.get("emulated") is True)
     # What differs between sessions stays with the sessions; conditions are what all of them shared.
     first, *others = environments.values()
     shared = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
