@@ -12,6 +12,7 @@ from edgekit.backends.base import Manifest
 from edgekit.errors import Failure
 from edgekit.ledger import Ledger
 from edgekit.measure.disturbances import Mark, Usual, marks, usual
+from edgekit.measure.energy import energy
 from edgekit.measure.session import Session
 from edgekit.measure.statistics import Summary, summarise, summarise_reported
 from edgekit.measure.sustained import curve
@@ -132,6 +133,7 @@ def finish(
         "artifact_sha256": manifest.sha256,
         "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "marks": [mark.document() for mark in found],
+        "energy": energy(list(environments.values()), [session.runs for session in sessions], facts.get("before", {})),
     }
     if recorded.replaced:
         conditions["replaced_sessions"] = [_replaced(block, session) for block, session in recorded.replaced]

@@ -255,6 +255,17 @@ TIMES: tuple[Column[Row], ...] = (
     Column("p90_upper_confidence", "p90, confidence of the bound", _summary("p90_confidence"), shown=shown()),
     Column("load_ms", "Load", _summary("load"), unit="ms", align="right", shown=shown()),
     Column(
+        "energy_mj",
+        "Energy",
+        _condition_or_none("energy", "millijoules"),
+        cells.energy,
+        unit="mJ",
+        kind="derived",
+        align="right",
+        shown=shown("present"),
+        rank=6,
+    ),
+    Column(
         "cold_load_ms",
         "Cold load",
         _condition_or_none("cold_load", "median_ms"),

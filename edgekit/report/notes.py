@@ -167,6 +167,15 @@ def _marks(rows: Sequence[Row]) -> list[str]:
     return found
 
 
+def _energy(rows: Sequence[Row]) -> list[str]:
+    """Return what an energy is of."""
+    found = ((row.conditions or {}).get("energy", {}) for row in rows)
+    sources = dict.fromkeys(one["source"] for one in found if "source" in one)
+    if not sources:
+        return []
+    return [f"Energy: of one inference, derived from the power of {', '.join(sources)}; nothing is subtracted."]
+
+
 def _loads(rows: Sequence[Row]) -> list[str]:
     """Return what a cold load is, and why there is none if one was requested."""
     found = [(row, row.conditions["cold_load"]) for row in rows if row.conditions and "cold_load" in row.conditions]
@@ -284,6 +293,7 @@ NOTED: tuple[tuple[Callable[[Sequence[Row]], list[str]], frozenset[str]], ...] =
     (_marks, TIMED | {"result"}),
     (_curves, TIMED),
     (_loads, frozenset({"cold_load_ms"})),
+    (_energy, frozenset({"energy_mj"})),
     (_weights, frozenset()),
     (_namesakes, frozenset()),
     (_failures, frozenset({"result"})),
