@@ -14,6 +14,8 @@ from edgekit.errors import UsageError, did_you_mean
 
 Cores = Literal["big", "little", "fastest"]
 """Which CPUs time: some of the fastest cluster, some of the slowest one, or the fastest ones of whatever cluster."""
+Scope = Literal["inference", "end-to-end"]
+"""What one run is: the inference only, or all from a camera's frame to the outputs in memory."""
 Rule = Literal["order-statistic", "early-stopping"]
 """How p90 is bounded: :func:`edgekit.measure.statistics.quantile_upper_bound`, or MLPerf's rule with 99 %."""
 
@@ -41,6 +43,7 @@ class Protocol(Strict):
     session_timeout: Annotated[float, Field(gt=0)] = 300
     p90_rule: Rule = "order-statistic"
     window_seconds: Annotated[float, Field(ge=0)] = 0.0
+    scope: Scope = "inference"
     cold_loads: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
