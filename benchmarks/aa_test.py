@@ -25,21 +25,13 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.generated import write_part
-from edgekit.build.photos import photo_set
-from edgekit.cache.store import in_use, temporary_folder
+from benchmarks.this_machine import measured_here
 from edgekit.comparison.ratio import ratio
-from edgekit.config.paths import cache_folder
-from edgekit.devices.base import Device, opened
-from edgekit.devices.profile import load_profile
+from edgekit.devices.base import Device
 from edgekit.errors import EdgekitError, Failure
 from edgekit.measure.session import Interleaved, Session, Subject
 from edgekit.measure.statistics import paired_ratio, session_centre
-from edgekit.pipeline.building import Ready, build_artifact
-from edgekit.pipeline.measuring import Timing, provide_runners, push
-from edgekit.pipeline.plan import Plan
-from edgekit.pipeline.turns import timing
 from edgekit.protocol import Protocol
-from edgekit.recipe.loading import load_recipe
 
 INJECTED = 1.03
 WANTED_PAIRS, MOST_FALSE, LEAST_FOUND = 60, 0.05, 0.80
@@ -98,16 +90,8 @@ def judged(measured: Sequence[Blocks], design: Design, factor: float) -> list[tu
 
 def measure(design: Design) -> tuple[list[Blocks], str]:
     """Measure all copies on this machine; return their sessions and the processor's name."""
-    plan = Plan.of(load_recipe(design.recipe), [design.target], photo_set())
-    (target,) = plan.targets
-    profile = load_profile("host")
-    with in_use(), temporary_folder() as folder:
-        prepared, artifact = build_artifact(plan, print, cache_folder() / "logs" / "aa-test")
-        with opened(profile) as device, timing(device, print):
-            provide_runners(device, print)
-            device.prepare()
-            subject = push(device, Timing(Ready(0, artifact, plan, prepared), str(target), None), Path(folder))
-            return _measure_copies(device, subject, design), str(device.identify().facts["soc"])
+    with measured_here(design.recipe, design.target) as (device, subject):
+        return _measure_copies(device, subject, design), str(device.identify().facts["soc"])
 
 
 class Copies:

@@ -160,7 +160,7 @@ def _of_events(text: str) -> OperatorsDocument | None:
         if (kind, tag) == (RUNTIME_EVENT, "Invoke"):
             whole[run] = ms
         elif kind in {GRAPH_EVENT, INSIDE_EVENT}:
-            # Delegates count their operators from 0. The place in the run tells apart those of several delegates.
+            # Delegates count their operators from 0. The place in the run distinguishes those of several delegates.
             order[run].append((kind, node, tag))
             spent[run, len(order[run]) - 1, tag] = ms
     timed = sorted(whole)[1:] or sorted(whole)

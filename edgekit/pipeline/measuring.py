@@ -23,6 +23,7 @@ from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Builds, Interleaved, Program, Session, Subject
 from edgekit.measure.tools import tool_program
 from edgekit.pipeline.building import Ready
+from edgekit.pipeline.load_pass import cold_loads
 from edgekit.pipeline.plan import Progress
 from edgekit.pipeline.recording import Recorded, Recorder
 from edgekit.pipeline.remaining import Remaining
@@ -105,12 +106,15 @@ def measure(
             run.progress(f"{device.profile.name}: block {block + 1} was disturbed and is repeated")
             remaining.give_up(-len(turns.alive))
             turns.block(block)
+        cold = {index: cold_loads(device, subjects[index], protocol) for index in turns.alive if protocol.cold_loads}
     # Blocks have numbers, but only those of one call of this function were the same blocks.
     shared = min((one.id for one in measurements), default=0)
     conditions = {**described, "before": before, "after": _state_after(device), "shared_blocks": shared}
     for index, timing in enumerate(timings):
         if index not in recorder.gone:
             facts = {**conditions, "parity_on_device": parities[index]}
+            if index in cold:
+                facts["cold_load"] = cold[index]
             recorder.finish(index, protocol, timing.target, timing.ready.artifact.manifest, facts)
 
 

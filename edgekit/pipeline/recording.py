@@ -12,8 +12,10 @@ from edgekit.backends.base import Manifest
 from edgekit.errors import Failure
 from edgekit.ledger import Ledger
 from edgekit.measure.disturbances import Mark, Usual, marks, usual
+from edgekit.measure.energy import energy
 from edgekit.measure.session import Session
 from edgekit.measure.statistics import Summary, summarise, summarise_reported
+from edgekit.measure.sustained import curve
 from edgekit.measure.verdict import judge
 from edgekit.protocol import Protocol
 
@@ -131,6 +133,7 @@ def finish(
         "artifact_sha256": manifest.sha256,
         "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "marks": [mark.document() for mark in found],
+        "energy": energy(list(environments.values()), [session.runs for session in sessions], facts.get("before", {})),
     }
     if recorded.replaced:
         conditions["replaced_sessions"] = [_replaced(block, session) for block, session in recorded.replaced]
@@ -150,7 +153,9 @@ def summarise_sessions(sessions: Sequence[Session], protocol: Protocol) -> Summa
     reported = [session.reported for session in sessions if session.reported is not None]
     if reported:
         return summarise_reported(reported, loads, firsts)
-    return summarise([session.samples for session in sessions], loads, firsts, protocol.p90_rule)
+    samples, seconds = [session.samples for session in sessions], protocol.window_seconds
+    found = summarise(samples, loads, firsts, protocol.p90_rule)
+    return found.model_copy(update={"windows": curve(samples, seconds), "window_seconds": seconds})
 
 
 def _runner(recorded: Recorded) -> str | None:

@@ -32,6 +32,10 @@ def _condition(*keys: str) -> Callable[[Row], Any]:
     return lambda row: _within(row.conditions, keys, "unknown") if row.conditions else None
 
 
+def _condition_or_none(*keys: str) -> Callable[[Row], Any]:
+    return lambda row: _within(row.conditions, keys)
+
+
 def _accuracy(key: str) -> Callable[[Row], Any]:
     return lambda row: getattr(row.accuracy, key) if row.accuracy else None
 
@@ -159,6 +163,16 @@ LATENCY: tuple[Column[Row], ...] = (
     Column("interval_low_ms", "Interval, low", _summary("interval", "low"), unit="ms", shown=shown()),
     Column("interval_high_ms", "Interval, high", _summary("interval", "high"), unit="ms", shown=shown()),
     Column("interval_confidence", "Confidence", _summary("interval", "confidence"), shown=shown(), best="high"),
+    Column("first_window_ms", "First part", cells.window(0), unit="ms", kind="measured", shown=shown()),
+    Column("last_window_ms", "Last part", cells.window(-1), unit="ms", kind="measured", shown=shown()),
+    Column(
+        "sustained_change",
+        "Change",
+        cells.sustained_change,
+        lambda row: None if cells.sustained_change(row) is None else f"{cells.sustained_change(row):+.0%}",
+        align="right",
+        shown=shown(),
+    ),
     Column("status", "Status", lambda row: row.status, shown=shown()),
     Column(
         "result",
@@ -240,6 +254,26 @@ TIMES: tuple[Column[Row], ...] = (
     Column("p90_upper_ms", "p90, upper bound", _summary("p90_upper"), unit="ms", shown=shown()),
     Column("p90_upper_confidence", "p90, confidence of the bound", _summary("p90_confidence"), shown=shown()),
     Column("load_ms", "Load", _summary("load"), unit="ms", align="right", shown=shown()),
+    Column(
+        "energy_mj",
+        "Energy",
+        _condition_or_none("energy", "millijoules"),
+        cells.energy,
+        unit="mJ",
+        kind="derived",
+        align="right",
+        shown=shown("present"),
+        rank=6,
+    ),
+    Column(
+        "cold_load_ms",
+        "Cold load",
+        _condition_or_none("cold_load", "median_ms"),
+        unit="ms",
+        align="right",
+        shown=shown("present"),
+        rank=6,
+    ),
     Column("first_ms", "First inference", _summary("first"), unit="ms", align="right", shown=shown()),
     Column("sessions", "Sessions", _summary("sessions"), align="right", shown=shown(), best="high"),
     Column("iterations", "Iterations", _summary("iterations"), align="right", shown=shown(), best="high"),
