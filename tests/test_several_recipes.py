@@ -68,3 +68,47 @@ def test_the_table_compares_each_recipe_with_the_fastest():
     lines = recipe_ratio_lines([entry("a", "b"), entry("a", "c"), entry("b", "c")])
     assert len(lines) == 2
     assert all(" a  is 2.00 [1.90, 2.10] times as fast as " in line for line in lines)
+
+
+def until(named, *question):
+    return ("deploy", *named, "--device", "host", "--protocol", "emulated", "--until", "decided", *question)
+
+
+def test_sessions_are_added_until_it_is_decided(edgekit, named, ledger):
+    done = edgekit(*until(named, "--margin", "3%"), "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    (decision,) = document["decisions"]
+    assert decision["outcome"] == "faster"
+    assert decision["first"].startswith("small ") and decision["second"].startswith("large ")
+    assert decision["low"] <= decision["high"] < 1
+    for entry in document["measurements"]:  # the summary is of all sessions, not of the protocol's two
+        assert entry["sessions"] == decision["blocks"] >= 7
+    (run,) = ledger.runs()
+    assert run.plan["until"] == {"margin": 0.03, "max_latency_ms": None, "max_minutes": 30}
+    assert all(one.conditions["stopping"]["optional"] for one in ledger.measurements())
+    report = edgekit("report").stdout
+    assert "sessions were added until a comparison was decided" in report
+
+
+def test_what_stays_undecided_is_printed_and_is_no_success(edgekit, named):
+    done = edgekit(*until(named, "--max-latency", "500ms", "--max-minutes", "0.001"))
+    assert done.returncode == 3
+    assert "not all is decided" in done.stdout
+    assert "undecided: [unknown, unknown] ms after" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--until", "decided"], "needs one question"),
+        (["--until", "decided", "--margin", "3%", "--max-latency", "2ms"], "needs one question"),
+        (["--margin", "3%"], "are for --until decided"),
+        (["--until", "decided", "--margin", "3"], "is not a percentage"),
+        (["--until", "decided", "--max-latency", "20"], "has no unit"),
+    ],
+)
+def test_questions_that_are_none_are_refused(edgekit, named, options, said):
+    done = edgekit("deploy", *named, "--device", "host", *options)
+    assert done.returncode == 2
+    assert said in done.stderr.replace("\n", " ")

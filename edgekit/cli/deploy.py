@@ -9,8 +9,10 @@ import click
 from edgekit.cli.live import live_progress
 from edgekit.cli.options import (
     Once,
+    add_until,
     build_options,
     device_set_option,
+    goal_of,
     plan_of,
     protocol_option,
     repeat_option,
@@ -28,6 +30,7 @@ from edgekit.cli.printing import print_run
 @device_set_option
 @protocol_option
 @repeat_option
+@add_until
 @seed_option
 @strict_option
 def command(
@@ -44,6 +47,10 @@ def command(
     device_overrides: tuple[str, ...],
     protocol: str | None,
     repeat_marked: int | None,
+    until: str | None,
+    max_latency: str | None,
+    margin: str | None,
+    max_minutes: float | None,
     seed: int | None,
     strict: bool,
 ) -> int:
@@ -61,6 +68,7 @@ def command(
     from edgekit.pipeline import Sweep, resume_run, start_run
     from edgekit.protocol import protocol_named
 
+    goal = goal_of(until, max_latency, margin, max_minutes)
     if resume is not None:
         choices = (
             recipes,
@@ -72,6 +80,7 @@ def command(
             photos,
             protocol,
             repeat_marked is not None,
+            until,
             seed is not None,
         )
         if any(choices):
@@ -97,7 +106,7 @@ def command(
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
         with live_progress() as progress:
-            sweep = Sweep(plans, (profile,), chosen, photos, repeat_marked=repeat_marked or 0)
+            sweep = Sweep(plans, (profile,), chosen, photos, repeat_marked=repeat_marked or 0, until=goal)
             run = start_run("deploy", sweep, opened, progress, seed)
         names = ", ".join(plan.recipe.name for plan in plans)
         return print_run(opened, run, f"{names} on {profile.name}, protocol {chosen.name}", as_json, strict)

@@ -10,8 +10,10 @@ import click
 
 from edgekit.cli.live import live_progress
 from edgekit.cli.options import (
+    add_until,
     device_set_option,
     devices_option,
+    goal_of,
     json_option,
     ledger_option,
     note_own_code,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 @click.option("--sweep", "swept", is_flag=True, help="Also every variant of a recipe's `sweep`.")
 @protocol_option
 @repeat_option
+@add_until
 @seed_option
 @resume_option
 @strict_option
@@ -65,6 +68,10 @@ def command(
     swept: bool,
     protocol: str | None,
     repeat_marked: int | None,
+    until: str | None,
+    max_latency: str | None,
+    margin: str | None,
+    max_minutes: float | None,
     seed: int | None,
     resume: str | None,
     strict: bool,
@@ -82,6 +89,7 @@ def command(
     from edgekit.pipeline import Sweep, resume_run, start_run
     from edgekit.protocol import protocol_named
 
+    goal = goal_of(until, max_latency, margin, max_minutes)
     if resume is None and not (every or recipes or devices or targets):
         raise UsageError(
             "There is nothing to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
@@ -96,6 +104,7 @@ def command(
         protocol,
         photos,
         repeat_marked is not None,
+        until,
         seed is not None,
     )
     if resume is not None and any(choices):
@@ -111,7 +120,7 @@ def command(
             chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
-            sweep = replace(sweep, repeat_marked=repeat_marked or 0)
+            sweep = replace(sweep, repeat_marked=repeat_marked or 0, until=goal)
             with live_progress() as progress:
                 run = start_run("profile", sweep, opened, progress, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)

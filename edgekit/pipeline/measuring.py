@@ -19,6 +19,7 @@ from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import DescribesRunner, Device, RunsNatively
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.measure.deciding import Goal
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Builds, Interleaved, Program, Session, Subject
 from edgekit.measure.tools import tool_program
@@ -28,6 +29,7 @@ from edgekit.pipeline.plan import Progress
 from edgekit.pipeline.recording import Recorded, Recorder
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
+from edgekit.pipeline.stopping import Stopping
 from edgekit.protocol import Protocol
 from edgekit.recipe.limits import ParityLimits
 from edgekit.runners import split_outputs, write_inputs
@@ -48,6 +50,12 @@ class Timing:
         """For people."""
         return f"{self.ready.artifact.manifest.recipe} {self.target}"
 
+    @property
+    def full_name(self) -> str:
+        """For people, and different for every timing of a run on a device."""
+        manifest = self.ready.artifact.manifest
+        return f"{manifest.recipe} {manifest.variant} {self.target}"
+
 
 def measure(
     run: Run,
@@ -56,10 +64,12 @@ def measure(
     protocol: Protocol,
     remaining: Remaining,
     repeat_marked: int = 0,
+    until: Goal | None = None,
 ) -> None:
     """Time artifacts on a device in turns, and record sessions, results and failures as they come.
 
-    At most `repeat_marked` blocks that were disturbed are repeated. A failure that is not the device's ends only its own
+    Blocks are added until what `until` asks is decided, or its time ends. Then at most `repeat_marked` blocks that were
+    disturbed are repeated. A failure that is not the device's ends only its own
     cell. EdgekitError if the device is lost before the first session.
     """
     device.prepare()
@@ -74,11 +84,11 @@ def measure(
     ]
 
     def session_came(index: int, block: int, session: Session) -> None:
-        count = f"session {block + 1} of {protocol.sessions}"
+        count = f"session {block + 1} of {protocol.sessions}" if block < protocol.sessions else f"session {block + 1}"
         run.progress(f"{timings[index].name}: {count}: {session.centre:.2f} ms, {session.runs} runs {remaining.step()}")
 
     def failed(index: int, failure: Failure) -> None:
-        remaining.give_up(protocol.sessions - len(measurements[index].sessions))
+        remaining.give_up(max(0, protocol.sessions - len(measurements[index].sessions)))
         ready, target = timings[index].ready, timings[index].target
         run.fail(failure, ready.plan, target, device.profile.name, ready.artifact.manifest.sha256)
         run.progress(failure.line(timings[index].name))
@@ -98,7 +108,11 @@ def measure(
                 recorder.on_failure(index, error.failure)
         remaining.begin()
         turns = Interleaved(device, subjects, protocol, run.seed, recorder)
+        compared = dict(zip((timing.full_name for timing in timings), measurements, strict=True))
+        stopping = Stopping(until, compared) if until else None
         turns.run()
+        if stopping:
+            stopping.extend(turns, remaining, run.progress)
         repeated: Counter[int] = Counter()
         while repeated.total() < repeat_marked and (marked := recorder.marked_blocks()):
             block = min(marked, key=lambda number: (repeated[number], number))
@@ -113,6 +127,8 @@ def measure(
     for index, timing in enumerate(timings):
         if index not in recorder.gone:
             facts = {**conditions, "parity_on_device": parities[index]}
+            if stopping:
+                facts["stopping"] = stopping.conditions(timing.full_name)
             if index in cold:
                 facts["cold_load"] = cold[index]
             recorder.finish(index, protocol, timing.target, timing.ready.artifact.manifest, facts)
