@@ -13,7 +13,7 @@ Nothing is assumed of the distribution. Drift that a block's artifacts share can
 Several questions share alpha (Bonferroni).
 
 Sources: Ville, Etude critique de la notion de collectif (1939); Darling and Robbins, Confidence sequences for mean,
-variance, and median (PNAS, 1967); Robbins, Statistical methods related to the law of the iterated logarithm (1970);
+variance, and median (PNAS, 1967); Robbins (Annals of Mathematical Statistics 41, 1970) for mixtures;
 Krichevsky and Trofimov (1981) for the prior; Howard and Ramdas, Sequential estimation of quantiles (Bernoulli, 2022).
 """
 
