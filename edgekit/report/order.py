@@ -34,8 +34,10 @@ class Order:
 
     `tau` is Kendall's tau-b, 1 for the same order and -1 for the reverse; None for a single network, or if all are equal.
     `interval` is its 95 % percentile interval, bootstrapped over networks. It is None for fewer than 5, and if all pairs
-    agree: so do those of every resample, which would give an interval without width. It covered 77 % there, with 6
-    networks of correlation 0.95, and 94 to 98 % elsewhere. Of the pairs whose published latencies differ, `same` and `other` are those that the measured intervals decide, and `undecided` the rest.
+    agree: so do those of every resample, which would give an interval without width. That covered 77 % of 6 networks
+    with a correlation of 0.95; elsewhere it covers 94 to 98 %.
+    Of the pairs whose published latencies differ, `same` and `other` are those that the measured intervals decide, and
+    `undecided` the rest.
     """
 
     networks: int
