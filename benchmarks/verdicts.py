@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from traces import FAULTS, NOISES, trace  # noqa: E402
 
+from benchmarks.generated import write_part  # noqa: E402
 from edgekit.measure.shapes import shape_of  # noqa: E402
 
 TRIALS = 400
-BEGIN, END = "<!-- benchmarks/verdicts.py -->\n", "<!-- end -->\n"
-PAGE = ROOT / "docs/measurement.md"
 
 
 def rate(fault: str, kind: str) -> float:
@@ -46,8 +45,7 @@ def main() -> None:
     """Write the table into the page."""
     found = table()
     print(found)
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}{found}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_part("verdicts.py", found)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ from edgekit.cli.options import (
     build_options,
     device_set_option,
     plan_of,
+    profile_operators_option,
     protocol_option,
+    repeat_option,
     resume_option,
     seed_option,
     strict_option,
@@ -26,6 +28,8 @@ from edgekit.cli.printing import print_run
 @resume_option
 @device_set_option
 @protocol_option
+@repeat_option
+@profile_operators_option
 @seed_option
 @strict_option
 def command(
@@ -41,6 +45,8 @@ def command(
     resume: str | None,
     device_overrides: tuple[str, ...],
     protocol: str | None,
+    repeat_marked: int | None,
+    profile_operators: bool,
     seed: int | None,
     strict: bool,
 ) -> int:
@@ -67,6 +73,8 @@ def command(
             weights,
             photos,
             protocol,
+            repeat_marked is not None,
+            profile_operators,
             seed is not None,
         )
         if any(choices):
@@ -89,5 +97,13 @@ def command(
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
         with live_progress() as progress:
-            run = start_run("deploy", Sweep((plan,), (profile,), chosen, photos), opened, progress, seed)
+            sweep = Sweep(
+                (plan,),
+                (profile,),
+                chosen,
+                photos,
+                repeat_marked=repeat_marked or 0,
+                profile_operators=profile_operators,
+            )
+            run = start_run("deploy", sweep, opened, progress, seed)
         return print_run(opened, run, f"{plan.recipe.name} on {profile.name}, protocol {chosen.name}", as_json, strict)

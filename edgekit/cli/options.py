@@ -110,7 +110,7 @@ protocol_option = click.option(
     "--protocol",
     cls=Once,
     metavar="NAME",
-    help="1t-big, quick, publication, emulated, or your own (NAME, FILE.yaml); default: the device profile's.",
+    help="1t-big, 2t, 4t, 1t-little, quick, publication, emulated, or your own (NAME, FILE.yaml); default: the device profile's.",
 )
 device_set_option = click.option(
     "--device-option",
@@ -122,6 +122,17 @@ device_set_option = click.option(
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the order of measurement; default: random, recorded."
+)
+repeat_option = click.option(
+    "--repeat-marked",
+    type=click.IntRange(0, 1000),
+    metavar="N",
+    help="Repeat blocks in which something disturbed the device, N at most; default: 0.",
+)
+profile_operators_option = click.option(
+    "--profile-operators",
+    is_flag=True,
+    help="After the timing, also profile each artifact's operators. The HTML page then shows the time by layer.",
 )
 strict_option = click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of a table.")

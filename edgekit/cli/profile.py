@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ from edgekit.cli.options import (
     parts_of_all,
     photos_option,
     print_progress,
+    profile_operators_option,
     protocol_option,
     recipes_option,
+    repeat_option,
     resume_option,
     seed_option,
     set_option,
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 @device_set_option
 @click.option("--sweep", "swept", is_flag=True, help="Also every variant of a recipe's `sweep`.")
 @protocol_option
+@repeat_option
+@profile_operators_option
 @seed_option
 @resume_option
 @strict_option
@@ -61,6 +66,8 @@ def command(
     device_overrides: tuple[str, ...],
     swept: bool,
     protocol: str | None,
+    repeat_marked: int | None,
+    profile_operators: bool,
     seed: int | None,
     resume: str | None,
     strict: bool,
@@ -82,7 +89,19 @@ def command(
         raise UsageError(
             "There is nothing to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
         )
-    choices = (every, recipes, overrides, targets, devices, swept, protocol, photos, seed is not None)
+    choices = (
+        every,
+        recipes,
+        overrides,
+        targets,
+        devices,
+        swept,
+        protocol,
+        photos,
+        repeat_marked is not None,
+        profile_operators,
+        seed is not None,
+    )
     if resume is not None and any(choices):
         raise UsageError("--resume continues the plan of its run.", "Omit the other options, except --device-option.")
     with Ledger.open(ledger, must_exist=resume is not None) as opened:
@@ -96,6 +115,7 @@ def command(
             chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
+            sweep = replace(sweep, repeat_marked=repeat_marked or 0, profile_operators=profile_operators)
             with live_progress() as progress:
                 run = start_run("profile", sweep, opened, progress, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)

@@ -8,6 +8,7 @@ from functools import partial
 
 from edgekit.comparison.conditions import BUILT_WITH, differing
 from edgekit.comparison.document import AccuracyChange, CellEntry, Change, Outcome
+from edgekit.comparison.overall import Measured, Overall, overall
 from edgekit.comparison.ratio import Ratio, ratio, sessions_needed
 from edgekit.comparison.sides import Side
 from edgekit.report.cells import chief, interval_of
@@ -31,9 +32,20 @@ class Question:
         return EVERYTHING in self.across or condition in self.across
 
 
-def compare(first: Side, second: Side, question: Question) -> list[CellEntry]:
-    """Return the cells of both sides, in the order of recipe, target and device."""
-    return [_cell(pair, (first, second), question) for pair in _pairs(first.rows, second.rows)]
+def compare(first: Side, second: Side, question: Question) -> tuple[list[CellEntry], Overall | None]:
+    """Return the cells of both sides, in the order of recipe, target and device, and what all ratios together show."""
+    pairs = list(_pairs(first.rows, second.rows))
+    cells = [_cell(pair, (first, second), question) for pair in pairs]
+    return cells, overall(
+        [_measured(pair, first, second) for pair, cell in zip(pairs, cells, strict=True) if cell.ratio]
+    )
+
+
+def _measured(pair: tuple[Row | None, Row | None], first: Side, second: Side) -> tuple[Measured, Measured]:
+    """Return both rows of a compared cell with their sessions."""
+    one, other = pair
+    assert one and one.measurement_id is not None and other and other.measurement_id is not None
+    return (one, first.centres[one.measurement_id]), (other, second.centres[other.measurement_id])
 
 
 def _pairs(first: Sequence[Row], second: Sequence[Row]) -> Iterator[tuple[Row | None, Row | None]]:

@@ -9,9 +9,11 @@ from edgekit.comparison.cells import ASKED, EVERYTHING, Question, compare
 from edgekit.comparison.conditions import CONDITIONS
 from edgekit.comparison.document import CellEntry, DiffDocument
 from edgekit.comparison.gate import Gate, gate_of, name
+from edgekit.comparison.overall import Overall
 from edgekit.comparison.ratio import CONFIDENCE, MOST_SESSIONS, UNEVEN
 from edgekit.comparison.sides import Side, side_of
 from edgekit.errors import ExitCode, UsageError, did_you_mean
+from edgekit.report.numbers import with_interval
 
 
 def diff(
@@ -34,15 +36,16 @@ def compared(first: Side, second: Side, across: Collection[str], gates: Sequence
     """Compare two sides that were read."""
     limits = [gate.limit for gate in gates if gate.what == "slower" and gate.limit]
     difference = min(limits, default=ASKED)
-    cells = compare(first, second, Question(across, difference))
+    cells, together = compare(first, second, Question(across, difference))
     return DiffDocument(
         first=first.name,
         second=second.name,
         confidence=CONFIDENCE,
         across=sorted(across),
         cells=cells,
+        overall=together,
         gates=[gate.judge(cells) for gate in gates],
-        notes=_notes(cells, difference),
+        notes=[*_overall(together), *_notes(cells, difference)],
     )
 
 
@@ -51,6 +54,13 @@ def exit_code(document: DiffDocument) -> ExitCode:
     codes = {ExitCode.failure for gate in document.gates if gate.failed}
     codes |= {ExitCode.untrustworthy for gate in document.gates if gate.undecided}
     return ExitCode.worst(codes)
+
+
+def _overall(found: Overall | None) -> list[str]:
+    if found is None:
+        return []
+    ratio = with_interval(found.value, found.low, found.high, 3)
+    return [f"Geometric mean of {_cells(found.cells)}: {ratio} (second / first, {found.confidence:.0%} by bootstrap)."]
 
 
 def _notes(cells: Sequence[CellEntry], difference: float) -> list[str]:

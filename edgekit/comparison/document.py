@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgekit.comparison.overall import Overall
 from edgekit.comparison.ratio import Ratio
 from edgekit.config.json_document import JsonDocument
 
@@ -92,12 +93,16 @@ class GateEntry(BaseModel):
 
 
 class DiffDocument(JsonDocument):
-    """Two sides, compared cell by cell. `conditions` differ in some cell, and `across` were allowed to."""
+    """Two sides, compared cell by cell. `conditions` differ in some cell, and `across` were allowed to.
+
+    `overall` is None if fewer than two cells have six sessions on both sides.
+    """
 
     first: str
     second: str
     confidence: float
     across: list[str]
     cells: list[CellEntry]
+    overall: Overall | None
     gates: list[GateEntry]
     notes: list[str]

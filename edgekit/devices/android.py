@@ -35,6 +35,7 @@ EMULATED_HARDWARE = {"goldfish", "ranchu", "cutf", "cutf_cvm", "vbox86", "androi
 SCHEDULING = """cat /proc/self/cpuset 2> /dev/null || echo unknown
 cut -d ' ' -f 19 /proc/self/stat 2> /dev/null || echo unknown"""
 """Prints the cpuset (``/``, ``/foreground``, ``/background`` ...) and the nice value of a process that edgekit starts."""
+THERMAL_SERVICE = "dumpsys thermalservice 2> /dev/null; true"
 STAY_ON = "global stay_on_while_plugged_in"
 FIXED_PERFORMANCE = "cmd power set-fixed-performance-mode-enabled"
 
@@ -58,6 +59,7 @@ class Android(RemoteDevice):
     """A phone, used as the user `shell`: without root and without an app."""
 
     link: AdbLink
+    watch_more = THERMAL_SERVICE
 
     def __init__(self, profile: AdbProfile, link: AdbLink) -> None:
         super().__init__(profile, link, ROOT)
@@ -120,7 +122,12 @@ class Android(RemoteDevice):
         return state
 
     def _thermal_service(self) -> Thermal:
-        return parse_thermal(self.check("dumpsys thermalservice 2> /dev/null; true"))
+        return parse_thermal(self.check(THERMAL_SERVICE))
+
+    def thermal(self, text: str) -> tuple[Sequence[Sensor], int | None]:
+        """Read the thermal service's thermometers, else the kernel's, and the thermal status."""
+        found = parse_thermal(text)
+        return found.sensors or super().thermal(text)[0], found.status
 
     def thermometers(self) -> Sequence[Sensor]:
         """Return the thermometers of Android's thermal service; those of the kernel if it lists none."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from edgekit.devices.base import Identity, check_identity, reported_facts, whole_number
+from edgekit.devices.base import Completed, Identity, check_identity, reported_facts, whole_number
 from edgekit.devices.kinds import configured_by
 from edgekit.devices.link import Link, closed_on_failure
 from edgekit.devices.local import LocalLink
@@ -22,6 +22,7 @@ from edgekit.devices.remote import FOLDER, RemoteDevice
 from edgekit.devices.shell import MACOS, reason
 from edgekit.devices.ssh import SshLink
 from edgekit.devices.ssh_connection import SshProfile
+from edgekit.devices.watch import Series
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.protocol import Cores
 from edgekit.runners import COREML_RUNNER, python_runner_facts
@@ -140,6 +141,10 @@ class Mac(RemoteDevice):
             message = f"Core ML chooses threads and cores itself, so {self.profile.name} cannot follow this protocol."
             raise EdgekitError(FailureKind.unsupported_device, "measure", message, "Choose a protocol with one thread.")
         return ()
+
+    def run_watched(self, arguments: Sequence[str], timeout: float, cpus: Sequence[int]) -> tuple[Completed, Series]:
+        """Run a program. macOS shows neither clocks nor temperatures without root, so there is nothing to watch."""
+        return self.run(arguments, timeout), {}
 
     def state(self) -> dict[str, Any]:
         """Return load, thermal limit of the processor's speed, and battery. Only root can read temperatures."""

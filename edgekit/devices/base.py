@@ -21,6 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from edgekit.devices.kinds import load_kind, provider
 from edgekit.devices.profile import DeviceProfile
+from edgekit.devices.watch import Series
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.plugins import using
 from edgekit.protocol import Cores
@@ -158,6 +159,15 @@ class DescribesRunner(Protocol):
 
     def runner_facts(self, backend: str) -> Mapping[str, Any]:
         """Return `runner_origin` (where the build came from), `runner_sources` (a hash of its sources), and more."""
+        ...
+
+
+@runtime_checkable
+class Watches(Protocol):
+    """A device that can be watched while a program runs on it."""
+
+    def run_watched(self, arguments: Sequence[str], timeout: float, cpus: Sequence[int]) -> tuple[Completed, Series]:
+        """Run a program that is timed on `cpus`, and watch the device at least once a second, on other CPUs."""
         ...
 
 

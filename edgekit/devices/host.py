@@ -29,6 +29,7 @@ from edgekit.devices.cpus import (
 from edgekit.devices.kinds import configured_by
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.thermal import linux_sensor, thermal_state
+from edgekit.devices.watch import Series, parse_watch, watch_script
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.protocol import Cores
 from edgekit.runners import PYTHON_RUNNER, python_runner_facts
@@ -146,6 +147,29 @@ class Host:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         return Completed(process.returncode, stdout, stderr)
+
+    def run_watched(self, arguments: Sequence[str], timeout: float, cpus: Sequence[int]) -> tuple[Completed, Series]:
+        """Run a program on `cpus`, and watch this machine from the other ones, if it has any."""
+        others = os.sched_getaffinity(0) - set(cpus)
+        if not others:
+            return self.run(arguments, timeout), {}
+        with tempfile.TemporaryFile("w+") as seen:
+            script = watch_script(cpus, f"kill -0 {os.getpid()} 2> /dev/null")
+            watch = subprocess.Popen(
+                ["sh", "-c", script],
+                stdin=subprocess.DEVNULL,
+                stdout=seen,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            try:
+                os.sched_setaffinity(watch.pid, others)
+                completed = self.run(arguments, timeout)
+            finally:
+                os.killpg(watch.pid, signal.SIGKILL)
+                watch.wait()
+            seen.seek(0)
+            return completed, parse_watch(seen.read())
 
     def state(self) -> dict[str, Any]:
         """Return the current load, temperatures and clock rung."""

@@ -13,7 +13,21 @@ from typing import Any
 
 PART = "edgekit-part:"
 """Begins a line that names the part of STATE's output that follows."""
-STATE = r"""PATH="$PATH:/usr/sbin:/sbin"  # where nvpmodel is, and some accounts do not look
+RAILS = r"""value() { cat "$1" 2> /dev/null | tr -d '\n'; }
+for label in /sys/bus/i2c/drivers/ina3221*/*/hwmon/hwmon*/in*_label; do [ -e $label ] || continue
+number=${label##*/in}; number=${number%_label}; folder=${label%/*}; [ -e $folder/curr${number}_input ] || continue
+printf '%s\t%s\t%s\t\n' "$(value $label)" "$(value $folder/in${number}_input)" "$(value $folder/curr${number}_input)"; done
+for name in /sys/bus/i2c/drivers/ina3221*/*/iio*/rail_name_*; do [ -e $name ] || continue
+number=${name##*_}; folder=${name%/*}
+printf '%s\t%s\t%s\t%s\n' "$(value $name)" "$(value $folder/in_voltage${number}_input)" \
+"$(value $folder/in_current${number}_input)" "$(value $folder/in_power${number}_input)"; done"""
+"""Prints the power rails: lines of name, millivolts, milliamperes and milliwatts.
+
+JetPack 5 and later have no power there. JetPack 4 has rails in ``iio:device*``, later ones in ``hwmon*``, where the channel
+"sum of shunt voltages" has no current.
+"""
+STATE = (
+    r"""PATH="$PATH:/usr/sbin:/sbin"  # where nvpmodel is, and some accounts do not look
 has() { command -v "$1" > /dev/null; }
 part() { echo; echo "edgekit-part:$1"; }
 value() { cat "$1" 2> /dev/null | tr -d '\n'; }
@@ -24,18 +38,12 @@ part limits; for cpu in /sys/devices/system/cpu/cpu[0-9]*; do [ -r $cpu/cpufreq/
 echo "${cpu##*/}: MinFreq=$(value $cpu/cpufreq/scaling_min_freq) MaxFreq=$(value $cpu/cpufreq/scaling_max_freq)"; done
 for gpu in /sys/class/devfreq/*gpu* /sys/class/devfreq/*.g[abpv]1*; do [ -r $gpu/max_freq ] || continue
 echo "GPU MinFreq=$(value $gpu/min_freq) MaxFreq=$(value $gpu/max_freq) CurrentFreq=$(value $gpu/cur_freq)"; done
-part rails; for label in /sys/bus/i2c/drivers/ina3221*/*/hwmon/hwmon*/in*_label; do [ -e $label ] || continue
-number=${label##*/in}; number=${number%_label}; folder=${label%/*}; [ -e $folder/curr${number}_input ] || continue
-printf '%s\t%s\t%s\t\n' "$(value $label)" "$(value $folder/in${number}_input)" "$(value $folder/curr${number}_input)"; done
-for name in /sys/bus/i2c/drivers/ina3221*/*/iio*/rail_name_*; do [ -e $name ] || continue
-number=${name##*_}; folder=${name%/*}
-printf '%s\t%s\t%s\t%s\n' "$(value $name)" "$(value $folder/in_voltage${number}_input)" \
-"$(value $folder/in_current${number}_input)" "$(value $folder/in_power${number}_input)"; done; true"""
-"""Prints each part that the board has: its tools' outputs, limits of clocks as ``jetson_clocks`` prints them, rails.
-
-A rail is a line of name, millivolts, milliamperes and milliwatts. JetPack 5 and later have no power there. JetPack 4 has
-rails in ``iio:device*``, later ones in ``hwmon*``, where the channel "sum of shunt voltages" has no current.
+part rails
 """
+    + RAILS
+    + "; true"
+)
+"""Prints each part that the board has: its tools' outputs, limits of clocks as ``jetson_clocks`` prints them, rails."""
 UNKNOWN = "unknown"
 
 

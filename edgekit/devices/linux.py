@@ -73,6 +73,7 @@ class LinuxBoard(RemoteDevice):
     """A board, used without root."""
 
     profile: LinuxProfile
+    watch_more = jetson.RAILS
 
     def __init__(self, profile: LinuxProfile, link: Link, root: str) -> None:
         super().__init__(profile, link, root)
@@ -110,10 +111,10 @@ class LinuxBoard(RemoteDevice):
         self.shell.beat = self.occupancy.beat
         super().prepare()
 
-    def run(self, arguments: Sequence[str], timeout: float) -> Completed:
-        """Run a program as :meth:`RemoteDevice.run` does, unless another edgekit measures on the board."""
+    def _run(self, arguments: Sequence[str], timeout: float, watch: str) -> tuple[Completed, str]:
+        """Run a program unless another edgekit measures on the board."""
         self.occupancy.check()
-        return super().run(arguments, timeout)
+        return super()._run(arguments, timeout, watch)
 
     def restore(self) -> bool:
         """Restore the board as :meth:`RemoteDevice.restore` does. Notes of killed edgekits of this account are removed."""

@@ -27,7 +27,13 @@ class Programs:
         self.shell, self.work, self.disk, self.preparation = shell, work, disk, preparation
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
-        """Run a program. If the link breaks, connect again and find the program.
+        """Run a program, as :meth:`run_watched` does, without a watch."""
+        return self.run_watched(arguments, timeout, "")[0]
+
+    def run_watched(self, arguments: Sequence[str], timeout: float, watch: str) -> tuple[Completed, str]:
+        """Run a program beside a `watch`, commands that start :data:`edgekit.devices.watch.PINNED`. Return what it printed.
+
+        If the link breaks, connect again and find the program.
 
         EdgekitError:
 
@@ -43,18 +49,21 @@ class Programs:
         deadline = time.monotonic() + timeout
         self.work.end_unfinished()
         with self.work.place() as work:
-            boot_id = self._start(arguments, work, deadline)
+            boot_id = self._start(arguments, work, watch, deadline)
             if boot_id == "taken":
                 raise self._taken()
             if not self.preparation.survived(boot_id):
                 raise self._rebooted()
             status = self._wait(arguments, work, boot_id, deadline, timeout)
-            return Completed(status, self.shell.read(f"{work}/out"), self.shell.read(f"{work}/err"))
+            seen = self.shell.check(f"cat {work}/watch 2> /dev/null; true") if watch else ""
+            return Completed(status, self.shell.read(f"{work}/out"), self.shell.read(f"{work}/err")), seen
 
-    def _start(self, arguments: Sequence[str], work: str, deadline: float) -> str:
+    def _start(self, arguments: Sequence[str], work: str, watch: str, deadline: float) -> str:
         """Start the program and return the boot id, or ``taken``."""
         system = self.shell.system
-        inner = INNER.format(program=shlex.join(arguments), boot_id=system.boot_id, born=BORN.format(pid="$$"))
+        inner = INNER.format(
+            program=shlex.join(arguments), boot_id=system.boot_id, born=BORN.format(pid="$$"), watch=watch
+        )
         start = START.format(
             root=self.shell.root,
             owner=self.preparation.owner,

@@ -14,6 +14,7 @@ A kind of device adds its identity (:meth:`RemoteDevice.identify`) and other dif
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -34,6 +35,7 @@ from edgekit.devices.programs import Programs
 from edgekit.devices.scripts import GOVERNORS, SPEEDS, TEMPERATURES, TRIPS
 from edgekit.devices.shell import LINUX, Shell, System
 from edgekit.devices.thermal import Sensor, parse_zones, thermal_state
+from edgekit.devices.watch import PINNED, Series, parse_watch, watch_script, zones_only
 from edgekit.devices.work import Work
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.protocol import Cores
@@ -59,6 +61,8 @@ class RemoteDevice(ABC):
     """
 
     system: System = LINUX
+    watch_more: str = ""
+    """Commands of the kind of device for each look of a watch."""
 
     def __init__(self, profile: DeviceProfile, link: Link, root: str) -> None:
         # Never the user's folder itself, because edgekit removes its folder with everything in it.
@@ -168,8 +172,21 @@ class RemoteDevice(ABC):
 
     def run(self, arguments: Sequence[str], timeout: float) -> Completed:
         """Run a program, as :meth:`Programs.run` does. If the device rebooted, prepare it again before the error."""
+        return self._run(arguments, timeout, "")[0]
+
+    def run_watched(self, arguments: Sequence[str], timeout: float, cpus: Sequence[int]) -> tuple[Completed, Series]:
+        """Run a program on `cpus`, and watch the device from the other ones."""
+        watch = shlex.quote(watch_script(cpus, "[ -e pid ]", self.watch_more))
+        completed, seen = self._run(arguments, timeout, PINNED.format(cpus=" ".join(map(str, cpus)), watch=watch))
+        return completed, parse_watch(seen, self.thermal)
+
+    def thermal(self, text: str) -> tuple[Sequence[Sensor], int | None]:
+        """Read the thermometers and Android's thermal status from one look of a watch."""
+        return zones_only(text)
+
+    def _run(self, arguments: Sequence[str], timeout: float, watch: str) -> tuple[Completed, str]:
         try:
-            return self.programs.run(arguments, timeout)
+            return self.programs.run_watched(arguments, timeout, watch)
         except EdgekitError as error:
             if error.failure.kind is FailureKind.rebooted and self.preparation.prepared:
                 self.preparation.prepared = False

@@ -17,9 +17,10 @@ trap '' HUP && {{ {detach}sh -c {inner} < /dev/null > /dev/null 2>&1 & }}
 else cd {name} || {{ echo '{full}' >&2; exit 1; }}; fi
 tries=0; while [ ! -f pid ] && [ -d {root}/work/{name} ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
 if [ -f pid ]; then {boot_id}; else [ ! -d {root}/work/{name} ] && echo taken; fi"""
-INNER = """{boot_id} > boot; {born} > born 2> /dev/null; echo $$ > pid.part
+INNER = r"""{boot_id} > boot; {born} > born 2> /dev/null; echo $$ > pid.part
 [ -s boot ] && [ -s pid.part ] && mv pid.part pid || exit 1
-{program} > out 2> err; echo $? > status.part; mv status.part status"""
+{watch}
+{program} > out 2> err; echo $? > status.part; [ -z "$watcher" ] || kill "$watcher"; mv status.part status"""
 POLL = """{boot_id}; cd {work} 2> /dev/null || {{ echo taken; exit 0; }}
 report() {{ if [ -s status ]; then cat status; else echo full; fi; }}
 if [ -f status ]; then report; elif kill -0 "$(cat pid)" 2> /dev/null; then echo running

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Engine, RowMapping, select
+from sqlalchemy import Engine, RowMapping, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -198,23 +198,28 @@ class Ledger:
         samples: Sequence[int],
         environment: Mapping[str, Any],
         started_at: datetime | None = None,
+        replace: bool = False,
     ) -> None:
         """Record one session of a measurement: load, first inference and every sample in nanoseconds.
 
+        With `replace`, it takes the place of the session of the same block.
         `started_at` is when its process started on the clock of this computer (timezone-aware); None means unknown.
         """
-        self._add(
-            SessionRow(
-                measurement_id=measurement_id,
-                block=block,
-                started_at=started_at,
-                load_ns=load_ns,
-                first_ns=first_ns,
-                samples=list(samples),
-                centre_ns=centre_ns(samples, dict(environment)),
-                environment=dict(environment),
-            )
+        row = SessionRow(
+            measurement_id=measurement_id,
+            block=block,
+            started_at=started_at,
+            load_ns=load_ns,
+            first_ns=first_ns,
+            samples=list(samples),
+            centre_ns=centre_ns(samples, dict(environment)),
+            environment=dict(environment),
         )
+        with self._session(self._writer) as session:
+            if replace:
+                same = (SessionRow.measurement_id == measurement_id, SessionRow.block == block)
+                session.execute(delete(SessionRow).where(*same))
+            session.add(row)
 
     def finish_measurement(
         self,

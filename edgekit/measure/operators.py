@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -107,6 +107,19 @@ class OperatorsDocument(JsonDocument):
         return sum(operator.mean_ms for operator in self.operators if operator.off_delegate) / self.mean_ms
 
 
+def stored(document: OperatorsDocument) -> dict[str, Any]:
+    """Return a profile as a measurement's conditions hold it: what follows from the rest is left out."""
+    found = document.model_dump(mode="json", exclude={"fallback_share", "schema_", "modules", "operators"})
+    operators = [operator.model_dump(mode="json", exclude={"off_delegate"}) for operator in document.operators]
+    return {**found, "operators": operators}
+
+
+def stored_profile(conditions: Mapping[str, Any]) -> OperatorsDocument | None:
+    """Return the operator profile that a measurement's conditions hold; None if none was made. `modules` are not in it."""
+    found = conditions.get("operators")
+    return OperatorsDocument.model_validate(found) if found else None
+
+
 def read_profile(path: Path) -> OperatorsDocument:
     """Read what ``benchmark_model --enable_op_profiling=true --op_profiling_output_mode=csv`` or an ExecuTorch runner wrote.
 
@@ -160,7 +173,7 @@ def _of_events(text: str) -> OperatorsDocument | None:
         if (kind, tag) == (RUNTIME_EVENT, "Invoke"):
             whole[run] = ms
         elif kind in {GRAPH_EVENT, INSIDE_EVENT}:
-            # Delegates count their operators from 0. The place in the run tells apart those of several delegates.
+            # Delegates count their operators from 0. The place in the run distinguishes those of several delegates.
             order[run].append((kind, node, tag))
             spent[run, len(order[run]) - 1, tag] = ms
     timed = sorted(whole)[1:] or sorted(whole)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit import protocol as protocols
-from edgekit.devices.base import Completed, Device
+from edgekit.devices.base import Completed, Device, Watches
 from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.measure.gate import wait_until_cool
 from edgekit.measure.statistics import ReportedStats, session_centre
@@ -94,7 +94,8 @@ class Builds(Protocol):
 class Subject:
     """Something to measure on a device: its name, the program that times it, its model and input files.
 
-    The first session writes the model's outputs to `output`, for ``check`` to compare.
+    The first session writes the model's outputs to `output`, for ``check`` to compare. A program that takes several
+    examples reads them from `examples`, of which the first is that of `input`; other programs compute that one.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Subject:
     model: str
     input: str
     output: str
+    examples: str = ""
 
 
 def run_session(
@@ -115,14 +117,25 @@ def run_session(
     cpus = device.timing_cpus(protocol.threads, protocol.cores)
     arguments = subject.program.arguments(subject, protocol, cpus, with_output)
     started_at, start = datetime.now(UTC), time.monotonic()
-    completed = device.run(arguments, protocol.session_timeout)
+    completed, seen = _watched(device, arguments, protocol.session_timeout, cpus)
     seconds = time.monotonic() - start
     where = f"{subject.name} on {device.profile.name}"
     if completed.exit_status:
         raise broken(where, completed)
     session = subject.program.read(Ended(where, protocol, cpus, completed, started_at))
     session.environment["process_seconds"] = round(seconds, 3)
+    if seen:
+        session.environment["watch"] = seen
     return session
+
+
+def _watched(
+    device: Device, arguments: Sequence[str], timeout: float, cpus: Sequence[int]
+) -> tuple[Completed, Mapping[str, Any]]:
+    """Run a program, and watch the device meanwhile if it can be. An emulated device has nothing to see."""
+    if isinstance(device, Watches) and not device.profile.emulated:
+        return device.run_watched(arguments, timeout, cpus)
+    return device.run(arguments, timeout), {}
 
 
 def broken(where: str, completed: Completed) -> EdgekitError:
@@ -133,32 +146,53 @@ def broken(where: str, completed: Completed) -> EdgekitError:
     return EdgekitError(kind, "measure", message, retriable=True)
 
 
-def run_interleaved(
-    device: Device,
-    subjects: Mapping[int, Subject],
-    protocol: protocols.Protocol,
-    seed: int,
-    check: Callable[[int], None],
-    on_session: Callable[[int, int, Session], None],
-    on_failure: Callable[[int, Failure], None],
-) -> None:
-    """Run every subject once per block. Each block has a new random order, so that drift affects all equally.
+class Listener(Protocol):
+    """What hears of each session of interleaved subjects. Subjects are named by their index."""
 
-    Waits before each session until the device is cool. After a subject's first session, before its latency is reported,
-    ``check(index)`` compares its outputs. It raises EdgekitError (``parity``) if they are wrong.
-    Calls ``on_session(index, block, session)`` after each session, and ``on_failure(index, failure)`` once for a
-    subject that fails. A failed subject is left out of later blocks.
+    def check(self, index: int) -> None:
+        """Compare a subject's outputs after its first session. EdgekitError (``parity``) if they are wrong."""
+        ...
+
+    def on_session(self, index: int, block: int, session: Session) -> None:
+        """Take a session. A repeated block comes again."""
+        ...
+
+    def on_failure(self, index: int, failure: Failure) -> None:
+        """Hear, once, that a subject failed."""
+        ...
+
+
+class Interleaved:
+    """Subjects that take turns on a device. Each block has a new random order, so that drift affects all equally.
+
+    Latencies are reported only after the first session's outputs were compared. A failed subject is left out from then on.
     """
-    random, alive = np.random.default_rng(seed), list(subjects)
-    for block in range(protocol.sessions):
-        for index in random.permutation(alive).tolist():
+
+    def __init__(
+        self, device: Device, subjects: Mapping[int, Subject], protocol: protocols.Protocol, seed: int, to: Listener
+    ) -> None:
+        self.device, self.subjects, self.protocol, self.to = device, subjects, protocol, to
+        self.alive = list(subjects)
+        self._random = np.random.default_rng(seed)
+        self._unchecked = set(subjects)
+
+    def run(self) -> None:
+        """Run the blocks of the protocol."""
+        for block in range(self.protocol.sessions):
+            self.block(block)
+
+    def block(self, number: int) -> None:
+        """Run every subject once. Wait before each session until the device is cool."""
+        for index in self._random.permutation(self.alive).tolist():
+            first = index in self._unchecked
             try:
-                wait_until_cool(device)
-                session = run_session(device, subjects[index], protocol, with_output=block == 0)
-                if block == 0:
-                    check(index)
+                wait_until_cool(self.device)
+                session = run_session(self.device, self.subjects[index], self.protocol, with_output=first)
+                if first:
+                    self.to.check(index)
+                    self._unchecked.remove(index)
             except EdgekitError as error:
-                alive.remove(index)
-                on_failure(index, error.failure)
+                self.alive.remove(index)
+                self.to.on_failure(index, error.failure)
             else:
-                on_session(index, block, session)
+                self.to.on_session(index, number, session)

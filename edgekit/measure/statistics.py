@@ -8,6 +8,7 @@ take two seconds to load: who only reads a ledger does not wait for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from typing import Literal
 
@@ -69,17 +70,24 @@ def order_statistic_interval(values: Sequence[float], confidence: float = 0.95) 
     With too few values for that (fewer than 6 for 95 %) it is their range, with the confidence that the range has:
     1 - 2 ** (1 - n), the chance that not all values lie on one side of the median. ValueError without values.
     """
-    from scipy import stats
-
     if not values:
         raise ValueError("no values")
     ordered, n = sorted(values), len(values)
-    best = Interval(low=ordered[0], high=ordered[-1], confidence=1 - 2.0 ** (1 - n))
+    cut, held = _cut(n, confidence)
+    return Interval(low=ordered[cut], high=ordered[n - 1 - cut], confidence=held)
+
+
+@cache
+def _cut(n: int, confidence: float) -> tuple[int, float]:
+    """Return how many of n values the interval leaves out on each side, and its confidence."""
+    from scipy import stats
+
+    best = (0, 1 - 2.0 ** (1 - n))
     for cut in range(1, n // 2):
         held = float(1 - 2 * stats.binom.cdf(cut, n, 0.5))
         if held < confidence:
             break
-        best = Interval(low=ordered[cut], high=ordered[n - 1 - cut], confidence=held)
+        best = (cut, held)
     return best
 
 

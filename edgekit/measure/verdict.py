@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel
 
+from edgekit.measure.disturbances import Mark
 from edgekit.measure.shapes import shape_of
 from edgekit.measure.statistics import Summary
 
-Verdict = Literal["stable", "noisy", "preliminary", "fallback", "not_steady", "interfered", "drifting", "bimodal"]
+Verdict = Literal[
+    "stable", "noisy", "preliminary", "fallback", "not_steady", "interfered", "throttled", "drifting", "bimodal"
+]
 
 MIN_SESSIONS = 6
 """With fewer, no order-statistic interval for the median reaches 95 %."""
 MAX_HALF_WIDTH = 0.05
 """Half the interval over the median: above it the second digit of the number is open."""
+MOST_MARKED = 0.25
+"""The part of the sessions that may be disturbed: the median of the others still stands for the device."""
 NEXT_STEPS: Mapping[str, str] = {
     "fallback": "see which operators: edgekit operators RECIPE --device NAME --each",
     "not_steady": "use a protocol with a longer warmup_seconds",
     "interfered": "stop other work on the device and repeat",
+    "throttled": "let the device cool down, lift the limit on its clocks or CPU time, and repeat",
     "drifting": "let the device cool down, hold its clocks if you can, and repeat",
     "bimodal": "repeat with more sessions (two layouts in memory, or two kinds of cores, may cause it)",
     "noisy": "stop other work on the device and repeat",
@@ -34,25 +41,46 @@ class Judgement(BaseModel):
     evidence: str
 
 
-def judge(summary: Summary, samples: Sequence[Sequence[int]] = (), fallback: str = "") -> Judgement:
-    """Judge a measurement by its summary, and by its sessions' samples in nanoseconds if there are any.
+def judge(
+    summary: Summary, samples: Sequence[Sequence[int]] = (), marks: Sequence[Mark] = (), fallback: str = ""
+) -> Judgement:
+    """Judge a measurement by its summary, by its sessions' samples in nanoseconds if there are any, and by its marks.
 
-    ``preliminary``: too few sessions. ``fallback``: operators ran off the delegate; `fallback` is the evidence for it. Then
-    what the shape of the samples shows (:mod:`edgekit.measure.shapes`), ``noisy`` (the interval is too wide), or ``stable``.
+    ``preliminary``: too few sessions. ``fallback``: operators ran off the delegate; `fallback` is the evidence for it.
+    Then what disturbed the sessions (:mod:`edgekit.measure.disturbances`), what the shape of the samples shows
+    (:mod:`edgekit.measure.shapes`), ``noisy`` (the interval is too wide), or ``stable``.
     """
     half_width = (summary.interval.high - summary.interval.low) / 2 / summary.median
     spread = f"{summary.sessions} sessions, interval ±{half_width:.1%} of the median"
-    shape = ("fallback", fallback) if fallback else shape_of(samples) if samples else None
+    off_delegate = ("fallback", fallback) if fallback else None
+    found = off_delegate or _disturbed(summary.sessions, marks) or (shape_of(samples) if samples else None)
     if summary.sessions < MIN_SESSIONS:
         confidence = f"{summary.interval.confidence:.0%}"
-        seen = f", {shape[0]}: {shape[1]}" if shape else ""
+        seen = f", {found[0]}: {found[1]}" if found else ""
         return Judgement(
             verdict="preliminary",
             evidence=f"{spread} at {confidence} confidence{seen}; {MIN_SESSIONS} sessions are needed: --protocol 1t-big",
         )
-    if shape:
-        name, found = shape
-        return Judgement.model_validate({"verdict": name, "evidence": f"{spread}, {found}; {NEXT_STEPS[name]}"})
+    if found:
+        name, evidence = found
+        return Judgement.model_validate({"verdict": name, "evidence": f"{spread}, {evidence}; {NEXT_STEPS[name]}"})
+    if marks:
+        spread += f", {_sessions_of(marks)} disturbed"
     if half_width > MAX_HALF_WIDTH:
         return Judgement(verdict="noisy", evidence=f"{spread}, more than {MAX_HALF_WIDTH:.0%}; {NEXT_STEPS['noisy']}")
     return Judgement(verdict="stable", evidence=spread)
+
+
+def _disturbed(sessions: int, marks: Sequence[Mark]) -> tuple[str, str] | None:
+    """Return the most frequent kind of the marks and the evidence of its first, if more sessions are marked than may be."""
+    if len({mark.block for mark in marks}) <= MOST_MARKED * sessions:
+        return None
+    kind = Counter(mark.kind for mark in marks).most_common(1)[0][0]
+    first = next(mark for mark in marks if mark.kind == kind)
+    return kind, f"{_sessions_of(marks)} disturbed: in session {first.block + 1}, {first.evidence}"
+
+
+def _sessions_of(marks: Sequence[Mark]) -> str:
+    numbers = sorted({mark.block + 1 for mark in marks})
+    was = "was" if len(numbers) == 1 else "were"
+    return f"session{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} {was}"

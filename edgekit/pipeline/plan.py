@@ -63,7 +63,8 @@ class Sweep:
     """Every plan on every device: what ``profile`` does, and what the ledger keeps so that it can be resumed.
 
     Without devices and protocol everything is only compiled. `unreadable` are recipes, by name, that were asked for and cannot
-    be loaded.
+    be loaded. On each device, at most `repeat_marked` blocks that were disturbed are repeated.
+    With `profile_operators`, the operators of every artifact are profiled after its timing.
     """
 
     plans: tuple[Plan, ...]
@@ -71,6 +72,8 @@ class Sweep:
     protocol: Protocol | None
     photos: Path | None
     unreadable: Mapping[str, Failure] = field(default_factory=dict)
+    repeat_marked: int = 0
+    profile_operators: bool = False
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -120,6 +123,8 @@ class Sweep:
             "devices": [profile.model_dump(mode="json") for profile in self.profiles],
             "protocol": self.protocol.model_dump() if self.protocol else None,
             "photos": str(self.photos.absolute()) if self.photos else None,
+            "repeat_marked": self.repeat_marked,
+            "profile_operators": self.profile_operators,
         }
 
     @staticmethod
@@ -153,6 +158,8 @@ class Sweep:
             tuple(stored_profile(profile) for profile in written["devices"]),
             Protocol.model_validate(written["protocol"]) if written["protocol"] else None,
             folder,
+            repeat_marked=written.get("repeat_marked", 0),
+            profile_operators=written.get("profile_operators", False),
         )
 
 

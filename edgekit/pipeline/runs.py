@@ -19,7 +19,6 @@ from edgekit.pipeline.plan import Plan, Progress, Sweep
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run, begun, ending, is_elsewhere, mark_dead_runs, this_process, under_way
 from edgekit.pipeline.turns import timing
-from edgekit.protocol import Protocol
 from edgekit.target import Target
 
 Cell = tuple[str, str, str, str | None]
@@ -126,7 +125,7 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     remaining = Remaining(sweep.protocol.sessions * sum(len(own) for _, own in groups))
     for profile, own in groups:
         if own:
-            _time(run, profile, own, sweep.protocol, remaining)
+            _time(run, profile, own, sweep, remaining)
 
 
 def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:
@@ -143,14 +142,14 @@ def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:
             )
 
 
-def _time(
-    run: Run, profile: DeviceProfile, timings: Sequence[Timing], protocol: Protocol, remaining: Remaining
-) -> None:
+def _time(run: Run, profile: DeviceProfile, timings: Sequence[Timing], sweep: Sweep, remaining: Remaining) -> None:
     """Time artifacts on a locked device. If it cannot be reached or prepared, all of them fail."""
+    protocol = sweep.protocol
+    assert protocol
     try:
         with opened(profile) as device, timing(device, run.progress):
             _check_same(run, device)
-            measure(run, device, timings, protocol, remaining)
+            measure(run, device, timings, protocol, remaining, sweep.repeat_marked, sweep.profile_operators)
     except Exception as error:
         failure = failure_of(error, "measure")
         if failure.stage == "ledger":

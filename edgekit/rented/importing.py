@@ -17,10 +17,12 @@ from edgekit.build.photos import PhotoSet
 from edgekit.cache.store import temporary_folder
 from edgekit.errors import EdgekitError, Failure, FailureKind, UsageError
 from edgekit.ledger import Ledger
+from edgekit.measure.disturbances import usual
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Ended, Session, broken
 from edgekit.pipeline import Plan, Progress, Sweep
-from edgekit.pipeline.measuring import check_outputs, finish
+from edgekit.pipeline.outputs import check_outputs
+from edgekit.pipeline.recording import Recorded, finish
 from edgekit.pipeline.run import Run, begun
 from edgekit.rented.packing import ROOT, Pack, open_pack
 from edgekit.rented.results import RawSession, Results, identity, read_results, state, timing_cpu
@@ -96,18 +98,12 @@ def _store(
             continue
         protocol, (began, ended) = pack.protocol.model_dump(), _times(results, pack)
         id = run.ledger.begin_measurement(artifact, device_id, manifest.target, protocol, began)
+        recorded = Recorded(id)
         for block, session in enumerate(sessions):
-            run.ledger.add_session(
-                id,
-                block,
-                load_ns=session.load_ns,
-                first_ns=session.first_ns,
-                samples=session.samples,
-                environment=session.environment,
-                started_at=session.started_at,
-            )
+            recorded.add(run.ledger, block, session)
         found = {**conditions, "parity_on_device": parity}
-        finish(run.ledger, id, sessions, pack.protocol, manifest.target, manifest, found, ended)
+        normal = usual([session.environment for session in sessions])
+        finish(run.ledger, recorded, pack.protocol, manifest.target, manifest, found, normal, ended)
         run.progress(f"{name}: {len(sessions)} sessions imported")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.config.paths import cache_folder
 from edgekit.evaluation.labels import LABELS
-from edgekit.measure.operators import OperatorsDocument
+from edgekit.measure.operators import stored_profile
 from edgekit.report.numbers import number, with_interval
 
 if TYPE_CHECKING:
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from edgekit.report.rows import Row
 
 
+PLAIN = (0.95, 0.98)
+"""An interval with a confidence outside of these is printed with it. Few sessions do not allow every confidence."""
+
+
 def latency(row: Row) -> str | None:
-    """Return ``median [low, high]`` in ms, with the confidence if it is under 95 %, and ``mean`` if it is of means."""
+    """Return ``median [low, high]`` in ms, with the confidence if it is not in PLAIN, and ``mean`` if it is of means."""
     if not row.summary:
         return None
     interval = row.summary["interval"]
-    confidence = "" if interval["confidence"] >= 0.95 else f" {interval['confidence']:.0%}"
+    confidence = "" if PLAIN[0] <= interval["confidence"] <= PLAIN[1] else f" {interval['confidence']:.0%}"
     centre = " mean" if row.summary.get("centre") == "mean" else ""
     return with_interval(row.summary["median"], interval["low"], interval["high"], 2) + confidence + centre
 
@@ -137,6 +141,16 @@ def runner_version(row: Row) -> str | None:
     return found.get("runner_version") or (found["runner_sha256"][:12] if "runner_sha256" in found else None)
 
 
+def marked(row: Row) -> int | None:
+    """Return how many sessions were disturbed; None if nothing was measured."""
+    return len({mark["block"] for mark in row.marks}) if row.summary else None
+
+
+def result(row: Row) -> str:
+    """Return the verdict or why there is none, and how many sessions were disturbed."""
+    return f"{row.result} ({marked(row)} marked)" if marked(row) else row.result
+
+
 def result_style(row: Row) -> str:
     """Return the colour of a row's result."""
     if row.status == "failed":
@@ -160,7 +174,11 @@ def memory_text(row: Row) -> str | None:
     peak, model = megabytes(memory(row, "peak_rss_kb"), 1024), megabytes(memory(row, "model_rss_kb"), 1024)
     activations = megabytes(memory(row, "activations_bytes"))
     parts = [
-        *([f"{peak} MB resident at most, {model} MB of it since before the model was loaded"] if peak and model else []),
+        *(
+            [f"{peak} MB resident at most, {model} MB of it since before the model was loaded"]
+            if peak and model
+            else []
+        ),
         *([f"{activations} MB of activations alive together (derived)"] if activations else []),
     ]
     return "; ".join(parts) or None
@@ -168,5 +186,5 @@ def memory_text(row: Row) -> str | None:
 
 def fallback_share(row: Row) -> float | None:
     """Return the share of a run off the delegate, 0 to 1, by the measurement's operator profile; None without one."""
-    stored = (row.conditions or {}).get("operators")
-    return OperatorsDocument.model_validate(stored).fallback_share if stored else None
+    profile = stored_profile(row.conditions or {})
+    return profile.fallback_share if profile else None

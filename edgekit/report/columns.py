@@ -27,11 +27,6 @@ def _summary(*keys: str) -> Callable[[Row], Any]:
     return lambda row: _within(row.summary, keys)
 
 
-def _bounded_p90(row: Row) -> Any:
-    """Return p90 if it has a bound. Ledgers of edgekit 0.1 hold some that have none."""
-    return _within(row.summary, ("p90",)) if _within(row.summary, ("p90_upper",)) is not None else None
-
-
 def _condition(*keys: str) -> Callable[[Row], Any]:
     """Return a look-up in the conditions of a measurement; what a device did not report is ``unknown``."""
     return lambda row: _within(row.conditions, keys, "unknown") if row.conditions else None
@@ -165,7 +160,16 @@ LATENCY: tuple[Column[Row], ...] = (
     Column("interval_high_ms", "Interval, high", _summary("interval", "high"), unit="ms", shown=shown()),
     Column("interval_confidence", "Confidence", _summary("interval", "confidence"), shown=shown(), best="high"),
     Column("status", "Status", lambda row: row.status, shown=shown()),
-    Column("result", "Result", lambda row: row.result, shown=shown("always"), rank=0, style=cells.result_style),
+    Column(
+        "result",
+        "Result",
+        lambda row: row.result,
+        cells.result,
+        shown=shown("always"),
+        rank=0,
+        style=cells.result_style,
+    ),
+    Column("marked_sessions", "Marked", cells.marked, align="right", shown=shown()),
     Column("evidence", "Evidence", lambda row: row.evidence, shown=shown()),
 )
 ACCURACY: tuple[Column[Row], ...] = (
@@ -232,8 +236,9 @@ ACCURACY: tuple[Column[Row], ...] = (
     Column("accuracy_metric", "Published metric", _published(2), shown=shown()),
 )
 TIMES: tuple[Column[Row], ...] = (
-    Column("p90_ms", "p90", _bounded_p90, cells.p90, unit="ms", kind="measured", shown=shown("present"), rank=6),
+    Column("p90_ms", "p90", _summary("p90"), cells.p90, unit="ms", kind="measured", shown=shown("present"), rank=6),
     Column("p90_upper_ms", "p90, upper bound", _summary("p90_upper"), unit="ms", shown=shown()),
+    Column("p90_upper_confidence", "p90, confidence of the bound", _summary("p90_confidence"), shown=shown()),
     Column("load_ms", "Load", _summary("load"), unit="ms", align="right", shown=shown()),
     Column("first_ms", "First inference", _summary("first"), unit="ms", align="right", shown=shown()),
     Column("sessions", "Sessions", _summary("sessions"), align="right", shown=shown(), best="high"),

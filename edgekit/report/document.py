@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from edgekit.config.json_document import JsonDocument
 from edgekit.ledger import Ledger
 from edgekit.ledger.models import model_hash
-from edgekit.ledger.records import AccuracyRecord
+from edgekit.ledger.records import AccuracyRecord, SessionRecord
 from edgekit.measure.statistics import paired_ratio
 from edgekit.report.cells import cached_path
 from edgekit.report.columns import BY_KEY
@@ -27,7 +27,9 @@ class MeasurementEntry(Part):
 
     `model_hash` and `device_id` distinguish models and devices of the same name. `measured_at` is in UTC.
     `latency_ms` is the median of the sessions' medians, or of their means if `centre` says so.
+    `p90_ms` has an upper bound, at `p90_upper_confidence`. If there are too few iterations for one, all three are null.
     What the device did not report is ``unknown``. `path` is the artifact in this machine's cache.
+    `marks` are the sessions that were disturbed, `conditions` all that was stored of device and runner.
     """
 
     recipe: str
@@ -59,6 +61,7 @@ class MeasurementEntry(Part):
     interval_confidence: float
     p90_ms: float | None
     p90_upper_ms: float | None
+    p90_upper_confidence: float | None
     load_ms: float
     first_ms: float
     sessions: int
@@ -67,6 +70,25 @@ class MeasurementEntry(Part):
     evidence: str
     artifact_sha256: str
     path: str | None
+    marks: list[dict[str, Any]]
+    conditions: dict[str, Any]
+    session_details: list[SessionEntry]
+
+
+class SessionEntry(Part):
+    """One fresh process: its block from 0 on, times in milliseconds, and what its runner and the watch saw.
+
+    `marks` are what disturbed it. `environment` has the series of the watch, under `watch`, by columns.
+    """
+
+    block: int
+    started_at: str | None
+    load_ms: float
+    first_ms: float
+    median_ms: float | None
+    runs: int
+    marks: list[dict[str, Any]]
+    environment: dict[str, Any]
 
 
 class FailureEntry(Part):
@@ -158,7 +180,7 @@ def run_document(ledger: Ledger, run_id: str) -> RunDocument:
     timed = {_known_by(row.manifest) for row in rows if row.status == "measured" and row.manifest}
     return RunDocument(
         run=run_id,
-        measurements=[_measurement(row) for row in rows if row.status == "measured"],
+        measurements=[_measurement(ledger, row) for row in rows if row.status == "measured"],
         failures=[_failure(row) for row in rows if row.status == "failed"],
         artifacts=[_artifact(artifact.manifest, timed, accuracies) for artifact in ledger.artifacts(run_id)],
         ratios=precision_ratios(ledger, rows),
@@ -196,7 +218,7 @@ def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
     return ratios
 
 
-def _measurement(row: Row) -> MeasurementEntry:
+def _measurement(ledger: Ledger, row: Row) -> MeasurementEntry:
     """Return a row's columns; those that the document names otherwise are given."""
     values = {key: column.value(row) for key, column in BY_KEY.items() if key in MeasurementEntry.model_fields}
     return MeasurementEntry.model_validate(
@@ -207,7 +229,24 @@ def _measurement(row: Row) -> MeasurementEntry:
             "interval_ms": (BY_KEY["interval_low_ms"].value(row), BY_KEY["interval_high_ms"].value(row)),
             "verdict": row.verdict,
             "evidence": row.evidence or "",
+            "marks": row.marks,
+            "conditions": row.conditions or {},
+            "session_details": [_session(one, row.marks) for one in ledger.sessions(row.measurement_id or 0)],
         }
+    )
+
+
+def _session(session: SessionRecord, marks: list[dict[str, Any]]) -> SessionEntry:
+    reported = session.environment.get("told")
+    return SessionEntry(
+        block=session.block,
+        started_at=session.started_at.isoformat() if session.started_at else None,
+        load_ms=session.load_ns / 1e6,
+        first_ms=session.first_ns / 1e6,
+        median_ms=None if session.centre_ns is None else session.centre_ns / 1e6,
+        runs=reported["runs"] if reported else len(session.samples),
+        marks=[mark for mark in marks if mark["block"] == session.block],
+        environment=session.environment,
     )
 
 

@@ -16,7 +16,7 @@ TIMED = frozenset({"latency_ms_measured", "p90_ms", "load_ms", "first_ms"})
 ACCURACY = frozenset({"accuracy_this_artifact"})
 PAPER = frozenset({"pixel1_ms_published", "pixel2_ms_published", "pixel3_ms_published"})
 LATENCY_NOTE = Note(
-    "Latency: median of session medians [95 % interval, or the confidence that the sessions allow]; "
+    "Latency: median of session medians [95 % interval, or with the confidence that the sessions allow]; "
     "inference only, batch 1.",
     TIMED,
 )
@@ -35,6 +35,8 @@ ACCURACY_NOTE = (
 )
 NAMED_AT_MOST = 6
 """How many rows a shared note names."""
+MARKS_AT_MOST = 3
+"""How many marked sessions a note names."""
 
 
 def notes(rows: Sequence[Row]) -> list[Note]:
@@ -45,9 +47,7 @@ def notes(rows: Sequence[Row]) -> list[Note]:
     if any(row.summary and row.summary.get("centre") == "mean" for row in rows):
         found[MEAN_NOTE] = None
     bounded = [row.summary for row in rows if row.summary and row.summary["p90_upper"] is not None]
-    found |= {
-        P90_NOTES[confidence]: None for confidence in sorted({one.get("p90_confidence", 0.95) for one in bounded})
-    }
+    found |= {P90_NOTES[confidence]: None for confidence in sorted({one["p90_confidence"] for one in bounded})}
     found |= dict.fromkeys(Note(text, ACCURACY) for text in accuracy_notes(rows))
     for part, about in NOTED:
         found |= dict.fromkeys(Note(text, about) for text in part(rows))
@@ -91,18 +91,23 @@ def _conditions_key(row: Row) -> Hashable:
 
 
 def _conditions_line(rows: Sequence[Row], found: dict[str, Any]) -> str:
-    cpu = found.get("affinity")
     known = [found.get(name, "unknown") for name in ("model", "soc", "os_build")]
     days = sorted({f"{row.measured_at:%Y-%m-%d}" for row in rows if row.measured_at})
     measured = f"measured {' to '.join(dict.fromkeys((days[0], days[-1])))}, " if days else ""
     return (
         f"{rows[0].device_label}: {', '.join(known)}; {measured}"
         f"protocol {rows[0].protocol}, {_workers(found)}, "
-        f"CPU {cpu[0] if cpu and len(cpu) == 1 else 'unknown'}, "
+        f"CPU {_cpus(found)}, "
         f"clock {rows[0].clock_rung}, temperature {_temperatures(rows)}, "
         f"{'emulated' if rows[0].emulated else 'not emulated'}"
         + (f"; imported from {rows[0].source}." if rows[0].source else ".")
     )
+
+
+def _cpus(found: dict[str, Any]) -> str:
+    """Return the CPUs that the program was pinned to. A runtime with more CPUs than threads was not pinned."""
+    cpus = found.get("affinity") or []
+    return ", ".join(map(str, cpus)) if cpus and len(cpus) == found.get("threads") else "unknown"
 
 
 def _temperatures(rows: Sequence[Row]) -> str:
@@ -142,6 +147,23 @@ def _verdicts(rows: Sequence[Row]) -> list[str]:
     """Return the evidence of each verdict but ``stable``; rows with the same verdict and next step share a line."""
     judged = [row for row in rows if row.evidence and row.verdict not in {None, "stable"}]
     return [_verdict(own) for own in _grouped(judged, lambda row: (row.verdict, _parts(row)[1]))]
+
+
+def _marks(rows: Sequence[Row]) -> list[str]:
+    """Return the disturbed sessions of each row that its verdict's evidence does not name, and the repeated ones."""
+    found = []
+    for row in rows:
+        first: dict[int, dict[str, Any]] = {}
+        for mark in row.marks:
+            first.setdefault(mark["block"], mark)
+        texts = [f"session {block + 1} ({mark['kind']}: {mark['evidence']})" for block, mark in first.items()]
+        if texts and row.verdict not in {"interfered", "throttled"}:
+            more = f" and {len(texts) - MARKS_AT_MOST} more" if len(texts) > MARKS_AT_MOST else ""
+            found.append(f"{row.name}: marked: {'; '.join(texts[:MARKS_AT_MOST])}{more}.")
+        if replaced := (row.conditions or {}).get("replaced_sessions"):
+            numbers = ", ".join(str(block + 1) for block in sorted({one["block"] for one in replaced}))
+            found.append(f"{row.name}: repeated, because something disturbed its block: session {numbers}.")
+    return found
 
 
 def _parts(row: Row) -> tuple[str, str]:
@@ -226,6 +248,7 @@ NOTED: tuple[tuple[Callable[[Sequence[Row]], list[str]], frozenset[str]], ...] =
     (_conditions, TIMED),
     (_tools, TIMED),
     (_verdicts, TIMED | {"result"}),
+    (_marks, TIMED | {"result"}),
     (_weights, frozenset()),
     (_namesakes, frozenset()),
     (_failures, frozenset({"result"})),

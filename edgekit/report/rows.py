@@ -143,6 +143,11 @@ class Row:
         return published.accuracy_range(self.published, self.precision)
 
     @property
+    def marks(self) -> list[dict[str, Any]]:
+        """What disturbed sessions, as :class:`edgekit.measure.disturbances.Mark` writes it."""
+        return list((self.conditions or {}).get("marks", ()))
+
+    @property
     def result(self) -> str:
         """The verdict, ``compiled``, or the failure's label."""
         if self.failure:
@@ -289,7 +294,7 @@ def _measured(measurement: MeasurementRecord) -> Row:
         device=measurement.device_name,
         protocol=measurement.protocol["name"],
         manifest=measurement.manifest,
-        summary=measurement.summary,
+        summary=_bounded(measurement.summary),
         conditions=measurement.conditions,
         verdict=measurement.verdict,
         evidence=measurement.evidence,
@@ -332,3 +337,13 @@ def _failed(failure: FailureRecord, artifact: ArtifactRecord | None) -> Row:
         recorded_at=failure.at,
         model=artifact.model if artifact else None,
     )
+
+
+def _bounded(summary: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a summary whose p90 has a bound with its confidence, or is None.
+
+    Ledgers of edgekit 0.1 hold some without a bound, and bounds of 95 % without their confidence.
+    """
+    if summary is None or summary.get("p90_upper") is not None:
+        return summary and {"p90_confidence": 0.95, **summary}
+    return {**summary, "p90": None, "p90_upper": None, "p90_confidence": None}

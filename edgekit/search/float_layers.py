@@ -30,11 +30,11 @@ from edgekit.evaluation.evaluate import Request as EvaluationRequest
 from edgekit.evaluation.evaluate import evaluate, fitting_scorer
 from edgekit.evaluation.metrics import Estimate
 from edgekit.ledger import Ledger
-from edgekit.measure.session import Session, run_interleaved
-from edgekit.measure.statistics import summarise
+from edgekit.measure.session import Interleaved, Session
 from edgekit.pipeline import Plan, Progress, build_artifacts
 from edgekit.pipeline.building import Ready, prepare_model
 from edgekit.pipeline.measuring import Timing, push
+from edgekit.pipeline.recording import summarise_sessions
 from edgekit.pipeline.turns import compiling, timing
 from edgekit.protocol import PROTOCOLS
 from edgekit.recipe.schema import Quantization, Recipe
@@ -283,18 +283,30 @@ def _by_accuracy(evaluation: EvaluationRequest, ledger: Ledger, progress: Progre
     return result.metrics[result.metric], Estimate(value=0.0 - difference.value, interval=interval), result.n
 
 
+class _Sessions:
+    """The sessions of artifacts that take turns. A failure is reported and leaves a gap."""
+
+    def __init__(self, steps: list[_Step], progress: Progress) -> None:
+        self.steps, self.progress = steps, progress
+        self.sessions: dict[int, list[Session]] = {index: [] for index in range(len(steps))}
+        self.failed: set[int] = set()
+
+    def check(self, index: int) -> None:
+        """Do nothing: the artifact was compared when it was built, by this runner on this machine."""
+
+    def on_session(self, index: int, block: int, session: Session) -> None:
+        """Keep a session."""
+        self.sessions[index].append(session)
+
+    def on_failure(self, index: int, failure: Failure) -> None:
+        """Report a failure."""
+        self.failed.add(index)
+        self.progress(failure.line(f"{self.steps[index].entry.float_layers} layers in float"))
+
+
 def _time(steps: list[_Step], progress: Progress) -> None:
     """Time all artifacts on this machine in turns, and note their latencies. A failure is reported and leaves a gap."""
-    sessions: dict[int, list[Session]] = {index: [] for index in range(len(steps))}
-    failed: set[int] = set()
-
-    def on_session(index: int, _: int, session: Session) -> None:
-        sessions[index].append(session)
-
-    def on_failure(index: int, failure: Failure) -> None:
-        failed.add(index)
-        progress(failure.line(f"{steps[index].entry.float_layers} layers in float"))
-
+    heard = _Sessions(steps, progress)
     progress(f"timing {len(steps)} artifacts on this machine, protocol {PROTOCOL.name}")
     with opened(load_profile("host")) as device, timing(device, progress), temporary_folder() as folder:
         device.prepare()
@@ -302,14 +314,9 @@ def _time(steps: list[_Step], progress: Progress) -> None:
         for index, step in enumerate(steps):
             ready = Ready(0, step.artifact, step.plan, step.prepared)
             subjects[index] = push(device, Timing(ready, str(step.artifact.target), None), Path(folder))
-        run_interleaved(device, subjects, PROTOCOL, 0, lambda _: None, on_session, on_failure)
+        Interleaved(device, subjects, PROTOCOL, 0, heard).run()
     for index, step in enumerate(steps):
-        if index not in failed:
-            done = sessions[index]
-            summary = summarise(
-                [session.samples for session in done],
-                [session.load_ns for session in done],
-                [session.first_ns for session in done],
-            )
+        if index not in heard.failed:
+            summary = summarise_sessions(heard.sessions[index], PROTOCOL)
             step.entry.latency_ms = summary.median
             step.entry.latency_range_ms = (summary.interval.low, summary.interval.high)

@@ -288,3 +288,33 @@ def test_the_table_fits_its_terminal(sides, width, monkeypatch):
     lines = run(sides, first, second, "--format", "terminal").stdout.splitlines()
     assert max(map(len, lines)) <= width
     assert any("runner" in line for line in lines)
+
+
+def several(sides, factors, **changes):
+    for recipe, factor in factors.items():
+        sides.measure(recipe, 10.0 * factor, spread=0.01, **changes)
+
+
+def test_several_cells_are_one_number_with_an_interval(tmp_path):
+    paths = []
+    for name, factors in {"old": {"a": 1.0, "b": 1.0}, "new": {"a": 1.2, "b": 1.25}}.items():
+        paths.append(f"{tmp_path}/{name}.sqlite")
+        with Ledger.open(f"sqlite:///{paths[-1]}") as ledger:
+            several(Laboratory(ledger), factors)
+    document = diff(*paths, None)
+    found = document.overall
+    assert found.cells == 2
+    assert found.value == pytest.approx((1.2 * 1.25) ** 0.5, rel=0.002)
+    assert found.low < found.value < found.high
+    assert found.high / found.low < 1.04
+    assert any(note.startswith("Geometric mean of 2 cells: 1.22") for note in document.notes)
+
+
+def test_too_few_sessions_or_cells_have_no_common_number(tmp_path, sides):
+    assert diff(sides.timed(10.0), sides.timed(10.0), sides.url).overall is None
+    paths = []
+    for name in ("old", "new"):
+        paths.append(f"{tmp_path}/{name}.sqlite")
+        with Ledger.open(f"sqlite:///{paths[-1]}") as ledger:
+            several(Laboratory(ledger), {"a": 1.0, "b": 1.0}, sessions=5)
+    assert diff(*paths, None).overall is None

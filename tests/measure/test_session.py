@@ -7,10 +7,28 @@ from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.own_runner import OwnRunner
-from edgekit.measure.session import Subject, run_interleaved, run_session
+from edgekit.measure.session import Interleaved, Subject, run_session
 from edgekit.protocol import PROTOCOLS, protocol_named
 
-NO_CHECK = lambda index: None  # noqa: E731
+
+class Heard:
+    """Keeps what it hears of interleaved subjects. `check` and `take` may raise errors."""
+
+    def __init__(self, check=lambda index: None, take=lambda: None):
+        self.compare, self.take = check, take
+        self.sessions, self.failures = [], []
+
+    def check(self, index):
+        self.compare(index)
+
+    def on_session(self, index, block, session):
+        self.take()
+        self.sessions.append((block, index))
+
+    def on_failure(self, index, failure):
+        self.failures.append((index, failure.kind))
+
+
 QUICK = PROTOCOLS["emulated"].model_copy(update={"sessions": 4})
 
 
@@ -112,11 +130,10 @@ def test_subjects_take_turns_in_an_order_that_the_seed_gives(scripted, cpu):
     subjects = {index: device.subject(name) for index, name in enumerate("abc")}
 
     def order(seed):
-        seen = []
-        run_interleaved(
-            device, subjects, QUICK, seed, NO_CHECK, lambda index, block, _: seen.append((block, index)), pytest.fail
-        )
-        return seen
+        heard = Heard()
+        Interleaved(device, subjects, QUICK, seed, heard).run()
+        assert not heard.failures
+        return heard.sessions
 
     one = order(0)
     assert one == order(0) != order(3)
@@ -128,27 +145,19 @@ def test_subjects_take_turns_in_an_order_that_the_seed_gives(scripted, cpu):
 def test_a_subject_that_fails_leaves_and_the_others_go_on(scripted, cpu):
     device = scripted("import sys\nif 'bad' in sys.argv: sys.exit('broken')\n" + events(cpu))
     subjects = {index: device.subject(name) for index, name in enumerate(("good", "bad", "fine"))}
-    sessions, failures = [], []
-    run_interleaved(
-        device,
-        subjects,
-        QUICK,
-        0,
-        NO_CHECK,
-        lambda index, *_: sessions.append(index),
-        lambda index, f: failures.append((index, f.kind)),
-    )
-    assert failures == [(1, FailureKind.crashed)]
-    assert sorted(sessions) == [0] * QUICK.sessions + [2] * QUICK.sessions
+    heard = Heard()
+    Interleaved(device, subjects, QUICK, 0, heard).run()
+    assert heard.failures == [(1, FailureKind.crashed)]
+    assert sorted(index for _, index in heard.sessions) == [0] * QUICK.sessions + [2] * QUICK.sessions
 
 
 def test_a_session_that_cannot_be_recorded_is_not_the_subjects_failure(scripted, cpu):
-    def refuse(*arguments):
+    def refuse():
         raise EdgekitError(FailureKind.ledger, "ledger", "The ledger is locked.")
 
     device = scripted(events(cpu))
     with pytest.raises(EdgekitError, match="is locked"):
-        run_interleaved(device, {0: device.subject()}, QUICK, 0, NO_CHECK, refuse, pytest.fail)
+        Interleaved(device, {0: device.subject()}, QUICK, 0, Heard(take=refuse)).run()
 
 
 def test_outputs_are_written_and_compared_in_the_first_session_only(scripted, cpu):
@@ -160,19 +169,18 @@ def test_outputs_are_written_and_compared_in_the_first_session_only(scripted, cp
         if index == 1:
             raise EdgekitError(FailureKind.parity, "measure", "It computes something else.")
 
-    sessions, failures = [], []
-    run_interleaved(
-        device,
-        {index: device.subject(str(index)) for index in range(2)},
-        QUICK,
-        0,
-        check,
-        lambda index, *_: sessions.append(index),
-        lambda index, failure: failures.append((index, failure.kind)),
-    )
+    heard = Heard(check)
+    subjects = {index: device.subject(str(index)) for index in range(2)}
+    turns = Interleaved(device, subjects, QUICK, 0, heard)
+    turns.run()
     assert sorted(seen) == [0, 1]
-    assert failures == [(1, FailureKind.parity)]
-    assert sessions == [0] * QUICK.sessions  # of the wrong model not one latency is told
+    assert heard.failures == [(1, FailureKind.parity)]
+    assert heard.sessions == [
+        (block, 0) for block in range(QUICK.sessions)
+    ]  # no latency of the wrong model is reported
+    turns.block(1)
+    assert heard.sessions[-1] == (1, 0)
+    assert sorted(seen) == [0, 1]
 
 
 def test_an_unknown_protocol_names_the_known_ones():

@@ -192,7 +192,7 @@ def ready(monkeypatch, tmp_path):
 def test_an_unexpected_error_of_a_device_is_a_failure_of_its_cells_only(ledger, ready, monkeypatch):
     measured, told = [], []
 
-    def measure(run, device, timings, protocol, remaining):
+    def measure(run, device, timings, *others):
         measured.append(timings[0].ready.plan.recipe.name)
         raise ZeroDivisionError("in somebody's plug-in")
 

@@ -44,8 +44,6 @@ class Details:
         sessions = self._ledger.sessions(row.measurement_id)
         each = self._most // max(1, len(sessions))
         statistics = dict(_flat(row.summary))
-        if statistics.get("p90_upper") is None:
-            statistics.pop("p90", None)  # ledgers of edgekit 0.1 hold some without a bound
         stored = row.conditions or {}
         shown = {key: value for key, value in stored.items() if key != "operators"}
         conditions = {**shown, "run": row.run, "edgekit": row.edgekit_version}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgekit.measure.modules import by_module
-from edgekit.measure.operators import ModuleTime, OperatorsDocument, OperatorTime
+from edgekit.measure.operators import ModuleTime, OperatorTime, stored_profile
 from edgekit.report.page.document import Layer
 from edgekit.report.page.packing import short
 
@@ -17,9 +17,9 @@ DEEPEST = 12
 
 def layers_of(conditions: Mapping[str, Any]) -> tuple[list[Layer], str]:
     """Return the layers of a measurement's operator profile, and how they were found; nothing if there is no profile."""
-    if not conditions.get("operators"):
+    profile = stored_profile(conditions)
+    if profile is None:
         return [], ""
-    profile = OperatorsDocument.model_validate(conditions["operators"])
     layers = [
         Layer(
             name="(unknown)" if total.module is None else total.module or "(the network)",

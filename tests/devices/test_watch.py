@@ -1,0 +1,119 @@
+"""What a device shows while a program runs: read from real shells, and from the text of phones and boards."""
+
+import os
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edgekit.devices.android import Android
+from edgekit.devices.base import opened
+from edgekit.devices.host import Host
+from edgekit.devices.profile import load_profile
+from edgekit.devices.watch import PINNED, parse_watch, watch_script
+
+GIVEN = Path(__file__).parent / "given"
+LOOKS = """@ 100.50 0.52
+clock 7 2800000
+stat cpu7 100 0 10 50 0 0 0 0 0 0
+power battery -450000 4000000
+thermal_zone0\t36500\tcpu-0-0
+thermal_zone1\t3000\tvbat
+@ 101.20 0.60
+clock 7 1900000
+stat cpu7 180 0 10 50 0 0 0 20 0 0
+power battery -900000 4000000
+VDD_IN\t5000\t2000\t
+thermal_zone0\t48000\tcpu-0-0
+thermal_zone1\t3000\tvbat
+@ 101.9"""  # the watch was ended here
+
+
+def test_the_looks_become_columns_and_the_last_half_look_is_left_out():
+    assert parse_watch(LOOKS) == {
+        "uptime_s": [100.5, 101.2],
+        "load_average": [0.52, 0.6],
+        "clock_khz": {"7": [2_800_000, 1_900_000]},
+        "stolen": {"7": [None, 0.2]},
+        "temperature_c": {"cpu": [36.5, 48.0]},
+        "watts": {"battery": [1.8, 3.6], "VDD_IN": [None, 10.0]},
+    }
+
+
+def test_a_device_that_shows_nothing_gives_its_load_only():
+    assert parse_watch("") == {"uptime_s": [], "load_average": []}
+    assert parse_watch("@ 5.0 0.1\n") == {"uptime_s": [5.0], "load_average": [0.1]}
+
+
+def test_a_phones_thermal_service_gives_the_status_and_the_sensors_that_are_thermometers():
+    text = (GIVEN / "android_thermal_pixel6.txt").read_text()
+    seen = parse_watch(f"@ 5.0 0.1\n{text}\n", lambda look: Android.thermal(object.__new__(Android), look))
+    assert seen["thermal_status"] == [0]
+    assert set(seen["temperature_c"]) <= {
+        "cpu",
+        "gpu",
+        "npu",
+        "battery",
+        "skin",
+        "board",
+        "modem",
+        "wifi",
+        "camera",
+        "display",
+    }
+    assert all(-40 < celsius[0] < 100 for celsius in seen["temperature_c"].values())
+
+
+def test_the_host_is_watched_at_least_once_a_second_and_off_the_timed_core():
+    device = Host(load_profile("host"))
+    (cpu,) = device.timing_cpus()
+    look = "import os, time; time.sleep(2.5); print(open('/proc/uptime').read().split()[0])"
+    completed, seen = device.run_watched((sys.executable, "-c", look), 60, (cpu,))
+    moments = seen["uptime_s"]
+    assert len(moments) >= 3
+    assert max(late - early for early, late in pairwise(moments)) < 1
+    assert moments[-1] <= float(completed.stdout) + 1
+    assert set(seen.get("stolen", {})) <= {str(cpu)}
+    device.release()
+
+
+def test_no_watch_outlives_its_program():
+    device = Host(load_profile("host"))
+    device.run_watched((sys.executable, "-c", "import time; time.sleep(1)"), 60, device.timing_cpus())
+    watching = subprocess.run(["pgrep", "-f", f"kill -0 {os.getpid()} "], capture_output=True, text=True, check=False)
+    assert not watching.stdout
+    device.release()
+
+
+@pytest.mark.parametrize("cpus", [[0], []])
+def test_the_shells_part_keeps_off_the_timed_cpus(cpus, tmp_path):
+    (tmp_path / "pid").touch()
+    pinned = PINNED.format(
+        cpus=" ".join(map(str, cpus)), watch=f"'{watch_script(cpus, '[ -e pid ]')}'".replace("'\\''", "'")
+    )
+    script = f"{pinned}\nsleep 0.3; cat /proc/$watcher/status; rm pid"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    allowed = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("Cpus_allowed_list"))
+    expected = os.sched_getaffinity(0) - set(cpus)
+    listed = {
+        cpu for part in allowed.split(",") for cpu in range(int(part.split("-")[0]), int(part.split("-")[-1]) + 1)
+    }
+    assert listed == expected
+    time.sleep(0.8)
+    assert not subprocess.run(["pgrep", "-f", "thermal_zone"], capture_output=True, check=False).stdout
+
+
+@pytest.mark.parametrize("name", ["android", "board"])
+def test_a_phone_or_board_is_watched_while_a_program_runs_on_it(name, request, profile_of):
+    with opened(profile_of(request.getfixturevalue(name))) as device:
+        device.prepare()
+        completed, seen = device.run_watched(("sh", "-c", "sleep 2.5; echo done"), 60, device.timing_cpus())
+        assert completed.stdout.strip() == "done"
+        assert len(seen["uptime_s"]) >= 2
+        assert seen["load_average"][0] is not None
+        again = device.run(("echo", "alone"), 60)
+        assert again.stdout.strip() == "alone"
+        assert not device.check("ps -ef 2> /dev/null | grep -v grep | grep thermal_zone; true").strip()
