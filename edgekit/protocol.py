@@ -25,6 +25,7 @@ class Protocol(Strict):
 
     A warm-up of `warmup_seconds`, and at least one run, precedes the timed runs.
     There are at least `iterations` timed runs, and they take at least `min_seconds`.
+    With `window_seconds`, each part of that length has a mean: the curve of a sustained measurement.
     Fewer than six `sessions` give no 95 % interval, so the verdict is then ``preliminary``.
     """
 
@@ -38,6 +39,7 @@ class Protocol(Strict):
     cores: Cores = "big"
     session_timeout: Annotated[float, Field(gt=0)] = 300
     p90_rule: Rule = "order-statistic"
+    window_seconds: Annotated[float, Field(ge=0)] = 0.0
 
 
 class OwnProtocol(Protocol):
@@ -98,6 +100,17 @@ PROTOCOLS = {
             warmup_seconds=0.5,
             session_timeout=600,
             p90_rule="early-stopping",
+        ),
+        # Phones slow down in minutes. One session, because the next would begin on a warm device.
+        Protocol(
+            name="sustained",
+            description="5 minutes without a pause, minute by minute: does the device slow down?",
+            sessions=1,
+            iterations=50,
+            min_seconds=300.0,
+            warmup_seconds=0.5,
+            session_timeout=900,
+            window_seconds=60.0,
         ),
         # An inference takes seconds in an emulator: it shows that the model works, not its speed.
         Protocol(

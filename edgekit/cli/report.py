@@ -31,10 +31,11 @@ from edgekit.errors import UsageError
 @click.option(
     "--table",
     "shape",
-    type=click.Choice(("list", "paper")),
+    type=click.Choice(("list", "paper", "sustained")),
     default="list",
     show_default=True,
-    help="list: a row for each result. paper: a row for each network, a column for each device.",
+    help="list: a row for each result. paper: a row for each network, a column for each device. "
+    "sustained: the first and the last minute of measurements by the protocol sustained.",
 )
 @click.option(
     "--against", cls=Once, metavar="TABLE", help="Compare the results with a published table, e.g. mobilenetv3-table3."

@@ -44,6 +44,7 @@ class Summary(BaseModel):
 
     `median` is the median of the sessions' medians, or of their means if `centre` says so. The latter is for programs
     that give neither samples nor a median. Statistics that need samples are then None.
+    `windows` are the means of a sustained measurement's parts of `window_seconds` each.
     `p90_upper` bounds p90 from above, at `p90_confidence`. Both are None if there are too few iterations for a bound.
     """
 
@@ -62,6 +63,8 @@ class Summary(BaseModel):
     load: float
     first: float
     centre: Literal["median", "mean"] = "median"
+    windows: list[float] = []
+    window_seconds: float = 0.0
 
 
 def order_statistic_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:

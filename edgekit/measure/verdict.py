@@ -13,7 +13,7 @@ from edgekit.measure.shapes import shape_of
 from edgekit.measure.statistics import Summary
 
 Verdict = Literal[
-    "stable", "noisy", "preliminary", "fallback", "not_steady", "interfered", "throttled", "drifting", "bimodal"
+    "stable", "noisy", "preliminary", "fallback", "interfered", "throttled", "not_steady", "drifting", "bimodal"
 ]
 
 MIN_SESSIONS = 6
@@ -46,14 +46,14 @@ def judge(
 ) -> Judgement:
     """Judge a measurement by its summary, by its sessions' samples in nanoseconds if there are any, and by its marks.
 
-    ``preliminary``: too few sessions. ``fallback``: operators ran off the delegate; `fallback` is the evidence for it.
-    Then what disturbed the sessions (:mod:`edgekit.measure.disturbances`), what the shape of the samples shows
+    ``preliminary``: too few sessions. ``fallback``: operators ran off the delegate; `fallback` is the evidence for it. Then
+    what disturbed the sessions (:mod:`edgekit.measure.disturbances`), what the shape of the samples shows
     (:mod:`edgekit.measure.shapes`), ``noisy`` (the interval is too wide), or ``stable``.
     """
     half_width = (summary.interval.high - summary.interval.low) / 2 / summary.median
     spread = f"{summary.sessions} sessions, interval ±{half_width:.1%} of the median"
-    off_delegate = ("fallback", fallback) if fallback else None
-    found = off_delegate or _disturbed(summary.sessions, marks) or (shape_of(samples) if samples else None)
+    found = ("fallback", fallback) if fallback else _disturbed(summary.sessions, marks)
+    found = found or (shape_of(samples) if samples else None)
     if summary.sessions < MIN_SESSIONS:
         confidence = f"{summary.interval.confidence:.0%}"
         seen = f", {found[0]}: {found[1]}" if found else ""

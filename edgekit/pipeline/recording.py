@@ -16,6 +16,7 @@ from edgekit.measure.fallback import fallback_evidence
 from edgekit.measure.operators import stored_profile
 from edgekit.measure.session import Session
 from edgekit.measure.statistics import Summary, summarise, summarise_reported
+from edgekit.measure.sustained import curve
 from edgekit.measure.verdict import judge
 from edgekit.protocol import Protocol
 
@@ -152,7 +153,9 @@ def summarise_sessions(sessions: Sequence[Session], protocol: Protocol) -> Summa
     reported = [session.reported for session in sessions if session.reported is not None]
     if reported:
         return summarise_reported(reported, loads, firsts)
-    return summarise([session.samples for session in sessions], loads, firsts, protocol.p90_rule)
+    samples, seconds = [session.samples for session in sessions], protocol.window_seconds
+    found = summarise(samples, loads, firsts, protocol.p90_rule)
+    return found.model_copy(update={"windows": curve(samples, seconds), "window_seconds": seconds})
 
 
 def _runner(recorded: Recorded) -> str | None:

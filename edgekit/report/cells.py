@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.config.paths import cache_folder
 from edgekit.evaluation.labels import LABELS
 from edgekit.measure.operators import stored_profile
+from edgekit.measure.sustained import change
 from edgekit.report.numbers import number, with_interval
 
 if TYPE_CHECKING:
@@ -139,6 +140,21 @@ def runner_version(row: Row) -> str | None:
     """Return which build of a tool the runner is: its version, or the first digits of its hash."""
     found = row.conditions or {}
     return found.get("runner_version") or (found["runner_sha256"][:12] if "runner_sha256" in found else None)
+
+
+def window(place: int) -> Callable[[Row], float | None]:
+    """Return a look-up of the mean of a part of a sustained measurement: 0 is the first, -1 the last."""
+
+    def found(row: Row) -> float | None:
+        parts = (row.summary or {}).get("windows") or []
+        return parts[place] if len(parts) > 1 else None
+
+    return found
+
+
+def sustained_change(row: Row) -> float | None:
+    """Return how much slower the last part is than the first, as a part of it; None if it was not a sustained measurement."""
+    return change((row.summary or {}).get("windows") or [])
 
 
 def marked(row: Row) -> int | None:

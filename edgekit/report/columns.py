@@ -159,6 +159,16 @@ LATENCY: tuple[Column[Row], ...] = (
     Column("interval_low_ms", "Interval, low", _summary("interval", "low"), unit="ms", shown=shown()),
     Column("interval_high_ms", "Interval, high", _summary("interval", "high"), unit="ms", shown=shown()),
     Column("interval_confidence", "Confidence", _summary("interval", "confidence"), shown=shown(), best="high"),
+    Column("first_window_ms", "First part", cells.window(0), unit="ms", kind="measured", shown=shown()),
+    Column("last_window_ms", "Last part", cells.window(-1), unit="ms", kind="measured", shown=shown()),
+    Column(
+        "sustained_change",
+        "Change",
+        cells.sustained_change,
+        lambda row: None if cells.sustained_change(row) is None else f"{cells.sustained_change(row):+.0%}",
+        align="right",
+        shown=shown(),
+    ),
     Column("status", "Status", lambda row: row.status, shown=shown()),
     Column(
         "result",

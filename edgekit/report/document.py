@@ -29,6 +29,7 @@ class MeasurementEntry(Part):
     `latency_ms` is the median of the sessions' medians, or of their means if `centre` says so.
     `p90_ms` has an upper bound, at `p90_upper_confidence`. If there are too few iterations for one, all three are null.
     What the device did not report is ``unknown``. `path` is the artifact in this machine's cache.
+    `windows_ms` are the means of the parts of a sustained measurement, in order.
     `marks` are the sessions that were disturbed, `conditions` all that was stored of device and runner.
     """
 
@@ -70,6 +71,7 @@ class MeasurementEntry(Part):
     evidence: str
     artifact_sha256: str
     path: str | None
+    windows_ms: list[float]
     marks: list[dict[str, Any]]
     conditions: dict[str, Any]
     session_details: list[SessionEntry]
@@ -229,6 +231,7 @@ def _measurement(ledger: Ledger, row: Row) -> MeasurementEntry:
             "interval_ms": (BY_KEY["interval_low_ms"].value(row), BY_KEY["interval_high_ms"].value(row)),
             "verdict": row.verdict,
             "evidence": row.evidence or "",
+            "windows_ms": (row.summary or {}).get("windows", []),
             "marks": row.marks,
             "conditions": row.conditions or {},
             "session_details": [_session(one, row.marks) for one in ledger.sessions(row.measurement_id or 0)],

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
+from edgekit.measure.sustained import flips
 from edgekit.published import Figure
-from edgekit.report.cells import metric_name
-from edgekit.report.numbers import spread
+from edgekit.report.cells import metric_name, sustained_change
+from edgekit.report.numbers import number, spread
 from edgekit.report.rows import Row
 from edgekit.report.sheet import Note
 
@@ -166,6 +167,25 @@ def _marks(rows: Sequence[Row]) -> list[str]:
     return found
 
 
+def _curves(rows: Sequence[Row]) -> list[str]:
+    """Return how each sustained latency changed, and which models changed places."""
+    found = []
+    for own in _grouped((row for row in rows if sustained_change(row) is not None), _conditions_key):
+        seconds = (own[0].summary or {})["window_seconds"]
+        part, parts = ("minute", "minutes") if seconds == 60 else ("part", f"parts of {seconds:g} s")
+        for row in own:
+            means = ", ".join(number(mean, 2) for mean in (row.summary or {})["windows"])
+            found.append(
+                f"{row.name}: means of {parts}: {means} ms; from the first to the last {sustained_change(row):+.0%}."
+            )
+        names = {row.name: (row.summary or {})["windows"] for row in own}
+        found += [
+            f"{name} is faster than {other} in the first {part}, and slower in the last."
+            for name, other in flips(names)
+        ]
+    return found
+
+
 def _parts(row: Row) -> tuple[str, str]:
     """Return the evidence, and the next step."""
     evidence, _, step = (row.evidence or "").partition("; ")
@@ -249,6 +269,7 @@ NOTED: tuple[tuple[Callable[[Sequence[Row]], list[str]], frozenset[str]], ...] =
     (_tools, TIMED),
     (_verdicts, TIMED | {"result"}),
     (_marks, TIMED | {"result"}),
+    (_curves, TIMED),
     (_weights, frozenset()),
     (_namesakes, frozenset()),
     (_failures, frozenset({"result"})),
