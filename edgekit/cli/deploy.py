@@ -12,6 +12,7 @@ from edgekit.cli.options import (
     build_options,
     device_set_option,
     plan_of,
+    profile_operators_option,
     protocol_option,
     repeat_option,
     resume_option,
@@ -28,6 +29,7 @@ from edgekit.cli.printing import print_run
 @device_set_option
 @protocol_option
 @repeat_option
+@profile_operators_option
 @seed_option
 @strict_option
 def command(
@@ -44,6 +46,7 @@ def command(
     device_overrides: tuple[str, ...],
     protocol: str | None,
     repeat_marked: int | None,
+    profile_operators: bool,
     seed: int | None,
     strict: bool,
 ) -> int:
@@ -72,6 +75,7 @@ def command(
             photos,
             protocol,
             repeat_marked is not None,
+            profile_operators,
             seed is not None,
         )
         if any(choices):
@@ -97,7 +101,14 @@ def command(
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
         with live_progress() as progress:
-            sweep = Sweep(plans, (profile,), chosen, photos, repeat_marked=repeat_marked or 0)
+            sweep = Sweep(
+                plans,
+                (profile,),
+                chosen,
+                photos,
+                repeat_marked=repeat_marked or 0,
+                profile_operators=profile_operators,
+            )
             run = start_run("deploy", sweep, opened, progress, seed)
         names = ", ".join(plan.recipe.name for plan in plans)
         return print_run(opened, run, f"{names} on {profile.name}, protocol {chosen.name}", as_json, strict)

@@ -129,6 +129,11 @@ repeat_option = click.option(
     metavar="N",
     help="Repeat blocks in which something disturbed the device, N at most; default: 0.",
 )
+profile_operators_option = click.option(
+    "--profile-operators",
+    is_flag=True,
+    help="After the timing, also profile each artifact's operators. The HTML page then shows the time by layer.",
+)
 strict_option = click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of a table.")
 

@@ -19,6 +19,7 @@ from edgekit.cli.options import (
     parts_of_all,
     photos_option,
     print_progress,
+    profile_operators_option,
     protocol_option,
     recipes_option,
     repeat_option,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 @click.option("--sweep", "swept", is_flag=True, help="Also every variant of a recipe's `sweep`.")
 @protocol_option
 @repeat_option
+@profile_operators_option
 @seed_option
 @resume_option
 @strict_option
@@ -65,6 +67,7 @@ def command(
     swept: bool,
     protocol: str | None,
     repeat_marked: int | None,
+    profile_operators: bool,
     seed: int | None,
     resume: str | None,
     strict: bool,
@@ -96,6 +99,7 @@ def command(
         protocol,
         photos,
         repeat_marked is not None,
+        profile_operators,
         seed is not None,
     )
     if resume is not None and any(choices):
@@ -111,7 +115,7 @@ def command(
             chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
-            sweep = replace(sweep, repeat_marked=repeat_marked or 0)
+            sweep = replace(sweep, repeat_marked=repeat_marked or 0, profile_operators=profile_operators)
             with live_progress() as progress:
                 run = start_run("profile", sweep, opened, progress, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)

@@ -32,7 +32,7 @@ class OwnRunner:
         """Return the command line of one session."""
         return (
             *self.command,
-            *("--model", subject.model, "--input", subject.input),
+            *("--model", subject.model, "--input", (with_output and subject.examples) or subject.input),
             *(("--output", subject.output) if with_output else ()),
             *("--threads", str(protocol.threads), "--iterations", str(protocol.iterations)),
             *("--min-seconds", str(protocol.min_seconds), "--warmup-seconds", str(protocol.warmup_seconds)),

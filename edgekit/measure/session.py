@@ -94,7 +94,8 @@ class Builds(Protocol):
 class Subject:
     """Something to measure on a device: its name, the program that times it, its model and input files.
 
-    The first session writes the model's outputs to `output`, for ``check`` to compare.
+    The first session writes the model's outputs to `output`, for ``check`` to compare. A program that takes several
+    examples reads them from `examples`, of which the first is that of `input`; other programs compute that one.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Subject:
     model: str
     input: str
     output: str
+    examples: str = ""
 
 
 def run_session(

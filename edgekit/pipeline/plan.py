@@ -64,6 +64,7 @@ class Sweep:
 
     Without devices and protocol everything is only compiled. `unreadable` are recipes, by name, that were asked for and cannot
     be loaded. On each device, at most `repeat_marked` blocks that were disturbed are repeated.
+    With `profile_operators`, the operators of every artifact are profiled after its timing.
     """
 
     plans: tuple[Plan, ...]
@@ -72,6 +73,7 @@ class Sweep:
     photos: Path | None
     unreadable: Mapping[str, Failure] = field(default_factory=dict)
     repeat_marked: int = 0
+    profile_operators: bool = False
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -122,6 +124,7 @@ class Sweep:
             "protocol": self.protocol.model_dump() if self.protocol else None,
             "photos": str(self.photos.absolute()) if self.photos else None,
             "repeat_marked": self.repeat_marked,
+            "profile_operators": self.profile_operators,
         }
 
     @staticmethod
@@ -156,6 +159,7 @@ class Sweep:
             Protocol.model_validate(written["protocol"]) if written["protocol"] else None,
             folder,
             repeat_marked=written.get("repeat_marked", 0),
+            profile_operators=written.get("profile_operators", False),
         )
 
 

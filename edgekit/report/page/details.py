@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgekit.ledger import Ledger
+from edgekit.report.cells import memory_text
 from edgekit.report.page.document import Artifact, Detail
+from edgekit.report.page.layers import layers_of
 from edgekit.report.page.packing import short
 from edgekit.report.rows import Row
 
@@ -42,7 +44,10 @@ class Details:
         sessions = self._ledger.sessions(row.measurement_id)
         each = self._most // max(1, len(sessions))
         statistics = dict(_flat(row.summary))
-        conditions = {**(row.conditions or {}), "run": row.run, "edgekit": row.edgekit_version}
+        stored = row.conditions or {}
+        shown = {key: value for key, value in stored.items() if key != "operators"}
+        conditions = {**shown, "run": row.run, "edgekit": row.edgekit_version}
+        layers, profiled = layers_of(stored)
         return Detail(
             artifact=self._artifact(row),
             where=shlex.join(["--device", str(row.device), "--protocol", str(row.protocol)]),
@@ -51,6 +56,9 @@ class Details:
             samples=[thinned(session.samples, each) for session in sessions],
             statistics=[_statistic(statistics.get(key)) for key in self.statistics],
             conditions=self._indexes(conditions),
+            memory=memory_text(row) or "",
+            layers=layers,
+            profiled=profiled,
         )
 
     def _artifact(self, row: Row) -> int:
