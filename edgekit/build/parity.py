@@ -59,12 +59,13 @@ def compare(
     kind: Literal["measured", "derived"],
     trained: bool,
     layer_db: float | None = None,
+    judge_decisions: bool = True,
 ) -> ParityResult:
     """Compare the outputs (photos first) of PyTorch and of an artifact by name, under the limits of its `precision`.
 
     Every output must be within them, and so must `layer_db`, the worst layer's signal-to-noise ratio, if given.
-    Decisions are judged if the model is `trained` and there are at least FEW photos. With random weights the largest
-    logit is a matter of chance. A value that is not finite is never within the limits.
+    Decisions are judged if the model is `trained` and there are at least FEW photos, unless `judge_decisions` is false.
+    With random weights the largest logit is a matter of chance. A value that is not finite is never within the limits.
     AttributeError for a precision without limits, KeyError for an output that the artifact lacks.
     """
     limit: FloatLimits | QuantizedLimits = getattr(limits, precision)
@@ -86,7 +87,7 @@ def compare(
         limits={},
         **decisions,
     )
-    applied = _applied(limit, trained, result.photos)
+    applied = _applied(limit, trained, result.photos if judge_decisions else 1)
     passed = finite and not exceeded(result.model_copy(update={"limits": applied}))
     return result.model_copy(update={"limits": applied, "passed": passed})
 

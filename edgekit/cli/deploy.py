@@ -14,9 +14,11 @@ from edgekit.cli.options import (
     device_set_option,
     goal_of,
     plan_of,
+    profile_operators_option,
     protocol_option,
     repeat_option,
     resume_option,
+    scope_option,
     seed_option,
     strict_option,
 )
@@ -29,8 +31,10 @@ from edgekit.cli.printing import print_run
 @resume_option
 @device_set_option
 @protocol_option
+@scope_option
 @repeat_option
 @add_until
+@profile_operators_option
 @seed_option
 @strict_option
 def command(
@@ -46,11 +50,13 @@ def command(
     resume: str | None,
     device_overrides: tuple[str, ...],
     protocol: str | None,
+    scope: str,
     repeat_marked: int | None,
     until: str | None,
     max_latency: str | None,
     margin: str | None,
     max_minutes: float | None,
+    profile_operators: bool,
     seed: int | None,
     strict: bool,
 ) -> int:
@@ -66,7 +72,7 @@ def command(
     from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
     from edgekit.pipeline import Sweep, resume_run, start_run
-    from edgekit.protocol import protocol_named
+    from edgekit.protocol import protocol_named, scoped
 
     goal = goal_of(until, max_latency, margin, max_minutes)
     if resume is not None:
@@ -79,8 +85,10 @@ def command(
             weights,
             photos,
             protocol,
+            scope != "inference",
             repeat_marked is not None,
             until,
+            profile_operators,
             seed is not None,
         )
         if any(choices):
@@ -103,10 +111,18 @@ def command(
         option = "--input" if inputs else "--weights"
         raise UsageError(f"{option} is for one network of your own.", "Deploy it alone, or write a recipe for each.")
     plans = tuple(plan_of(recipe, overrides, targets, photos, inputs, weights, (profile,)) for recipe in recipes)
-    chosen = protocol_named(protocol or profile.protocol)
+    chosen = scoped(protocol_named(protocol or profile.protocol), scope)
     with Ledger.open(ledger) as opened:
         with live_progress() as progress:
-            sweep = Sweep(plans, (profile,), chosen, photos, repeat_marked=repeat_marked or 0, until=goal)
+            sweep = Sweep(
+                plans,
+                (profile,),
+                chosen,
+                photos,
+                repeat_marked=repeat_marked or 0,
+                profile_operators=profile_operators,
+                until=goal,
+            )
             run = start_run("deploy", sweep, opened, progress, seed)
         names = ", ".join(plan.recipe.name for plan in plans)
         return print_run(opened, run, f"{names} on {profile.name}, protocol {chosen.name}", as_json, strict)

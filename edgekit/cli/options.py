@@ -124,6 +124,13 @@ device_set_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the order of measurement; default: random, recorded."
 )
+scope_option = click.option(
+    "--scope",
+    type=click.Choice(("inference", "end-to-end")),
+    default="inference",
+    show_default=True,
+    help="What is timed. end-to-end: from a camera's frame to the outputs in memory, with preprocessing.",
+)
 repeat_option = click.option(
     "--repeat-marked",
     type=click.IntRange(0, 1000),
@@ -155,6 +162,11 @@ until_options = (
         metavar="N",
         help="For --until: the time on each device; default: 30.",
     ),
+)
+profile_operators_option = click.option(
+    "--profile-operators",
+    is_flag=True,
+    help="After the timing, also profile each artifact's operators. The HTML page then shows the time by layer.",
 )
 strict_option = click.option("--strict", is_flag=True, help="Exit with 3 unless every verdict is stable.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines instead of a table.")

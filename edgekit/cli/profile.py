@@ -21,10 +21,12 @@ from edgekit.cli.options import (
     parts_of_all,
     photos_option,
     print_progress,
+    profile_operators_option,
     protocol_option,
     recipes_option,
     repeat_option,
     resume_option,
+    scope_option,
     seed_option,
     set_option,
     strict_option,
@@ -50,8 +52,10 @@ if TYPE_CHECKING:
 @device_set_option
 @click.option("--sweep", "swept", is_flag=True, help="Also every variant of a recipe's `sweep`.")
 @protocol_option
+@scope_option
 @repeat_option
 @add_until
+@profile_operators_option
 @seed_option
 @resume_option
 @strict_option
@@ -67,11 +71,13 @@ def command(
     device_overrides: tuple[str, ...],
     swept: bool,
     protocol: str | None,
+    scope: str,
     repeat_marked: int | None,
     until: str | None,
     max_latency: str | None,
     margin: str | None,
     max_minutes: float | None,
+    profile_operators: bool,
     seed: int | None,
     resume: str | None,
     strict: bool,
@@ -87,7 +93,7 @@ def command(
     from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
     from edgekit.pipeline import Sweep, resume_run, start_run
-    from edgekit.protocol import protocol_named
+    from edgekit.protocol import protocol_named, scoped
 
     goal = goal_of(until, max_latency, margin, max_minutes)
     if resume is None and not (every or recipes or devices or targets):
@@ -103,8 +109,10 @@ def command(
         swept,
         protocol,
         photos,
+        scope != "inference",
         repeat_marked is not None,
         until,
+        profile_operators,
         seed is not None,
     )
     if resume is not None and any(choices):
@@ -117,10 +125,10 @@ def command(
             loaded, unreadable = _recipes(parts_of_all(recipes), overrides)
             built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
             profiles = _profiles(parts_of_all(devices), device_overrides)
-            chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
+            chosen = scoped(protocol_named(protocol) if protocol else _protocol_of(profiles), scope)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
-            sweep = replace(sweep, repeat_marked=repeat_marked or 0, until=goal)
+            sweep = replace(sweep, repeat_marked=repeat_marked or 0, until=goal, profile_operators=profile_operators)
             with live_progress() as progress:
                 run = start_run("profile", sweep, opened, progress, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)

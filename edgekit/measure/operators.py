@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -105,6 +105,19 @@ class OperatorsDocument(JsonDocument):
     def fallback_share(self) -> float:
         """The part of a run that was spent in operators off the delegate, 0 to 1."""
         return sum(operator.mean_ms for operator in self.operators if operator.off_delegate) / self.mean_ms
+
+
+def stored(document: OperatorsDocument) -> dict[str, Any]:
+    """Return a profile as a measurement's conditions hold it: what follows from the rest is left out."""
+    found = document.model_dump(mode="json", exclude={"fallback_share", "schema_", "modules", "operators"})
+    operators = [operator.model_dump(mode="json", exclude={"off_delegate"}) for operator in document.operators]
+    return {**found, "operators": operators}
+
+
+def stored_profile(conditions: Mapping[str, Any]) -> OperatorsDocument | None:
+    """Return the operator profile that a measurement's conditions hold; None if none was made. `modules` are not in it."""
+    found = conditions.get("operators")
+    return OperatorsDocument.model_validate(found) if found else None
 
 
 def read_profile(path: Path) -> OperatorsDocument:

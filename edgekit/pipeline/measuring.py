@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgekit.architectures.inputs import Inputs
-from edgekit.backends.base import Manifest, by_name, in_layout
-from edgekit.build.parity import compare, explain
+from edgekit.backends.base import in_layout
 from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import DescribesRunner, Device, RunsNatively
 from edgekit.devices.profile import Tool
-from edgekit.errors import EdgekitError, Failure, FailureKind
+from edgekit.errors import EdgekitError, Failure
 from edgekit.measure.deciding import Goal
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Builds, Interleaved, Program, Session, Subject
 from edgekit.measure.tools import tool_program
 from edgekit.pipeline.building import Ready
-from edgekit.pipeline.load_pass import cold_loads
+from edgekit.pipeline.end_to_end import compare_frame, with_frame
+from edgekit.pipeline.extra_passes import extra_passes
+from edgekit.pipeline.outputs import compare_on_device, compared_photos
 from edgekit.pipeline.plan import Progress
 from edgekit.pipeline.recording import Recorded, Recorder
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
 from edgekit.pipeline.stopping import Stopping
 from edgekit.protocol import Protocol
-from edgekit.recipe.limits import ParityLimits
-from edgekit.runners import split_outputs, write_inputs
+from edgekit.runners import write_inputs
 from edgekit.runners.bundle import RUNNERS, bundle_for
-from edgekit.target import Target
 
 
 @dataclass(frozen=True)
@@ -64,13 +59,15 @@ def measure(
     protocol: Protocol,
     remaining: Remaining,
     repeat_marked: int = 0,
+    profile_operators: bool = False,
     until: Goal | None = None,
 ) -> None:
     """Time artifacts on a device in turns, and record sessions, results and failures as they come.
 
     Blocks are added until what `until` asks is decided, or its time ends. Then at most `repeat_marked` blocks that were
-    disturbed are repeated. A failure that is not the device's ends only its own
-    cell. EdgekitError if the device is lost before the first session.
+    disturbed are repeated. With `profile_operators`, every artifact's operators are profiled after the timing
+    (:mod:`edgekit.pipeline.extra_passes`). A failure that is not the device's ends only its own cell.
+    EdgekitError if the device is lost before the first session.
     """
     device.prepare()
     identity, before = device.identify(), device.state()
@@ -98,40 +95,52 @@ def measure(
         subjects: dict[int, Subject] = {}
 
         def compare(index: int) -> None:
-            parities[index] = _compare(device, subjects[index], timings[index].ready, Path(folder))
+            parities[index] = compare_on_device(device, subjects[index], timings[index].ready, Path(folder))
+            compare_frame(device, subjects[index], timings[index].ready, Path(folder))
 
         recorder = Recorder(run.ledger, measurements, compare, session_came, failed)
         for index, timing in enumerate(timings):
             try:
                 subjects[index] = push(device, timing, Path(folder))
+                if protocol.scope == "end-to-end":
+                    subjects[index] = with_frame(device, subjects[index], timing.ready, Path(folder))
             except EdgekitError as error:
                 recorder.on_failure(index, error.failure)
         remaining.begin()
         turns = Interleaved(device, subjects, protocol, run.seed, recorder)
-        compared = dict(zip((timing.full_name for timing in timings), measurements, strict=True))
-        stopping = Stopping(until, compared) if until else None
+        names = [timing.full_name for timing in timings]
+        stopping = Stopping(until, dict(zip(names, measurements, strict=True))) if until else None
         turns.run()
         if stopping:
             stopping.extend(turns, remaining, run.progress)
-        repeated: Counter[int] = Counter()
-        while repeated.total() < repeat_marked and (marked := recorder.marked_blocks()):
-            block = min(marked, key=lambda number: (repeated[number], number))
-            repeated[block] += 1
-            run.progress(f"{device.profile.name}: block {block + 1} was disturbed and is repeated")
-            remaining.give_up(-len(turns.alive))
-            turns.block(block)
-        cold = {index: cold_loads(device, subjects[index], protocol) for index in turns.alive if protocol.cold_loads}
+        _repeat(turns, recorder, repeat_marked, run, remaining)
+        after, found = _state_after(device), {}
+        for index in list(turns.alive):
+            subject, ready = subjects[index], timings[index].ready
+            try:
+                found[index] = extra_passes(device, subject, ready, protocol, profile_operators, Path(folder))
+            except EdgekitError as error:
+                recorder.on_failure(index, error.failure)
     # Blocks have numbers, but only those of one call of this function were the same blocks.
     shared = min((one.id for one in measurements), default=0)
-    conditions = {**described, "before": before, "after": _state_after(device), "shared_blocks": shared}
+    conditions = {**described, "before": before, "after": after, "shared_blocks": shared}
     for index, timing in enumerate(timings):
         if index not in recorder.gone:
-            facts = {**conditions, "parity_on_device": parities[index]}
+            facts = {**conditions, "parity_on_device": parities[index], **found[index]}
             if stopping:
-                facts["stopping"] = stopping.conditions(timing.full_name)
-            if index in cold:
-                facts["cold_load"] = cold[index]
+                facts["stopping"] = stopping.conditions(names[index])
             recorder.finish(index, protocol, timing.target, timing.ready.artifact.manifest, facts)
+
+
+def _repeat(turns: Interleaved, recorder: Recorder, most: int, run: Run, remaining: Remaining) -> None:
+    """Repeat at most so many blocks that were disturbed, those first that were repeated least."""
+    repeated: Counter[int] = Counter()
+    while repeated.total() < most and (marked := recorder.marked_blocks()):
+        block = min(marked, key=lambda number: (repeated[number], number))
+        repeated[block] += 1
+        run.progress(f"{turns.device.profile.name}: block {block + 1} was disturbed and is repeated")
+        remaining.give_up(-len(turns.alive))
+        turns.block(block)
 
 
 def _state_after(device: Device) -> dict[str, Any]:
@@ -142,66 +151,23 @@ def _state_after(device: Device) -> dict[str, Any]:
         return {"unknown": error.failure.message}
 
 
-def _compare(device: Device, subject: Subject, ready: Ready, folder: Path) -> dict[str, float] | None:
-    """Compare the device's output with PyTorch's for the same photo, under the recipe's limits.
-
-    None if the program is a tool without outputs. EdgekitError (``parity``) if they differ: a fast wrong model is a failure.
-    """
-    manifest = ready.artifact.manifest
-    names, parts = [spec.name for spec in manifest.outputs], []
-    for remote in subject.program.outputs(subject.output, len(manifest.outputs)):
-        device.pull(remote, folder / "output.bin")
-        parts.append(subject.program.values(folder / "output.bin", names))
-    if not parts:
-        return None
-    with np.load(ready.prepared.folder / "reference.npz") as saved:
-        reference = {name: array[:1] for name, array in saved.items()}
-    where = (subject.name, device.profile.name)
-    return check_outputs(np.concatenate(parts), reference, manifest, ready.plan.recipe.parity, where)
-
-
-def check_outputs(
-    values: NDArray[np.float32],
-    reference: Mapping[str, NDArray[np.float32]],
-    manifest: Manifest,
-    limits: ParityLimits,
-    where: tuple[str, str],
-) -> dict[str, float]:
-    """Compare a device's outputs for one example, as its runner wrote them, with PyTorch's `reference`.
-
-    `where` are the names of the target and of the device. EdgekitError: ``crashed`` if there are too few or too many values,
-    ``parity`` if they differ by more than the recipe's limits.
-    """
-    name, device_name = where
-    if values.size != (expected := sum(math.prod(spec.shape) for spec in manifest.outputs)):
-        message = f"{name} wrote {values.size} values on {device_name} instead of {expected}."
-        raise EdgekitError(FailureKind.crashed, "measure", message)
-    outputs = by_name(manifest.outputs, split_outputs(values, 1, [list(spec.shape) for spec in manifest.outputs]))
-    # One photo shows the noise; the decisions were judged on all photos when the artifact was built.
-    precision = Target.parse(manifest.target).precision
-    found = compare(reference, outputs, precision, limits, kind="measured", trained=manifest.trained)
-    if not found.passed:
-        message = f"{name} computes something else on {device_name} than PyTorch: {explain(found)}."
-        hint = "On this machine it was within its limits: suspect the runtime's build, or the device."
-        raise EdgekitError(FailureKind.parity, "measure", message, hint)
-    return {"max_absolute": found.max_absolute, "max_relative": found.max_relative, "snr_db": found.snr_db}
-
-
 def push(device: Device, timing: Timing, folder: Path) -> Subject:
-    """Bring the artifact, one example in its layout (by way of `folder`), and what times it to the device."""
-    artifact = timing.ready.artifact
+    """Bring the artifact, examples in its layout (by way of `folder`), and what times it to the device."""
+    artifact, prepared = timing.ready.artifact, timing.ready.prepared
+    photos = compared_photos(prepared)
+    saved = in_layout(Inputs.load(prepared.folder / "parity.npz"), artifact.manifest.inputs)
     # Recipes of one run take turns, and most have the same targets.
-    name = f"{artifact.manifest.build_key[:12]}-{timing.target.replace('/', '-')}"
-    file = folder / f"{name}-input.bin"
-    write_inputs(
-        in_layout(Inputs.load(timing.ready.prepared.folder / "parity.npz")[:1], artifact.manifest.inputs), file
-    )
-    output = device.scratch(f"{name}.bin")
+    own = f"{artifact.manifest.build_key[:12]}-{timing.target.replace('/', '-')}"
+    files = [folder / f"{own}-{name}.bin" for name in ("input", "examples")]
+    for file, places in zip(files, (photos[:1], photos), strict=True):
+        write_inputs([array[places] for array in saved], file)
+    output = device.scratch(f"{own}.bin")
     if timing.tool is None:
         program: Program = own_runner(device, artifact.target.backend)
+        examples = device.push(files[1])
     else:
-        program = tool_program(device, timing.tool, artifact.manifest.inputs)
-    subject = Subject(timing.target, program, device.push(artifact.path), device.push(file), output)
+        program, examples = tool_program(device, timing.tool, artifact.manifest.inputs), ""
+    subject = Subject(timing.target, program, device.push(artifact.path), device.push(files[0]), output, examples)
     if isinstance(program, Builds):
         program.build(device, subject)
     return subject

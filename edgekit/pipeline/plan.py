@@ -66,6 +66,7 @@ class Sweep:
     Without devices and protocol everything is only compiled. `unreadable` are recipes, by name, that were asked for and cannot
     be loaded. On each device, at most `repeat_marked` blocks that were disturbed are repeated, and blocks are added `until`
     something is decided.
+    With `profile_operators`, the operators of every artifact are profiled after its timing.
     """
 
     plans: tuple[Plan, ...]
@@ -75,6 +76,7 @@ class Sweep:
     unreadable: Mapping[str, Failure] = field(default_factory=dict)
     repeat_marked: int = 0
     until: Goal | None = None
+    profile_operators: bool = False
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -126,6 +128,7 @@ class Sweep:
             "photos": str(self.photos.absolute()) if self.photos else None,
             "repeat_marked": self.repeat_marked,
             "until": self.until.model_dump() if self.until else None,
+            "profile_operators": self.profile_operators,
         }
 
     @staticmethod
@@ -161,6 +164,7 @@ class Sweep:
             folder,
             repeat_marked=written.get("repeat_marked", 0),
             until=Goal.model_validate(written["until"]) if written.get("until") else None,
+            profile_operators=written.get("profile_operators", False),
         )
 
 

@@ -13,6 +13,8 @@ from edgekit.errors import Failure
 from edgekit.ledger import Ledger
 from edgekit.measure.disturbances import Mark, Usual, marks, usual
 from edgekit.measure.energy import energy
+from edgekit.measure.fallback import fallback_evidence
+from edgekit.measure.operators import stored_profile
 from edgekit.measure.session import Session
 from edgekit.measure.statistics import Summary, summarise, summarise_reported
 from edgekit.measure.sustained import curve
@@ -120,7 +122,8 @@ def finish(
     sessions = [recorded.sessions[block] for block in environments]
     summary, found = summarise_sessions(sessions, protocol), marks(environments, normal)
     samples = [session.samples for session in sessions if session.reported is None]
-    judgement = judge(summary, samples, found, emulated=facts.get("emulated") is True)
+    fallback = fallback_evidence(sessions[0].environment, stored_profile(facts))
+    judgement = judge(summary, samples, found, fallback, emulated=facts.get("emulated") is True)
     # What differs between sessions stays with the sessions; conditions are what all of them shared.
     first, *others = environments.values()
     shared = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}

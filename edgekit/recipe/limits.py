@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -60,19 +61,17 @@ class ParityLimits(Strict):
     int8: QuantizedLimits = QuantizedLimits()
 
 
+PERCENT = r"^\d+(\.\d+)?%$"
+
+
 def _share(given: object) -> object:
     """Return the number of a text such as ``5%``; anything else as it is."""
-    if isinstance(given, str) and given.endswith("%"):
-        try:
-            return float(given.removesuffix("%")) / 100
-        except ValueError as error:
-            raise ValueError(f"{given!r} is not a share; write for example 5%") from error
-    return given
+    return float(given[:-1]) / 100 if isinstance(given, str) and re.match(PERCENT, given) else given
 
 
 Share = Annotated[
     float,
-    BeforeValidator(_share, json_schema_input_type=float | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$")]),
+    BeforeValidator(_share, json_schema_input_type=float | Annotated[str, Field(pattern=PERCENT)]),
     Field(ge=0, le=1),
 ]
 """A part of a whole: ``5%`` or 0.05."""

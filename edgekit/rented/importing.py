@@ -21,7 +21,7 @@ from edgekit.measure.disturbances import usual
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Ended, Session, broken
 from edgekit.pipeline import Plan, Progress, Sweep
-from edgekit.pipeline.measuring import check_outputs
+from edgekit.pipeline.outputs import check_outputs
 from edgekit.pipeline.recording import Recorded, finish
 from edgekit.pipeline.run import Run, begun
 from edgekit.rented.packing import ROOT, Pack, open_pack

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.config.paths import cache_folder
 from edgekit.evaluation.labels import LABELS
+from edgekit.measure.operators import stored_profile
 from edgekit.measure.sustained import change
 from edgekit.report.numbers import number, with_interval
 
@@ -180,3 +181,35 @@ def result_style(row: Row) -> str:
     if row.status == "failed":
         return "red"
     return "green" if row.verdict == "stable" else "yellow" if row.verdict else "cyan"
+
+
+def memory(row: Row, key: str) -> int | None:
+    """Return a figure of a measurement's memory pass by its key; None if it is unknown."""
+    found = (row.conditions or {}).get("memory", {}).get(key)
+    return found if isinstance(found, int) else None
+
+
+def megabytes(amount: int | None, unit: int = 1) -> str | None:
+    """Return an amount of memory in MB with one decimal; `unit` is 1024 for an amount in kB."""
+    return None if amount is None else f"{amount * unit / 1e6:.1f}"
+
+
+def memory_text(row: Row) -> str | None:
+    """Return what is known of a measurement's memory in a sentence; None if nothing is."""
+    peak, model = megabytes(memory(row, "peak_rss_kb"), 1024), megabytes(memory(row, "model_rss_kb"), 1024)
+    activations = megabytes(memory(row, "activations_bytes"))
+    parts = [
+        *(
+            [f"{peak} MB resident at most, {model} MB of it since before the model was loaded"]
+            if peak and model
+            else []
+        ),
+        *([f"{activations} MB of activations alive together (derived)"] if activations else []),
+    ]
+    return "; ".join(parts) or None
+
+
+def fallback_share(row: Row) -> float | None:
+    """Return the share of a run off the delegate, 0 to 1, by the measurement's operator profile; None without one."""
+    profile = stored_profile(row.conditions or {})
+    return profile.fallback_share if profile else None

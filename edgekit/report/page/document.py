@@ -130,11 +130,21 @@ class Artifact(Part):
     manifest: list[int]
 
 
+class Layer(Part):
+    """The operators of a part of the network in a profile: their share of a run, in the delegate and off it, 0 to 1."""
+
+    name: str
+    inside: float
+    outside: float
+
+
 class Detail(Part):
     """All about one measurement. `manifest` and `conditions` are indexes into the page's facts.
 
     `centres` has a value per session. `samples` are some of each session, evenly spaced in time.
     `statistics` are in the order of the page's `statistics`. `where` completes the command that repeats it.
+    `memory` is a sentence, empty if unknown. `layers` are in the order in which they run, and `profiled` says how they were
+    found; empty without an operator profile.
     """
 
     artifact: int
@@ -144,6 +154,9 @@ class Detail(Part):
     samples: list[list[float]]
     statistics: list[float | int | str | None]
     conditions: list[int]
+    memory: str = ""
+    layers: list[Layer] = []
+    profiled: str = ""
 
 
 class PageData(Part):

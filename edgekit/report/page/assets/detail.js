@@ -10,6 +10,7 @@ function openDetail(id) {
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
   drawSessions(point, page.details[id]);
+  drawLayers(page.details[id]);
 }
 
 function prepareDetail() {
@@ -24,9 +25,13 @@ function detailParts(point, detail) {
     element("p", {}, element("span", { class: `badge ${point.result === "stable" ? "good" : "unsure"}` }, point.result), ` ${detail.evidence}`),
     element("p", {}, `Accuracy: ${point.accuracy_text}. Size: ${point.size_text}. Weights: ${point.weights}.`),
   ];
+  if (detail.memory) parts.push(element("p", {}, `Memory: ${detail.memory}.`));
   if (point.random) parts.push(element("p", { class: "warning" }, "The weights are random: the latency holds, the accuracy does not."));
   if (point.excluded) parts.push(element("p", { class: "warning" }, `Takes no part in the recommendation: ${point.excluded}`));
   parts.push(element("h3", {}, "Sessions"), element("div", { class: "plot", id: "session-plot" }), element("p", { class: "caption" }, sessionCaption(detail)));
+  if (detail.layers.length) {
+    parts.push(element("h3", {}, "Time by layer"), element("div", { class: "plot", id: "layer-plot" }), element("p", { class: "caption" }, detail.profiled));
+  }
   const artifact = page.artifacts[detail.artifact];
   const commands = [`${artifact.deploy} ${detail.where}`, artifact.evaluate].filter(Boolean);
   parts.push(element("h3", {}, "Measure it again"), ...commands.map((command) => element("pre", { tabindex: "0" }, command)));
@@ -71,4 +76,27 @@ function drawSessions(point, detail) {
   };
   const label = `Latency of ${plural(centres.length, "session")}; centres ${centres.map((one) => short(one.ms)).join(", ")} ms.`;
   return draw("session-plot", specification, label);
+}
+
+/** Bars of the parts of the network in the order in which they run; what ran off the delegate has its own colour. */
+function drawLayers(detail) {
+  if (!detail.layers.length) return null;
+  const parts = [["in the delegate", "inside"], ["off the delegate", "outside"]].filter(([, key]) => detail.layers.some((layer) => layer[key] > 0));
+  const rows = detail.layers.flatMap((layer) => parts.map(([part, key]) => ({ layer: layer.name, part, share: layer[key] })));
+  const names = parts.map(([part]) => part);
+  const colour = { field: "part", type: "nominal", scale: { domain: names, range: names.map((part) => (part === "in the delegate" ? "var(--series-1)" : "var(--unsure)")) } };
+  const specification = {
+    height: { step: 16 },
+    data: { values: rows },
+    mark: { type: "bar", tooltip: true },
+    encoding: {
+      y: { field: "layer", type: "nominal", sort: null, title: null, axis: { labelLimit: 150 } },
+      x: { field: "share", type: "quantitative", title: "Share of a run", axis: { format: "%" } },
+      fill: { ...colour, legend: { ...legend, symbolType: "square" } },
+      tooltip: [{ field: "layer", title: "layer" }, { field: "part", title: "where" }, { field: "share", title: "share", format: ".1%" }],
+    },
+  };
+  const slowest = detail.layers.reduce((one, other) => (other.inside + other.outside > one.inside + one.outside ? other : one));
+  const most = `${Math.round(100 * (slowest.inside + slowest.outside))} %`;
+  return draw("layer-plot", specification, `Share of time of ${plural(detail.layers.length, "layer")}; the slowest is ${slowest.name} with ${most}.`);
 }
