@@ -10,8 +10,13 @@ import time
 
 import pytest
 
+from edgekit.build.photos import photo_set
 from edgekit.cache.store import content_sha256
+from edgekit.devices.profile import load_profile
 from edgekit.ledger import Ledger
+from edgekit.pipeline import Sweep, runs, start_run
+from edgekit.protocol import PROTOCOLS
+from edgekit.recipe.loading import load_recipe
 
 TARGET = "tflite/xnnpack/fp32"
 RECIPE = """\
@@ -108,20 +113,24 @@ def test_what_failed_to_compile_for_good_is_not_compiled_again(edgekit, recipes,
     assert [failure.failure.kind for failure in ledger.failures()] == ["parity"]
 
 
-def test_resuming_does_only_what_is_missing(edgekit, recipes, ledger):
-    chosen = recipes(one="", two="")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgekit", *profile(*chosen, protocol="quick")],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
+def test_resuming_does_only_what_is_missing(edgekit, recipes, ledger, monkeypatch):
+    chosen = recipes(one="", two="")[1].split(",")
+    monkeypatch.setattr(runs, "TOGETHER", 1)  # the recipes do not take turns, so the first one is done first
+
+    def progress(line):
+        if line.startswith("two ") and "session 1 of 3" in line:
+            raise KeyboardInterrupt
+
+    sweep = Sweep.of(
+        [load_recipe(name) for name in chosen],
+        [TARGET],
+        [load_profile("host")],
+        PROTOCOLS["quick"],
+        photo_set(),
+        None,
     )
-    for line in process.stderr:
-        if "two " in line and "session 1 of 3" in line:  # the first recipe's result is written by now
-            process.send_signal(signal.SIGINT)
-            break
-    process.communicate(timeout=60)
-    assert process.returncode == 130
+    with pytest.raises(KeyboardInterrupt):
+        start_run("profile", sweep, ledger, progress)
     before = {m.recipe: m.id for m in ledger.measurements()}
     assert before.keys() == {"one"}
     done = edgekit("profile", "--resume", "--json")
@@ -131,6 +140,29 @@ def test_resuming_does_only_what_is_missing(edgekit, recipes, ledger):
     assert after.keys() == {"one", "two"}
     assert after["one"] == before["one"]
     assert [run.status for run in ledger.runs()] == ["done"]
+    assert json.loads(done.stdout)["recipe_ratios"] == []  # they shared no block
+
+
+def test_recipes_that_took_turns_are_timed_again_together(edgekit, recipes, ledger):
+    chosen = recipes(one="", two="")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgekit", *profile(*chosen, protocol="quick")],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    for line in process.stderr:
+        if "session 2 of 3" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert ledger.measurements() == []
+    done = edgekit("profile", "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "compiled in" not in done.stderr
+    (ratio,) = json.loads(done.stdout)["recipe_ratios"]
+    assert ratio["blocks"] == 3
 
 
 def test_without_anything_to_resume_or_to_do_it_says_so(edgekit, ledger):

@@ -9,8 +9,10 @@ import click
 from edgekit.cli.live import live_progress
 from edgekit.cli.options import (
     Once,
+    add_until,
     build_options,
     device_set_option,
+    goal_of,
     plan_of,
     profile_operators_option,
     protocol_option,
@@ -31,6 +33,7 @@ from edgekit.cli.printing import print_run
 @protocol_option
 @scope_option
 @repeat_option
+@add_until
 @profile_operators_option
 @seed_option
 @strict_option
@@ -49,6 +52,10 @@ def command(
     protocol: str | None,
     scope: str,
     repeat_marked: int | None,
+    until: str | None,
+    max_latency: str | None,
+    margin: str | None,
+    max_minutes: float | None,
     profile_operators: bool,
     seed: int | None,
     strict: bool,
@@ -67,6 +74,7 @@ def command(
     from edgekit.pipeline import Sweep, resume_run, start_run
     from edgekit.protocol import protocol_named, scoped
 
+    goal = goal_of(until, max_latency, margin, max_minutes)
     if resume is not None:
         choices = (
             recipes,
@@ -79,6 +87,7 @@ def command(
             protocol,
             scope != "inference",
             repeat_marked is not None,
+            until,
             profile_operators,
             seed is not None,
         )
@@ -112,6 +121,7 @@ def command(
                 photos,
                 repeat_marked=repeat_marked or 0,
                 profile_operators=profile_operators,
+                until=goal,
             )
             run = start_run("deploy", sweep, opened, progress, seed)
         names = ", ".join(plan.recipe.name for plan in plans)

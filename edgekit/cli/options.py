@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgekit.devices.profile import DeviceProfile
+    from edgekit.measure.deciding import Goal
     from edgekit.pipeline import Plan
     from edgekit.recipe.schema import Recipe
 
@@ -136,6 +137,32 @@ repeat_option = click.option(
     metavar="N",
     help="Repeat blocks in which something disturbed the device, N at most; default: 0.",
 )
+until_options = (
+    click.option(
+        "--until",
+        cls=Once,
+        type=click.Choice(("decided",)),
+        help="Add sessions until it is decided what --max-latency or --margin asks, or time ends.",
+    ),
+    click.option(
+        "--max-latency",
+        cls=Once,
+        metavar="TIME",
+        help="For --until: which artifacts are within this budget, e.g. 20ms, and which one is the fastest.",
+    ),
+    click.option(
+        "--margin",
+        cls=Once,
+        metavar="PERCENT",
+        help="For --until: which artifacts differ, and which by less than this, e.g. 3%.",
+    ),
+    click.option(
+        "--max-minutes",
+        type=Finite(0, min_open=True),
+        metavar="N",
+        help="For --until: the time on each device; default: 30.",
+    ),
+)
 profile_operators_option = click.option(
     "--profile-operators",
     is_flag=True,
@@ -252,6 +279,46 @@ def plan_of(
 
     loaded = open_recipe(recipe, overrides, inputs, weights)
     return Plan.of(loaded, parts_of_all(targets) or default_targets(loaded, profiles), photo_set(photos))
+
+
+def add_until(command: Decorated) -> Decorated:
+    """Add the options that say when measuring may stop."""
+    for option in reversed(until_options):
+        command = option(command)
+    return command
+
+
+def goal_of(until: str | None, max_latency: str | None, margin: str | None, max_minutes: float | None) -> Goal | None:
+    """Return what has to be decided; None without ``--until``. UsageError for options that do not fit together."""
+    from edgekit.errors import UsageError
+    from edgekit.measure.deciding import MINUTES, Goal
+    from edgekit.selection.units import parse_milliseconds
+
+    example = "For example: --until decided --margin 3%"
+    if until is None:
+        if max_latency or margin or max_minutes:
+            raise UsageError("--max-latency, --margin and --max-minutes are for --until decided.", example)
+        return None
+    if (max_latency is None) == (margin is None):
+        raise UsageError("--until decided needs one question: --max-latency or --margin.", example)
+    return Goal(
+        max_latency_ms=None if max_latency is None else parse_milliseconds(max_latency, "--max-latency"),
+        margin=None if margin is None else _share(margin),
+        max_minutes=max_minutes or MINUTES,
+    )
+
+
+def _share(text: str) -> float:
+    """Return a percentage such as ``3%`` as a part of 1; UsageError unless it is between 0 and 100 %."""
+    from edgekit.errors import UsageError
+
+    try:
+        found = float(text.removesuffix("%")) / 100
+    except ValueError:
+        found = 0.0
+    if not text.endswith("%") or not 0 < found < 1:
+        raise UsageError(f"--margin {text!r} is not a percentage between 0 and 100.", "For example: --margin 3%")
+    return found
 
 
 def one_target(recipe: Recipe, name: str) -> str:

@@ -21,7 +21,10 @@ DocumentT = TypeVar("DocumentT", bound="JsonDocument")
 
 
 def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool) -> int:
-    """Print a run from the ledger; 1 if it holds a failure, 3 if `strict` and a verdict is not stable, else 0."""
+    """Print a run from the ledger; 1 if it holds a failure, else 0.
+
+    3 if something stayed undecided, or if `strict` and a verdict is not stable.
+    """
     from edgekit.report.document import run_document
     from edgekit.report.rows import rows_of
     from edgekit.report.tables import terminal
@@ -35,7 +38,8 @@ def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool)
         output.print(table, crop=False)
     codes = {ExitCode.failure} if document.failures else set()
     verdicts = {entry.verdict for entry in document.measurements}
-    if strict and verdicts != {"stable"}:
+    undecided = any(decision.outcome == "undecided" for decision in document.decisions)
+    if undecided or (strict and verdicts != {"stable"}):
         codes.add(ExitCode.untrustworthy)
     return ExitCode.worst(codes)
 

@@ -10,8 +10,10 @@ import click
 
 from edgekit.cli.live import live_progress
 from edgekit.cli.options import (
+    add_until,
     device_set_option,
     devices_option,
+    goal_of,
     json_option,
     ledger_option,
     note_own_code,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 @protocol_option
 @scope_option
 @repeat_option
+@add_until
 @profile_operators_option
 @seed_option
 @resume_option
@@ -70,6 +73,10 @@ def command(
     protocol: str | None,
     scope: str,
     repeat_marked: int | None,
+    until: str | None,
+    max_latency: str | None,
+    margin: str | None,
+    max_minutes: float | None,
     profile_operators: bool,
     seed: int | None,
     resume: str | None,
@@ -88,6 +95,7 @@ def command(
     from edgekit.pipeline import Sweep, resume_run, start_run
     from edgekit.protocol import protocol_named, scoped
 
+    goal = goal_of(until, max_latency, margin, max_minutes)
     if resume is None and not (every or recipes or devices or targets):
         raise UsageError(
             "There is nothing to profile.", "Everything: --all; a part: --recipe, --target, --device; or --resume."
@@ -103,6 +111,7 @@ def command(
         photos,
         scope != "inference",
         repeat_marked is not None,
+        until,
         profile_operators,
         seed is not None,
     )
@@ -119,7 +128,7 @@ def command(
             chosen = scoped(protocol_named(protocol) if protocol else _protocol_of(profiles), scope)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
-            sweep = replace(sweep, repeat_marked=repeat_marked or 0, profile_operators=profile_operators)
+            sweep = replace(sweep, repeat_marked=repeat_marked or 0, until=goal, profile_operators=profile_operators)
             with live_progress() as progress:
                 run = start_run("profile", sweep, opened, progress, seed)
         return print_run(opened, run, f"run {run}", as_json, strict)

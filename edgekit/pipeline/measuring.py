@@ -14,6 +14,7 @@ from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import DescribesRunner, Device, RunsNatively
 from edgekit.devices.profile import Tool
 from edgekit.errors import EdgekitError, Failure
+from edgekit.measure.deciding import Goal
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Builds, Interleaved, Program, Session, Subject
 from edgekit.measure.tools import tool_program
@@ -25,6 +26,7 @@ from edgekit.pipeline.plan import Progress
 from edgekit.pipeline.recording import Recorded, Recorder
 from edgekit.pipeline.remaining import Remaining
 from edgekit.pipeline.run import Run
+from edgekit.pipeline.stopping import Stopping
 from edgekit.protocol import Protocol
 from edgekit.runners import write_inputs
 from edgekit.runners.bundle import RUNNERS, bundle_for
@@ -43,6 +45,12 @@ class Timing:
         """For people."""
         return f"{self.ready.artifact.manifest.recipe} {self.target}"
 
+    @property
+    def full_name(self) -> str:
+        """For people, and different for every timing of a run on a device."""
+        manifest = self.ready.artifact.manifest
+        return f"{manifest.recipe} {manifest.variant} {self.target}"
+
 
 def measure(
     run: Run,
@@ -52,12 +60,14 @@ def measure(
     remaining: Remaining,
     repeat_marked: int = 0,
     profile_operators: bool = False,
+    until: Goal | None = None,
 ) -> None:
     """Time artifacts on a device in turns, and record sessions, results and failures as they come.
 
-    At most `repeat_marked` blocks that were disturbed are repeated. With `profile_operators`, every artifact's operators are
-    profiled after the timing (:mod:`edgekit.pipeline.extra_passes`). A failure that is not the device's ends only its own
-    cell. EdgekitError if the device is lost before the first session.
+    Blocks are added until what `until` asks is decided, or its time ends. Then at most `repeat_marked` blocks that were
+    disturbed are repeated. With `profile_operators`, every artifact's operators are profiled after the timing
+    (:mod:`edgekit.pipeline.extra_passes`). A failure that is not the device's ends only its own cell.
+    EdgekitError if the device is lost before the first session.
     """
     device.prepare()
     identity, before = device.identify(), device.state()
@@ -71,11 +81,11 @@ def measure(
     ]
 
     def session_came(index: int, block: int, session: Session) -> None:
-        count = f"session {block + 1} of {protocol.sessions}"
+        count = f"session {block + 1} of {protocol.sessions}" if block < protocol.sessions else f"session {block + 1}"
         run.progress(f"{timings[index].name}: {count}: {session.centre:.2f} ms, {session.runs} runs {remaining.step()}")
 
     def failed(index: int, failure: Failure) -> None:
-        remaining.give_up(protocol.sessions - len(measurements[index].sessions))
+        remaining.give_up(max(0, protocol.sessions - len(measurements[index].sessions)))
         ready, target = timings[index].ready, timings[index].target
         run.fail(failure, ready.plan, target, device.profile.name, ready.artifact.manifest.sha256)
         run.progress(failure.line(timings[index].name))
@@ -98,14 +108,12 @@ def measure(
                 recorder.on_failure(index, error.failure)
         remaining.begin()
         turns = Interleaved(device, subjects, protocol, run.seed, recorder)
+        names = [timing.full_name for timing in timings]
+        stopping = Stopping(until, dict(zip(names, measurements, strict=True))) if until else None
         turns.run()
-        repeated: Counter[int] = Counter()
-        while repeated.total() < repeat_marked and (marked := recorder.marked_blocks()):
-            block = min(marked, key=lambda number: (repeated[number], number))
-            repeated[block] += 1
-            run.progress(f"{device.profile.name}: block {block + 1} was disturbed and is repeated")
-            remaining.give_up(-len(turns.alive))
-            turns.block(block)
+        if stopping:
+            stopping.extend(turns, remaining, run.progress)
+        _repeat(turns, recorder, repeat_marked, run, remaining)
         after, found = _state_after(device), {}
         for index in list(turns.alive):
             subject, ready = subjects[index], timings[index].ready
@@ -119,7 +127,20 @@ def measure(
     for index, timing in enumerate(timings):
         if index not in recorder.gone:
             facts = {**conditions, "parity_on_device": parities[index], **found[index]}
+            if stopping:
+                facts["stopping"] = stopping.conditions(names[index])
             recorder.finish(index, protocol, timing.target, timing.ready.artifact.manifest, facts)
+
+
+def _repeat(turns: Interleaved, recorder: Recorder, most: int, run: Run, remaining: Remaining) -> None:
+    """Repeat at most so many blocks that were disturbed, those first that were repeated least."""
+    repeated: Counter[int] = Counter()
+    while repeated.total() < most and (marked := recorder.marked_blocks()):
+        block = min(marked, key=lambda number: (repeated[number], number))
+        repeated[block] += 1
+        run.progress(f"{turns.device.profile.name}: block {block + 1} was disturbed and is repeated")
+        remaining.give_up(-len(turns.alive))
+        turns.block(block)
 
 
 def _state_after(device: Device) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from edgekit.build.worker import usable_cpus
 from edgekit.devices.kinds import provider
 from edgekit.devices.profile import DeviceProfile, stored_profile
 from edgekit.errors import Failure, UsageError
+from edgekit.measure.deciding import Goal
 from edgekit.protocol import Protocol
 from edgekit.recipe.schema import Recipe
 from edgekit.target import OTHER_TARGETS, Target, named_targets
@@ -63,7 +64,8 @@ class Sweep:
     """Every plan on every device: what ``profile`` does, and what the ledger keeps so that it can be resumed.
 
     Without devices and protocol everything is only compiled. `unreadable` are recipes, by name, that were asked for and cannot
-    be loaded. On each device, at most `repeat_marked` blocks that were disturbed are repeated.
+    be loaded. On each device, at most `repeat_marked` blocks that were disturbed are repeated, and blocks are added `until`
+    something is decided.
     With `profile_operators`, the operators of every artifact are profiled after its timing.
     """
 
@@ -73,6 +75,7 @@ class Sweep:
     photos: Path | None
     unreadable: Mapping[str, Failure] = field(default_factory=dict)
     repeat_marked: int = 0
+    until: Goal | None = None
     profile_operators: bool = False
 
     def __post_init__(self) -> None:
@@ -124,6 +127,7 @@ class Sweep:
             "protocol": self.protocol.model_dump() if self.protocol else None,
             "photos": str(self.photos.absolute()) if self.photos else None,
             "repeat_marked": self.repeat_marked,
+            "until": self.until.model_dump() if self.until else None,
             "profile_operators": self.profile_operators,
         }
 
@@ -159,6 +163,7 @@ class Sweep:
             Protocol.model_validate(written["protocol"]) if written["protocol"] else None,
             folder,
             repeat_marked=written.get("repeat_marked", 0),
+            until=Goal.model_validate(written["until"]) if written.get("until") else None,
             profile_operators=written.get("profile_operators", False),
         )
 

@@ -169,7 +169,8 @@ def _time(run: Run, profile: DeviceProfile, timings: Sequence[Timing], sweep: Sw
     try:
         with opened(profile) as device, timing(device, run.progress):
             _check_same(run, device)
-            measure(run, device, timings, protocol, remaining, sweep.repeat_marked, sweep.profile_operators)
+            extra = (sweep.repeat_marked, sweep.profile_operators, sweep.until)
+            measure(run, device, timings, protocol, remaining, *extra)
     except Exception as error:
         failure = failure_of(error, "measure")
         if failure.stage == "ledger":

@@ -295,7 +295,7 @@ def _legend(checks: Sequence[Check]) -> list[Note]:
     if measured > 1:
         found.append(
             "Kendall's tau: 1 is the published order, -1 its reverse; 95 % interval from a bootstrap over the networks, "
-            "for 5 or more. Pairs: decided if the two measured intervals do not overlap."
+            "for 5 or more that do not all agree. Pairs: decided if the two measured intervals do not overlap."
         )
     return [Note(text) for text in found]
 

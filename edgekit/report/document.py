@@ -12,6 +12,7 @@ from edgekit.ledger.models import model_hash
 from edgekit.ledger.records import AccuracyRecord, SessionRecord
 from edgekit.report.cells import cached_path
 from edgekit.report.columns import BY_KEY
+from edgekit.report.decisions import DecisionEntry, decisions_of
 from edgekit.report.ratios import RatioEntry, RecipeRatioEntry, precision_ratios, recipe_ratios
 from edgekit.report.rows import Row, rows_of
 
@@ -162,6 +163,7 @@ class RunDocument(JsonDocument):
     artifacts: list[ArtifactEntry]
     ratios: list[RatioEntry]
     recipe_ratios: list[RecipeRatioEntry]
+    decisions: list[DecisionEntry]
 
 
 def run_document(ledger: Ledger, run_id: str) -> RunDocument:
@@ -175,6 +177,7 @@ def run_document(ledger: Ledger, run_id: str) -> RunDocument:
         artifacts=[_artifact(artifact.manifest, timed, accuracies) for artifact in ledger.artifacts(run_id)],
         ratios=precision_ratios(ledger, rows),
         recipe_ratios=recipe_ratios(ledger, rows),
+        decisions=decisions_of(rows),
     )
 
 

@@ -242,6 +242,13 @@ def _half_widths(rows: Sequence[Row]) -> str:
     return (low if low == high else f"{low} to {high}") + confidence
 
 
+def _stopped(rows: Sequence[Row]) -> list[str]:
+    """Return which intervals are of sessions whose number depends on their results."""
+    names = [row.name for row in rows if row.conditions and "stopping" in row.conditions]
+    text = "sessions were added until a comparison was decided. The interval is that of a number fixed before"
+    return [f"{_names(names)}: {text}."] if names else []
+
+
 def _weights(rows: Sequence[Row]) -> list[str]:
     random = [row for row in rows if row.manifest and row.manifest["weights"].startswith("random")]
     return [
@@ -292,6 +299,7 @@ NOTED: tuple[tuple[Callable[[Sequence[Row]], list[str]], frozenset[str]], ...] =
     (_conditions, TIMED),
     (_tools, TIMED),
     (_verdicts, TIMED | {"result"}),
+    (_stopped, TIMED),
     (_marks, TIMED | {"result"}),
     (_curves, TIMED),
     (_loads, frozenset({"cold_load_ms"})),

@@ -13,6 +13,7 @@ from scipy import stats
 
 LEAST_FOR_TAU, LEAST_FOR_INTERVAL = 2, 5
 RESAMPLES = 999
+ROUNDING = 1e-9
 SEED = 0
 
 
@@ -32,8 +33,11 @@ class Order:
     """How two orders of the same networks agree.
 
     `tau` is Kendall's tau-b, 1 for the same order and -1 for the reverse; None for a single network, or if all are equal.
-    `interval` is its 95 % percentile interval, bootstrapped over networks; None for fewer than 5. Of the pairs whose
-    published latencies differ, `same` and `other` are those that the measured intervals decide, and `undecided` the rest.
+    `interval` is its 95 % percentile interval, bootstrapped over networks. It is None for fewer than 5, and if all pairs
+    agree: so do those of every resample, which would give an interval without width. That covered 77 % of 6 networks
+    with a correlation of 0.95; elsewhere it covers 94 to 98 %.
+    Of the pairs whose published latencies differ, `same` and `other` are those that the measured intervals decide, and
+    `undecided` the rest.
     """
 
     networks: int
@@ -54,10 +58,12 @@ def compare_order(networks: Sequence[Timed], with_interval: bool = True) -> Orde
     pairs = [_sorted(pair) for pair in combinations(networks, 2) if pair[0].published != pair[1].published]
     other = [(first, second) for first, second in pairs if second.high < first.low]
     same = sum(first.high < second.low for first, second in pairs)
+    tau = _tau(published, measured) if len(networks) >= LEAST_FOR_TAU else None
+    varies = tau is not None and abs(tau) < 1 - ROUNDING and len(networks) >= LEAST_FOR_INTERVAL
     return Order(
         networks=len(networks),
-        tau=_tau(published, measured) if len(networks) >= LEAST_FOR_TAU else None,
-        interval=_interval(published, measured) if with_interval and len(networks) >= LEAST_FOR_INTERVAL else None,
+        tau=tau,
+        interval=_interval(published, measured) if with_interval and varies else None,
         same=same,
         other=other,
         undecided=len(pairs) - same - len(other),

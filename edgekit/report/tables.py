@@ -10,6 +10,7 @@ from edgekit.report import terminal as terminal_module
 from edgekit.report import text
 from edgekit.report.column import Column
 from edgekit.report.columns import COLUMNS, COMPILED
+from edgekit.report.decisions import decision_lines
 from edgekit.report.filters import best_first
 from edgekit.report.notes import notes
 from edgekit.report.rows import Row, comparable
@@ -60,7 +61,7 @@ def terminal(
 ) -> RenderableType:
     """Return a run's table for a terminal `width` columns wide. What other sources print is in the Markdown only."""
     report = overview(rows, title=title, columns=_columns(rows))
-    lines = [*ratio_lines(ratios), *recipe_ratio_lines(recipe_ratios)]
+    lines = [*ratio_lines(ratios), *recipe_ratio_lines(recipe_ratios), *decision_lines(rows)]
     return terminal_module.terminal(replace(report, notes=[*report.notes, *map(Note, lines)]), width, EVERYTHING)
 
 

@@ -60,7 +60,7 @@ class AccuracyEntry(Part):
 class LatencyEntry(Part):
     """A measured latency on one device: the median of session medians, or the upper bound of the 90th percentile.
 
-    `interval_ms` is what the selection counts with: 95 % of Student's t over the sessions' logarithms.
+    `interval_ms` is what the selection counts with: 95 % of :func:`edgekit.selection.posterior.draw_latency`.
     """
 
     device_id: str

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from edgekit.measure.statistics import summarise
 from edgekit.measure.verdict import judge
@@ -35,3 +36,11 @@ def test_verdicts_on_synthetic_devices_are_mostly_right():
     loud = [judge(trace(random.normal(5, 0.6, 6), seed)).verdict for seed in range(200)]
     assert quiet.count("stable") >= 198  # false alarms
     assert loud.count("noisy") >= 190  # detections
+
+
+@pytest.mark.parametrize("sessions", [[5.0] * 2, [5.0, 5.0, 5.0, 5.0, 5.0, 6.0], [5.0] * 6])
+def test_an_emulated_device_is_never_told_to_measure_again(sessions):
+    real, emulated = judge(trace(sessions)), judge(trace(sessions), emulated=True)
+    assert emulated.verdict == real.verdict
+    assert emulated.evidence.endswith("; emulated: times say nothing about the device")
+    assert "needed" not in emulated.evidence and "repeat" not in emulated.evidence

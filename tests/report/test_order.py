@@ -38,3 +38,9 @@ def test_the_interval_needs_five_networks_and_holds_tau():
 
 def test_one_network_has_no_order():
     assert compare_order(timed((1, 10))).tau is None
+
+
+def test_an_order_that_agrees_entirely_has_no_interval():
+    """Every resample of it agrees entirely too, so a bootstrap would show no width."""
+    assert compare_order(timed(*((rank, rank) for rank in range(1, 8)))).interval is None
+    assert compare_order(timed(*((rank, -rank + 10) for rank in range(1, 8)))).interval is None

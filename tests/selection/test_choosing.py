@@ -74,7 +74,9 @@ def test_no_model_within_the_limits_is_no_answer_to_ship(three):
 def test_a_latency_at_the_budget_is_undecided(lab):
     lab.measure("small", 5, 60)
     lab.measure("edge", 20, 80, spread=0.01)
-    found = ask(lab, max_latency_ms=20)
+    found = ask(
+        lab, max_latency_ms=20.05
+    )  # at 20 the two are as likely, and then any measurement may change the answer
     assert not found.answer.decided
     assert 0.3 < found.candidates[found.answer.tied[0].id].p_within <= 1
     assert sum(one.probability for one in found.answer.tied) >= 0.95
