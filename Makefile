@@ -16,6 +16,7 @@ DEMO_WEIGHTS := $(wordlist 1,2,$(WEIGHTS))
 # Photos with labels, for evaluation only; labelme's are GPL: used at test time, never copied into the repository.
 PHOTOS := $(PACKAGES)/foolbox/data $(PACKAGES)/labelme-6.3.1/examples
 RECIPES ?= --all
+BENCH ?= first-light evaluate verdicts coverage aa-test
 SUPPORT := EDGEKIT_CACHE=.cache/edgekit EDGEKIT_LEDGER=sqlite:///.cache/support.sqlite $(BIN)/edgekit
 EXECUTORCH := $$($(BIN)/python -c 'import executorch; print(*executorch.__path__)')/include
 NATIVE := edgekit/runners/native
@@ -68,10 +69,8 @@ docs: $(INSTALLED)  ## docs/cli.md and the JSON Schemas, from the code
 docs-site: $(INSTALLED)  ## the pages of docs/ as a static site in .cache/site; it loads nothing from a network
 	$(BIN)/mkdocs build --strict
 
-bench: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the figures in benchmarks/
-	$(BIN)/python benchmarks/first_light.py
-	$(BIN)/python benchmarks/evaluate.py
-	$(BIN)/python benchmarks/verdicts.py
+bench: $(INSTALLED) $(WEIGHTS) $(PHOTOS)  ## the figures in benchmarks/ and docs/measurement.md; a part: BENCH='aa-test coverage'. On an idle machine
+	set -e; for part in $(BENCH); do $(BIN)/python benchmarks/$$(echo $$part | tr - _).py; done
 
 lab: lab-deps  ## a phone and a board on this machine, real daemons, to play with; Ctrl-C stops both
 	$(BIN)/python -m tests.lab

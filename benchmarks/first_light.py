@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgekit.ledger import Ledger
-from edgekit.report.document import RatioEntry
+from edgekit.report.ratios import RatioEntry
 from edgekit.report.tables import ratio_lines
 
 RESULT = Path(__file__).with_suffix(".md")

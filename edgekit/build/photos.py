@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,24 +140,40 @@ def _as_shown(image: Image) -> Image | None:
     return image.convert("RGB")
 
 
+class Placement(NamedTuple):
+    """Where a network's input lies in a photo: the sides that the photo is resized to, and the crop of that, in pixels."""
+
+    resized: tuple[int, int]
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def placement(photo: tuple[int, int], preprocessing: Preprocessing, size: Size) -> Placement:
+    """Return where the input lies in a photo of this width and height."""
+    height, width = sides(size)
+    if preprocessing.fit == "stretch":
+        return Placement((width, height), 0, 0, width, height)
+    covered = [round(side / preprocessing.crop_fraction) for side in (width, height)]
+    scales = [side / own for side, own in zip(covered, photo, strict=True)]
+    # The longer side is cut to an integer, as torchvision does.
+    resized_width, resized_height = (
+        side if scale == max(scales) else int(own * max(scales))
+        for side, scale, own in zip(covered, scales, photo, strict=True)
+    )
+    left, top = round((resized_width - width) / 2), round((resized_height - height) / 2)
+    return Placement((resized_width, resized_height), left, top, width, height)
+
+
 def preprocess(photo: Image, preprocessing: Preprocessing, size: Size) -> NDArray[np.float32]:
     """Resize, centre-crop and normalise a photo as at evaluation; returns float32 (3, height, width).
 
     If the preprocessing is ``stretch``, the whole photo is resized to the input's aspect ratio.
     """
-    height, width = sides(size)
-    if preprocessing.fit == "stretch":
-        return _normalise(photo.resize((width, height), _filter(preprocessing)), preprocessing)
-    covered = [round(side / preprocessing.crop_fraction) for side in (width, height)]
-    scales = [side / own for side, own in zip(covered, photo.size, strict=True)]
-    # The longer side is cut to an integer, as torchvision does.
-    resized_to = [
-        side if scale == max(scales) else int(own * max(scales))
-        for side, scale, own in zip(covered, scales, photo.size, strict=True)
-    ]
-    resized = photo.resize((resized_to[0], resized_to[1]), _filter(preprocessing))
-    left, top = round((resized_to[0] - width) / 2), round((resized_to[1] - height) / 2)
-    return _normalise(resized.crop((left, top, left + width, top + height)), preprocessing)
+    resized, left, top, width, height = placement(photo.size, preprocessing, size)
+    image = photo.resize(resized, _filter(preprocessing)).crop((left, top, left + width, top + height))
+    return _normalise(image, preprocessing)
 
 
 def crops(

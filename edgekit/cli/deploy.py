@@ -33,7 +33,7 @@ from edgekit.cli.printing import print_run
 @seed_option
 @strict_option
 def command(
-    recipe: str | None,
+    recipes: tuple[str, ...],
     inputs: tuple[str, ...],
     weights: str | None,
     overrides: tuple[str, ...],
@@ -50,11 +50,12 @@ def command(
     seed: int | None,
     strict: bool,
 ) -> int:
-    """Build a recipe, verify it, time it on a device and print the table.
+    """Build recipes, verify them, time them on a device and print the table.
 
-    RECIPE may also be your own network: FILE.py:FUNCTION, package.module:FUNCTION, or FILE.pt2.
+    Several recipes take turns in the same blocks, and are compared block by block.
+    A RECIPE may also be your own network: FILE.py:FUNCTION, package.module:FUNCTION, or FILE.pt2.
 
-    Example: edgekit deploy recipes/v3_large.yaml --device host --protocol quick
+    Example: edgekit deploy v2 v3_small --device host --protocol quick
     """
     from edgekit.config.settings import settings
     from edgekit.devices.profile import load_profile
@@ -65,7 +66,7 @@ def command(
 
     if resume is not None:
         choices = (
-            recipe,
+            recipes,
             device,
             overrides,
             targets,
@@ -85,7 +86,7 @@ def command(
             with live_progress() as progress:
                 run = resume_run("deploy", opened, progress, resume or None, device_overrides)
             return print_run(opened, run, f"run {run}", as_json, strict)
-    if recipe is None:
+    if not recipes:
         raise UsageError("Name a recipe, or use --resume.", "For example: edgekit deploy recipes/v2.yaml --device host")
     device = device or settings().device
     if device is None:
@@ -93,12 +94,15 @@ def command(
             "Name a device.", 'For example: --device host. To set a default, write to your settings: device = "host"'
         )
     profile = load_profile(device, device_overrides)
-    plan = plan_of(recipe, overrides, targets, photos, inputs, weights, (profile,))
+    if len(recipes) > 1 and (inputs or weights):
+        option = "--input" if inputs else "--weights"
+        raise UsageError(f"{option} is for one network of your own.", "Deploy it alone, or write a recipe for each.")
+    plans = tuple(plan_of(recipe, overrides, targets, photos, inputs, weights, (profile,)) for recipe in recipes)
     chosen = protocol_named(protocol or profile.protocol)
     with Ledger.open(ledger) as opened:
         with live_progress() as progress:
             sweep = Sweep(
-                (plan,),
+                plans,
                 (profile,),
                 chosen,
                 photos,
@@ -106,4 +110,5 @@ def command(
                 profile_operators=profile_operators,
             )
             run = start_run("deploy", sweep, opened, progress, seed)
-        return print_run(opened, run, f"{plan.recipe.name} on {profile.name}, protocol {chosen.name}", as_json, strict)
+        names = ", ".join(plan.recipe.name for plan in plans)
+        return print_run(opened, run, f"{names} on {profile.name}, protocol {chosen.name}", as_json, strict)

@@ -184,10 +184,10 @@ weights_option = click.option(
 
 
 def build_options(command: Decorated) -> Decorated:
-    """Add the options of commands that build one recipe."""
+    """Add the options of commands that build some recipes."""
     for option in (
         *(json_option, ledger_option, photos_option, targets_option, set_option),
-        *(weights_option, input_option, click.argument("recipe", required=False)),
+        *(weights_option, input_option, click.argument("recipes", nargs=-1, metavar="RECIPE...")),
     ):
         command = option(command)
     return command

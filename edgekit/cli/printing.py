@@ -31,7 +31,8 @@ def print_run(ledger: Ledger, run: str, title: str, as_json: bool, strict: bool)
         click.echo(document.model_dump_json(by_alias=True, indent=2))
     else:
         output = console()
-        output.print(terminal(rows, document.ratios, title, output.width), crop=False)
+        table = terminal(rows, document.ratios, title, output.width, document.recipe_ratios)
+        output.print(table, crop=False)
     codes = {ExitCode.failure} if document.failures else set()
     verdicts = {entry.verdict for entry in document.measurements}
     if strict and verdicts != {"stable"}:

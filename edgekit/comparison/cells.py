@@ -118,7 +118,7 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
         if not reasons:
             measured = ratio(*centres)
             outcome = _outcome(measured)
-            if not measured.shown:
+            if not measured.shown and not row.emulated:
                 needed = _needed(centres, measured, question.difference)
     assert outcome
     return CellEntry(
@@ -130,6 +130,7 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
         device_id=row.device_id,
         protocol=row.protocol,
         runner=(row.conditions or {}).get("runner"),
+        emulated=row.emulated,
         outcome=outcome,
         reasons=reasons,
         latency_ms=(_median(first), _median(second)),

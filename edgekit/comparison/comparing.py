@@ -85,7 +85,8 @@ def _notes(cells: Sequence[CellEntry], difference: float) -> list[str]:
             f"Its interval is too narrow: {', '.join(uneven)}."
         )
     notes += _verdicts(compared)
-    short = [cell for cell in compared if cell.outcome == "no difference shown" and not _can_show(cell, difference)]
+    real = [cell for cell in compared if not cell.emulated]
+    short = [cell for cell in real if cell.outcome == "no difference shown" and not _can_show(cell, difference)]
     needed = [cell.sessions_needed for cell in short]
     if short:
         known = [count for count in needed if count is not None]

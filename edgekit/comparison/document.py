@@ -58,7 +58,7 @@ class CellEntry(BaseModel):
     `model`, `device_id`, `protocol` and `runner` are those of the first side, or of the second if the first has no result.
     `reasons` say why it is not comparable, or what failed. `conditions` differ between the sides; `built_with` are
     differences in tools and sources. `latency_ms` are the medians. `sessions_needed` of each side would show the
-    difference in question; None if there are enough, or if no number that was tried is.
+    difference in question; None if there are enough, if no number that was tried is, or on an `emulated` device.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -70,6 +70,7 @@ class CellEntry(BaseModel):
     device_id: str | None
     protocol: str | None
     runner: str | None
+    emulated: bool
     outcome: Outcome
     reasons: list[str]
     latency_ms: tuple[float | None, float | None]

@@ -117,7 +117,7 @@ class Android(RemoteDevice):
         state = {**self.load_and_clocks(), **thermal_state(sensors), "connection": self.link.way}
         state["thermal_status"] = "unknown" if thermal.status is None else thermal.status
         state["battery"] = parse_battery(self.check("dumpsys battery 2> /dev/null; true"))
-        if self.fixed:
+        if self.fixed and state["clock_rung"] != "fixed":
             state["clock_rung"] = "fixed-performance"
         return state
 
@@ -138,8 +138,9 @@ class Android(RemoteDevice):
         return self._thermal_service().throttling_from or super().throttling_from()
 
     def preparation_steps(self) -> Sequence[Step]:
-        """Return the steps that keep the phone awake and fix its clocks, if it has a fixed-performance mode."""
-        steps = []
+        """Return the steps that keep the phone awake and hold its clocks, by governors or by its fixed-performance mode."""
+        steps = list(self.governor_steps())
+        held = bool(steps)
         awake = self.check(f"settings get {STAY_ON} 2> /dev/null; true").strip()
         if awake.isdigit():
             steps.append(Step(f"settings put {STAY_ON} 7", f"settings put {STAY_ON} {awake}"))
@@ -147,7 +148,7 @@ class Android(RemoteDevice):
             steps.append(Step(f"settings put {STAY_ON} 7", f"settings delete {STAY_ON}"))
         if re.search("mWakefulness=(Asleep|Dozing)", self.check("dumpsys power 2> /dev/null; true")):
             steps.append(Step("input keyevent KEYCODE_WAKEUP", "input keyevent KEYCODE_SLEEP"))
-        self.fixed = self._hold_clocks("false")
+        self.fixed = not held and self._hold_clocks("false")
         if self.fixed:
             # `prepare` switches it on, because it needs the answer.
             steps.append(Step("true", f"{FIXED_PERFORMANCE} false"))

@@ -16,6 +16,7 @@ from edgekit.devices.kinds import configured_by
 from edgekit.devices.link import Link, closed_on_failure
 from edgekit.devices.occupancy import Occupancy
 from edgekit.devices.own_python import OwnPython
+from edgekit.devices.preparation import Step
 from edgekit.devices.profile import FROM_ENVIRONMENT
 from edgekit.devices.remote import FOLDER, RemoteDevice
 from edgekit.devices.ssh import SshLink
@@ -110,6 +111,11 @@ class LinuxBoard(RemoteDevice):
         self.occupancy.enter()
         self.shell.beat = self.occupancy.beat
         super().prepare()
+
+    def governor_steps(self) -> Sequence[Step]:
+        """Return the steps that hold the clocks. None on a Jetson, whose power mode is its owner's choice and is recorded."""
+        has_modes = self.check("PATH=$PATH:/usr/sbin:/sbin; command -v nvpmodel; true").strip()
+        return () if has_modes else super().governor_steps()
 
     def _run(self, arguments: Sequence[str], timeout: float, watch: str) -> tuple[Completed, str]:
         """Run a program unless another edgekit measures on the board."""

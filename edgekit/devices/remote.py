@@ -14,6 +14,7 @@ A kind of device adds its identity (:meth:`RemoteDevice.identify`) and other dif
 
 from __future__ import annotations
 
+import re
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ from edgekit.devices.link import Link
 from edgekit.devices.preparation import Preparation, Step
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.programs import Programs
-from edgekit.devices.scripts import GOVERNORS, SPEEDS, TEMPERATURES, TRIPS
+from edgekit.devices.scripts import FREE_GOVERNORS, GOVERNORS, SPEEDS, TEMPERATURES, TRIPS
 from edgekit.devices.shell import LINUX, Shell, System
 from edgekit.devices.thermal import Sensor, parse_zones, thermal_state
 from edgekit.devices.watch import PINNED, Series, parse_watch, watch_script, zones_only
@@ -115,8 +116,17 @@ class RemoteDevice(ABC):
         return parse_speeds(self.check(SPEEDS).splitlines())
 
     def preparation_steps(self) -> Sequence[Step]:
-        """Return what to change before measuring; none unless a kind of device has some."""
-        return ()
+        """Return what to change before measuring. A kind of device may have more."""
+        return self.governor_steps()
+
+    def governor_steps(self) -> Sequence[Step]:
+        """Return the steps that hold the clocks of the CPUs. None if the account may not: mostly only root may."""
+        lines = [line.split() for line in self.check(FREE_GOVERNORS).splitlines()]
+        return [
+            Step(f"echo performance > {file}", f"echo {held} > {file}")
+            for file, held in (words for words in lines if len(words) == 2)
+            if re.fullmatch(r"\w+", held)
+        ]
 
     def prepare(self) -> None:
         """Restore the device after a killed edgekit, then do :meth:`preparation_steps`.

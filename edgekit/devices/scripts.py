@@ -57,4 +57,8 @@ TRIPS = r"""cd /sys/class/thermal 2> /dev/null && for file in thermal_zone*/trip
 { read -r kind < $file; read -r temp < ${file%_type}_temp; read -r type < ${file%/*}/type; } 2> /dev/null
 [ "$kind" = passive ] && printf '%s\t%s\t%s\n' "${file%/*}" "$temp" "$type"; done; true"""
 """Prints zone, temperature and type of every passive trip point: from there on the kernel slows the device down."""
+FREE_GOVERNORS = """for file in /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor; do
+[ -w $file ] && grep -qw performance ${file%/*}/scaling_available_governors && read -r held < $file &&
+[ "$held" != performance ] && echo "$file $held"; done 2> /dev/null; true"""
+"""Prints file and governor of each CPU whose clock is free, if this account may hold it."""
 GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /dev/null | sort -u; true"

@@ -64,7 +64,7 @@ def usual(environments: Sequence[Environment]) -> Usual:
     references = [taken for one in environments if (taken := _reference_ns(one)) is not None]
     clocks: dict[str, list[float]] = {}
     for one in environments:
-        for cpu, seen in _while_timed(one, "clock_khz").items():
+        for cpu, seen in while_timed(one, "clock_khz").items():
             clocks.setdefault(cpu, []).append(float(np.median(seen)))
     return Usual(
         float(np.median(references)) if len(references) >= FEWEST else None,
@@ -101,7 +101,7 @@ def _waited(session: Environment, _: Usual) -> Iterator[tuple[Kind, str]]:
 
 
 def _stolen(session: Environment, _: Usual) -> Iterator[tuple[Kind, str]]:
-    for cpu, seen in _while_timed(session, "stolen").items():
+    for cpu, seen in while_timed(session, "stolen").items():
         if (share := float(np.mean(seen))) > STOLEN_SHARE:
             yield "interfered", f"the hypervisor gave {share:.0%} of CPU {cpu} to others"
 
@@ -113,7 +113,7 @@ def _too_hot(session: Environment, _: Usual) -> Iterator[tuple[Kind, str]]:
 
 
 def _clock_fell(session: Environment, normal: Usual) -> Iterator[tuple[Kind, str]]:
-    for cpu, seen in _while_timed(session, "clock_khz").items():
+    for cpu, seen in while_timed(session, "clock_khz").items():
         high = max(normal.clock_khz.get(cpu, 0.0), *seen)
         if min(seen) < (1 - CLOCK_FELL) * high:
             yield "throttled", f"the clock of CPU {cpu} fell from {high / 1e6:.2f} to {min(seen) / 1e6:.2f} GHz"
@@ -144,8 +144,11 @@ def _reference_ns(session: Environment) -> float | None:
     return float(max(np.median(taken[:half]), np.median(taken[half:])))
 
 
-def _while_timed(session: Environment, name: str) -> dict[str, list[float]]:
-    """Return key -> values of a column of the watch that were seen while runs were timed. Keys without any are left out."""
+def while_timed(session: Environment, name: str) -> dict[str, list[float]]:
+    """Return key -> values of a column of the watch (`clock_khz`, `watts`, ...) that were seen while runs were timed.
+
+    Keys without any are left out.
+    """
     columns = session.get("watch", {}).get(name, {})
     return {key: seen for key, values in columns.items() if (seen := _column(session, values))}
 

@@ -201,7 +201,7 @@ def session_centre(samples: Sequence[int], reported: ReportedStats | None) -> fl
     return float(np.median(samples)) / NANOSECONDS
 
 
-def paired_ratio(slower: dict[int, float], faster: dict[int, float]) -> tuple[float, Interval]:
+def paired_ratio(slower: Mapping[int, float], faster: Mapping[int, float]) -> tuple[float, Interval]:
     """Return the ratio of the times of `slower` and `faster`: the median over blocks, and its interval.
 
     Arguments map a block to that block's session median. Only common blocks count, because they had the same state of

@@ -34,6 +34,10 @@ NEXT_STEPS: Mapping[str, str] = {
 """Verdict -> what to do. The number of such a measurement does not stand for the device."""
 
 
+EMULATED = "emulated: times say nothing about the device"
+"""The next step of every verdict on an emulated device."""
+
+
 class Judgement(BaseModel):
     """A verdict, the evidence and the next step."""
 
@@ -42,14 +46,26 @@ class Judgement(BaseModel):
 
 
 def judge(
-    summary: Summary, samples: Sequence[Sequence[int]] = (), marks: Sequence[Mark] = (), fallback: str = ""
+    summary: Summary,
+    samples: Sequence[Sequence[int]] = (),
+    marks: Sequence[Mark] = (),
+    fallback: str = "",
+    emulated: bool = False,
 ) -> Judgement:
     """Judge a measurement by its summary, by its sessions' samples in nanoseconds if there are any, and by its marks.
 
     ``preliminary``: too few sessions. ``fallback``: operators ran off the delegate; `fallback` is the evidence for it. Then
     what disturbed the sessions (:mod:`edgekit.measure.disturbances`), what the shape of the samples shows
-    (:mod:`edgekit.measure.shapes`), ``noisy`` (the interval is too wide), or ``stable``.
+    (:mod:`edgekit.measure.shapes`), ``noisy`` (the interval is too wide), or ``stable``. An `emulated` device gets no
+    advice to measure again, because no number of sessions gives its times a meaning.
     """
+    found = _judge(summary, samples, marks, fallback)
+    if not emulated:
+        return found
+    return Judgement(verdict=found.verdict, evidence=f"{found.evidence.partition('; ')[0]}; {EMULATED}")
+
+
+def _judge(summary: Summary, samples: Sequence[Sequence[int]], marks: Sequence[Mark], fallback: str) -> Judgement:
     half_width = (summary.interval.high - summary.interval.low) / 2 / summary.median
     spread = f"{summary.sessions} sessions, interval ±{half_width:.1%} of the median"
     found = ("fallback", fallback) if fallback else _disturbed(summary.sessions, marks)

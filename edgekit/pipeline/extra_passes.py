@@ -11,18 +11,25 @@ from edgekit.measure.operators import stored
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Subject
 from edgekit.pipeline.building import Ready
+from edgekit.pipeline.load_pass import cold_loads
 from edgekit.pipeline.memory_pass import memory_or_unknown
 from edgekit.pipeline.operator_pass import check_fallback, operators_of
+from edgekit.protocol import Protocol
 
 
-def extra_passes(device: Device, subject: Subject, ready: Ready, profiled: bool, folder: Path) -> dict[str, Any]:
-    """Return the conditions that the passes find: `memory`, and `operators` if `profiled` or if the recipe limits them.
+def extra_passes(
+    device: Device, subject: Subject, ready: Ready, protocol: Protocol, profiled: bool, folder: Path
+) -> dict[str, Any]:
+    """Return the conditions that the passes find.
 
+    These are `memory`, `cold_load` if the protocol has it, and `operators` if `profiled` or if the recipe limits them.
     Targets without a delegate have no share off it, so no limit applies to them. A profile that was only asked for and
     fails leaves `operators_unknown`, the reason. EdgekitError: ``fallback`` if too much ran off the delegate;
     ``missing_extra``, ``unverified`` if it cannot be found out though the recipe limits it.
     """
     found: dict[str, Any] = {"memory": memory_or_unknown(device, subject, ready)}
+    if protocol.cold_loads:
+        found["cold_load"] = cold_loads(device, subject, protocol)
     limit = ready.plan.recipe.max_fallback_share
     limited = limit is not None and subject.name.split("/")[1] != "-"
     if limited or (profiled and can_profile(subject)):

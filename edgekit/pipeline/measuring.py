@@ -104,13 +104,14 @@ def measure(
             turns.block(block)
         after, found = _state_after(device), {}
         for index in list(turns.alive):
+            subject, ready = subjects[index], timings[index].ready
             try:
-                found[index] = extra_passes(
-                    device, subjects[index], timings[index].ready, profile_operators, Path(folder)
-                )
+                found[index] = extra_passes(device, subject, ready, protocol, profile_operators, Path(folder))
             except EdgekitError as error:
                 recorder.on_failure(index, error.failure)
-    conditions = {**described, "before": before, "after": after}
+    # Blocks have numbers, but only those of one call of this function were the same blocks.
+    shared = min((one.id for one in measurements), default=0)
+    conditions = {**described, "before": before, "after": after, "shared_blocks": shared}
     for index, timing in enumerate(timings):
         if index not in recorder.gone:
             facts = {**conditions, "parity_on_device": parities[index], **found[index]}
@@ -130,10 +131,12 @@ def push(device: Device, timing: Timing, folder: Path) -> Subject:
     artifact, prepared = timing.ready.artifact, timing.ready.prepared
     photos = compared_photos(prepared)
     saved = in_layout(Inputs.load(prepared.folder / "parity.npz"), artifact.manifest.inputs)
-    files = [folder / f"{timing.target.replace('/', '-')}-{name}.bin" for name in ("input", "examples")]
+    # Recipes of one run take turns, and most have the same targets.
+    own = f"{artifact.manifest.build_key[:12]}-{timing.target.replace('/', '-')}"
+    files = [folder / f"{own}-{name}.bin" for name in ("input", "examples")]
     for file, places in zip(files, (photos[:1], photos), strict=True):
         write_inputs([array[places] for array in saved], file)
-    output = device.scratch(f"{timing.target.replace('/', '-')}.bin")
+    output = device.scratch(f"{own}.bin")
     if timing.tool is None:
         program: Program = own_runner(device, artifact.target.backend)
         examples = device.push(files[1])

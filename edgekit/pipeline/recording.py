@@ -12,6 +12,7 @@ from edgekit.backends.base import Manifest
 from edgekit.errors import Failure
 from edgekit.ledger import Ledger
 from edgekit.measure.disturbances import Mark, Usual, marks, usual
+from edgekit.measure.energy import energy
 from edgekit.measure.fallback import fallback_evidence
 from edgekit.measure.operators import stored_profile
 from edgekit.measure.session import Session
@@ -121,7 +122,8 @@ def finish(
     sessions = [recorded.sessions[block] for block in environments]
     summary, found = summarise_sessions(sessions, protocol), marks(environments, normal)
     samples = [session.samples for session in sessions if session.reported is None]
-    judgement = judge(summary, samples, found, fallback_evidence(sessions[0].environment, stored_profile(facts)))
+    fallback = fallback_evidence(sessions[0].environment, stored_profile(facts))
+    judgement = judge(summary, samples, found, fallback, emulated=facts.get("emulated") is True)
     # What differs between sessions stays with the sessions; conditions are what all of them shared.
     first, *others = environments.values()
     shared = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
@@ -134,6 +136,7 @@ def finish(
         "artifact_sha256": manifest.sha256,
         "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "marks": [mark.document() for mark in found],
+        "energy": energy(list(environments.values()), [session.runs for session in sessions], facts.get("before", {})),
     }
     if recorded.replaced:
         conditions["replaced_sessions"] = [_replaced(block, session) for block, session in recorded.replaced]

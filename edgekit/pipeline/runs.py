@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -13,7 +13,7 @@ from edgekit.devices.remote import RemoteDevice
 from edgekit.errors import EdgekitError, FailureKind, UsageError, failure_of
 from edgekit.ledger import Ledger
 from edgekit.ledger.records import FailureRecord
-from edgekit.pipeline.building import build
+from edgekit.pipeline.building import Ready, build
 from edgekit.pipeline.measuring import Timing, measure, provide_runners
 from edgekit.pipeline.plan import Plan, Progress, Sweep
 from edgekit.pipeline.remaining import Remaining
@@ -23,6 +23,8 @@ from edgekit.target import Target
 
 Cell = tuple[str, str, str, str | None]
 """Recipe, variant, target, device name (None: not yet on a device)."""
+TOGETHER = 24
+"""Artifacts that take turns. An interruption loses the sessions of all of them."""
 
 
 def start_run(command: str, sweep: Sweep, ledger: Ledger, progress: Progress, seed: int | None = None) -> str:
@@ -100,7 +102,7 @@ def _described(sweep: Sweep) -> str:
 
 
 def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
-    """Build the artifacts of all open cells, then time them, recipe by recipe on each device."""
+    """Build the artifacts of all open cells, then time them on each device. Recipes take turns as far as :data:`TOGETHER`."""
     _look_for(sweep.profiles, run.progress)
     for name, failure in sweep.unreadable.items():
         run.ledger.record_failure(run.id, failure, recipe=name, variant="")
@@ -110,22 +112,40 @@ def _go(run: Run, sweep: Sweep, settled: set[Cell]) -> None:
     ready = [built for plan in plans for built in build(run, plan, compilations)]
     if sweep.protocol is None:
         return
-    groups: list[tuple[DeviceProfile, list[Timing]]] = []
-    for profile in sweep.profiles:
-        for plan in sweep.plans:
-            own: list[Timing] = []
-            for built in (built for built in ready if built.plan.recipe == plan.recipe):
-                timings = profile.timings(built.artifact.target)
-                if not timings:
-                    name = f"{plan.recipe.name} {built.artifact.target}"
-                    run.progress(f"{name}: compiled only; {profile.why_not(built.artifact.target)}")
-                own += [Timing(built, target, tool) for target, tool in timings.items()]
-            recipe = (plan.recipe.name, plan.recipe.model.variant)
-            groups.append((profile, [cell for cell in own if (*recipe, cell.target, profile.name) not in settled]))
+    groups = [
+        (profile, group)
+        for profile in sweep.profiles
+        for group in _together([_timings(run, profile, plan, ready, settled) for plan in sweep.plans])
+    ]
     remaining = Remaining(sweep.protocol.sessions * sum(len(own) for _, own in groups))
     for profile, own in groups:
-        if own:
-            _time(run, profile, own, sweep, remaining)
+        _time(run, profile, own, sweep, remaining)
+
+
+def _timings(
+    run: Run, profile: DeviceProfile, plan: Plan, ready: Sequence[Ready], settled: Container[Cell]
+) -> list[Timing]:
+    """Return the open timings of a recipe on a device. Report its artifacts that are not timed there."""
+    found: list[Timing] = []
+    for built in (built for built in ready if built.plan.recipe == plan.recipe):
+        timings = profile.timings(built.artifact.target)
+        if not timings:
+            name = f"{plan.recipe.name} {built.artifact.target}"
+            run.progress(f"{name}: compiled only; {profile.why_not(built.artifact.target)}")
+        found += [Timing(built, target, tool) for target, tool in timings.items()]
+    recipe = (plan.recipe.name, plan.recipe.model.variant)
+    return [cell for cell in found if (*recipe, cell.target, profile.name) not in settled]
+
+
+def _together(recipes: Sequence[Sequence[Timing]]) -> list[list[Timing]]:
+    """Return groups of whole recipes that take turns, each of :data:`TOGETHER` timings at most if a recipe has no more."""
+    groups: list[list[Timing]] = []
+    for own in (own for own in recipes if own):
+        if groups and len(groups[-1]) + len(own) <= TOGETHER:
+            groups[-1] += own
+        else:
+            groups.append(list(own))
+    return groups
 
 
 def _look_for(profiles: Sequence[DeviceProfile], progress: Progress) -> None:

@@ -142,6 +142,15 @@ def runner_version(row: Row) -> str | None:
     return found.get("runner_version") or (found["runner_sha256"][:12] if "runner_sha256" in found else None)
 
 
+def energy(row: Row) -> str | None:
+    """Return the energy of an inference with its interval; None if it is unknown."""
+    found = (row.conditions or {}).get("energy", {})
+    if "millijoules" not in found:
+        return None
+    low, high = found["interval_mj"]
+    return with_interval(found["millijoules"], low, high, 2)
+
+
 def window(place: int) -> Callable[[Row], float | None]:
     """Return a look-up of the mean of a part of a sustained measurement: 0 is the first, -1 the last."""
 

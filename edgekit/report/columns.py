@@ -32,6 +32,10 @@ def _condition(*keys: str) -> Callable[[Row], Any]:
     return lambda row: _within(row.conditions, keys, "unknown") if row.conditions else None
 
 
+def _condition_or_none(*keys: str) -> Callable[[Row], Any]:
+    return lambda row: _within(row.conditions, keys)
+
+
 def _accuracy(key: str) -> Callable[[Row], Any]:
     return lambda row: getattr(row.accuracy, key) if row.accuracy else None
 
@@ -250,6 +254,26 @@ TIMES: tuple[Column[Row], ...] = (
     Column("p90_upper_ms", "p90, upper bound", _summary("p90_upper"), unit="ms", shown=shown()),
     Column("p90_upper_confidence", "p90, confidence of the bound", _summary("p90_confidence"), shown=shown()),
     Column("load_ms", "Load", _summary("load"), unit="ms", align="right", shown=shown()),
+    Column(
+        "energy_mj",
+        "Energy",
+        _condition_or_none("energy", "millijoules"),
+        cells.energy,
+        unit="mJ",
+        kind="derived",
+        align="right",
+        shown=shown("present"),
+        rank=6,
+    ),
+    Column(
+        "cold_load_ms",
+        "Cold load",
+        _condition_or_none("cold_load", "median_ms"),
+        unit="ms",
+        align="right",
+        shown=shown("present"),
+        rank=6,
+    ),
     Column("first_ms", "First inference", _summary("first"), unit="ms", align="right", shown=shown()),
     Column("sessions", "Sessions", _summary("sessions"), align="right", shown=shown(), best="high"),
     Column("iterations", "Iterations", _summary("iterations"), align="right", shown=shown(), best="high"),

@@ -10,9 +10,9 @@ from edgekit.config.json_document import JsonDocument
 from edgekit.ledger import Ledger
 from edgekit.ledger.models import model_hash
 from edgekit.ledger.records import AccuracyRecord, SessionRecord
-from edgekit.measure.statistics import paired_ratio
 from edgekit.report.cells import cached_path
 from edgekit.report.columns import BY_KEY
+from edgekit.report.ratios import RatioEntry, RecipeRatioEntry, precision_ratios, recipe_ratios
 from edgekit.report.rows import Row, rows_of
 
 
@@ -153,19 +153,6 @@ class ArtifactEntry(Part):
     accuracies: list[AccuracyEntry]
 
 
-class RatioEntry(Part):
-    """How many times as fast as `baseline` (fp32) `target` (int8) is, paired by block within this run; below 1: slower."""
-
-    recipe: str
-    variant: str
-    device: str
-    baseline: str
-    target: str
-    speedup: float
-    interval: tuple[float, float]
-    interval_confidence: float
-
-
 class RunDocument(JsonDocument):
     """One run of deploy or compile."""
 
@@ -174,6 +161,7 @@ class RunDocument(JsonDocument):
     failures: list[FailureEntry]
     artifacts: list[ArtifactEntry]
     ratios: list[RatioEntry]
+    recipe_ratios: list[RecipeRatioEntry]
 
 
 def run_document(ledger: Ledger, run_id: str) -> RunDocument:
@@ -186,38 +174,8 @@ def run_document(ledger: Ledger, run_id: str) -> RunDocument:
         failures=[_failure(row) for row in rows if row.status == "failed"],
         artifacts=[_artifact(artifact.manifest, timed, accuracies) for artifact in ledger.artifacts(run_id)],
         ratios=precision_ratios(ledger, rows),
+        recipe_ratios=recipe_ratios(ledger, rows),
     )
-
-
-def precision_ratios(ledger: Ledger, rows: list[Row]) -> list[RatioEntry]:
-    """Return fp32 over int8 for every recipe and runtime of one run that was measured at both, paired by block."""
-    measured = {
-        (row.recipe, row.variant, row.device, row.target): row for row in rows if row.measurement_id is not None
-    }
-    pairs = [
-        (row, other)
-        for (recipe, variant, device, target), row in measured.items()
-        if row.precision == "fp32"
-        if (other := measured.get((recipe, variant, device, target.replace("/fp32", "/int8"))))
-    ]
-    centres = ledger.session_centres(row.measurement_id or 0 for pair in pairs for row in pair)
-    ratios = []
-    for row, other in pairs:
-        slower, faster = centres[row.measurement_id or 0], centres[other.measurement_id or 0]
-        ratio, interval = paired_ratio(slower, faster)
-        ratios.append(
-            RatioEntry(
-                recipe=row.recipe,
-                variant=row.variant,
-                device=row.device or "",
-                baseline=row.target,
-                target=other.target,
-                speedup=ratio,
-                interval=(interval.low, interval.high),
-                interval_confidence=interval.confidence,
-            )
-        )
-    return ratios
 
 
 def _measurement(ledger: Ledger, row: Row) -> MeasurementEntry:

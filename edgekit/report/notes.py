@@ -167,6 +167,28 @@ def _marks(rows: Sequence[Row]) -> list[str]:
     return found
 
 
+def _energy(rows: Sequence[Row]) -> list[str]:
+    """Return what an energy is of."""
+    found = ((row.conditions or {}).get("energy", {}) for row in rows)
+    sources = dict.fromkeys(one["source"] for one in found if "source" in one)
+    if not sources:
+        return []
+    return [f"Energy: of one inference, derived from the power of {', '.join(sources)}; nothing is subtracted."]
+
+
+def _loads(rows: Sequence[Row]) -> list[str]:
+    """Return what a cold load is, and why there is none if one was requested."""
+    found = [(row, row.conditions["cold_load"]) for row in rows if row.conditions and "cold_load" in row.conditions]
+    lines = []
+    if any("loads" in cold for _, cold in found):
+        lines.append("Cold load: median of fresh processes, the model's file dropped from the page cache before each.")
+    reasons = dict.fromkeys(cold["unknown"] for _, cold in found if "unknown" in cold)
+    for reason in reasons:
+        names = _names(row.name for row, cold in found if cold.get("unknown") == reason)
+        lines.append(f"{names}: cold load unknown: {reason}.")
+    return lines
+
+
 def _curves(rows: Sequence[Row]) -> list[str]:
     """Return how each sustained latency changed, and which models changed places."""
     found = []
@@ -270,6 +292,8 @@ NOTED: tuple[tuple[Callable[[Sequence[Row]], list[str]], frozenset[str]], ...] =
     (_verdicts, TIMED | {"result"}),
     (_marks, TIMED | {"result"}),
     (_curves, TIMED),
+    (_loads, frozenset({"cold_load_ms"})),
+    (_energy, frozenset({"energy_mj"})),
     (_weights, frozenset()),
     (_namesakes, frozenset()),
     (_failures, frozenset({"result"})),

@@ -18,7 +18,7 @@ from edgekit.report.sheet import Note, Report, Section
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from edgekit.report.document import RatioEntry
+    from edgekit.report.ratios import RatioEntry, RecipeRatioEntry
 
 EMPTY = "The ledger holds no result yet; `edgekit deploy recipes/v3_large.yaml --device host` makes one."
 EVERYTHING = "edgekit report --format csv"
@@ -51,12 +51,17 @@ def markdown(rows: Sequence[Row]) -> str:
     return text.markdown(overview(rows))
 
 
-def terminal(rows: Sequence[Row], ratios: Sequence[RatioEntry], title: str, width: int) -> RenderableType:
+def terminal(
+    rows: Sequence[Row],
+    ratios: Sequence[RatioEntry],
+    title: str,
+    width: int,
+    recipe_ratios: Sequence[RecipeRatioEntry] = (),
+) -> RenderableType:
     """Return a run's table for a terminal `width` columns wide. What other sources print is in the Markdown only."""
     report = overview(rows, title=title, columns=_columns(rows))
-    return terminal_module.terminal(
-        replace(report, notes=[*report.notes, *map(Note, ratio_lines(ratios))]), width, EVERYTHING
-    )
+    lines = [*ratio_lines(ratios), *recipe_ratio_lines(recipe_ratios)]
+    return terminal_module.terminal(replace(report, notes=[*report.notes, *map(Note, lines)]), width, EVERYTHING)
 
 
 def _columns(rows: Sequence[Row]) -> list[Column[Row]]:
@@ -73,4 +78,16 @@ def ratio_lines(ratios: Sequence[RatioEntry]) -> list[str]:
         f"{ratio.speedup:.2f} [{ratio.interval[0]:.2f}, {ratio.interval[1]:.2f}] times as fast as {ratio.baseline} "
         f"(paired by block, {ratio.interval_confidence:.0%} interval)."
         for ratio in ratios
+    ]
+
+
+def recipe_ratio_lines(ratios: Sequence[RecipeRatioEntry]) -> list[str]:
+    """Return a sentence per recipe that one run measured in turns with the fastest one of the same target and device."""
+    slower = {(ratio.device, ratio.target, ratio.baseline, ratio.baseline_variant) for ratio in ratios}
+    fastest = [ratio for ratio in ratios if (ratio.device, ratio.target, ratio.recipe, ratio.variant) not in slower]
+    return [
+        f"{ratio.target} on {ratio.device}: {ratio.recipe} {ratio.variant} is {ratio.speedup:.2f} "
+        f"[{ratio.interval[0]:.2f}, {ratio.interval[1]:.2f}] times as fast as {ratio.baseline} {ratio.baseline_variant} "
+        f"(paired by {ratio.blocks} blocks, {ratio.interval_confidence:.0%} interval)."
+        for ratio in fastest
     ]

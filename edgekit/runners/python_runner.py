@@ -271,6 +271,7 @@ def measure(session: Any, arguments: argparse.Namespace) -> Dict[str, Any]:
     emit("samples", ns=samples)
     return {
         "timed_uptime_ns": [since, since + wall],
+        "scope": "inference",
         "warmup_runs": warmup_runs,
         "wall_ns": wall,
         "cpu_ns": cpu,

@@ -131,7 +131,7 @@ class Machine:
         if not self.cpus:
             return []
         write_cpus(self.folder / "cpus", self.cpus)
-        return [[str(self.folder / "cpus"), "/sys/devices/system/cpu", "ro"]]
+        return [[str(self.folder / "cpus"), "/sys/devices/system/cpu", "rw"]]
 
     def _furnish(self) -> None:
         """Put files on the device before its daemon starts."""

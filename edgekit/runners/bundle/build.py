@@ -30,7 +30,7 @@ DOWNLOAD_MB = 40
 
 C_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra")
 CPP_FLAGS = ("-std=c++20", "-O2", "-Wall", "-Wextra", "-DC10_USING_CUSTOM_GENERATED_MACROS")
-COMMON = ("runner", "circumstances")
+COMMON = ("runner", "circumstances", "frame")
 """The C sources that both runners share."""
 EXECUTORCH_LIBRARIES = (
     "-lexecutorch",
@@ -216,6 +216,7 @@ def _compile(target: Path, place: Path, compilers: _Compilers, versions: dict[st
             str(NATIVE_SOURCES / "litert_runner.c"),
             *common,
             "-ldl",
+            "-lm",
             "-o",
             str(target / "litert_runner"),
         ]

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "runner.h"
 #include "circumstances.h"
+#include "frame.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +35,7 @@ struct images {
 /* What `measure` found, for the `done` line. */
 static struct {
     int64_t baseline_kb; /* memory before the model was loaded; -1: unknown */
-    bool measured;
+    bool measured, end_to_end;
     int64_t warmup_runs, wall_ns, cpu_ns;
     int64_t timed_uptime_ns[2]; /* from when to when, since the start of the system */
     int64_t cpus[2];
@@ -179,6 +180,8 @@ struct arguments parse_arguments(int argc, char **argv) {
         {"threads", required_argument, NULL, 't'},     {"cpus", required_argument, NULL, 'c'},
         {"iterations", required_argument, NULL, 'n'},  {"min-seconds", required_argument, NULL, 's'},
         {"warmup-seconds", required_argument, NULL, 'w'}, {"cold", no_argument, NULL, 'f'},
+        {"frame", required_argument, NULL, 'r'},       {"frame-plan", required_argument, NULL, 'l'},
+        {"preprocessed", required_argument, NULL, 'd'},
         {NULL, 0, NULL, 0},
     };
     struct arguments found = {.threads = 1, .warmup_seconds = 0.5};
@@ -195,8 +198,14 @@ struct arguments parse_arguments(int argc, char **argv) {
         case 's': found.min_seconds = seconds("min-seconds", optarg); break;
         case 'w': found.warmup_seconds = seconds("warmup-seconds", optarg); break;
         case 'f': found.cold = true; break;
+        case 'r': found.frame = optarg; break;
+        case 'l': found.frame_plan = optarg; break;
+        case 'd': found.preprocessed = optarg; break;
         default: fail("an argument is not known or lacks its value; see standard error");
         }
+    }
+    if (!found.frame != !found.frame_plan || (found.preprocessed && !found.frame)) {
+        fail("--frame and --frame-plan belong together, and --preprocessed to them");
     }
     if (!found.model || !found.input || optind < argc) {
         fail("--model and --input are needed, and nothing beside the options");
@@ -340,21 +349,63 @@ void tell_environment(const char *runtime, const char *version, int threads) {
     end_event();
 }
 
-static int64_t timed(const struct model *model) {
-    const int64_t start = now_ns();
+/* What one run is: the inference, or all from a camera's frame to the outputs in memory. */
+struct work {
+    const struct model *model;
+    struct frame *frame; /* NULL: the inference only */
+    FILE *outputs;       /* memory */
+};
+
+static void once(const struct work *work) {
+    const struct model *model = work->model;
+    if (work->frame) {
+        model->set_inputs(model->session, preprocess(work->frame));
+    }
     model->run(model->session);
+    if (work->frame) {
+        rewind(work->outputs);
+        model->write_outputs(model->session, work->outputs);
+        fflush(work->outputs);
+    }
+}
+
+static int64_t timed(const struct work *work) {
+    const int64_t start = now_ns();
+    once(work);
     return now_ns() - start;
 }
 
-static void measure(const struct arguments *arguments, const struct model *model) {
+static struct work work_of(const struct arguments *arguments, const struct model *model) {
+    static char *memory;
+    static size_t size;
+    struct work work = {.model = model};
+    if (arguments->frame) {
+        work.frame = open_frame(arguments->frame, arguments->frame_plan);
+        work.outputs = open_memstream(&memory, &size);
+        if (frame_values(work.frame) != model->input_floats || !work.outputs) {
+            fail("the frame becomes %zu values, and the model takes %zu", frame_values(work.frame), model->input_floats);
+        }
+    }
+    return work;
+}
+
+static void write_preprocessed(const struct arguments *arguments, const struct work *work) {
+    FILE *file = fopen(arguments->preprocessed, "wb");
+    const size_t count = frame_values(work->frame);
+    if (!file || fwrite(preprocess(work->frame), sizeof(float), count, file) != count || fclose(file)) {
+        fail("%s cannot be written", arguments->preprocessed);
+    }
+}
+
+static void measure(const struct arguments *arguments, const struct work *work) {
     static struct tasks before, after;
-    const int64_t first = timed(model);
+    const int64_t first = timed(work);
     begin_event("first");
     field_integer("ns", first);
     end_event();
     const int64_t warm = now_ns() + (int64_t)(arguments->warmup_seconds * (double)SECOND_NS);
     do {
-        model->run(model->session);
+        once(work);
         facts.warmup_runs++;
     } while (now_ns() < warm);
     size_t count = 0, room = 65536;
@@ -379,7 +430,7 @@ static void measure(const struct arguments *arguments, const struct model *model
             }
             samples = larger;
         }
-        samples[count++] = timed(model);
+        samples[count++] = timed(work);
     }
     facts.wall_ns = now_ns() - start;
     facts.cpu_ns = time_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
@@ -391,6 +442,7 @@ static void measure(const struct arguments *arguments, const struct model *model
     time_reference(facts.reference_ns + REFERENCE_RUNS);
     facts.threads_busy = busy_threads(&before, &after);
     facts.measured = true;
+    facts.end_to_end = work->frame != NULL;
     begin_event("samples");
     field_integers("ns", samples, count);
     end_event();
@@ -422,6 +474,7 @@ static void tell_done(void) {
     field_known("max_rss_kb", peak);
     field_known("baseline_rss_kb", facts.baseline_kb);
     if (facts.measured) {
+        field_text("scope", facts.end_to_end ? "end-to-end" : "inference");
         field_integer("warmup_runs", facts.warmup_runs);
         field_integers("timed_uptime_ns", facts.timed_uptime_ns, 2);
         field_integer("wall_ns", facts.wall_ns);
@@ -439,7 +492,11 @@ void serve(const struct arguments *arguments, const struct model *model) {
     const struct images images = read_images(arguments->input, model->input_floats);
     model->set_inputs(model->session, images.values);
     if (arguments->iterations) {
-        measure(arguments, model);
+        const struct work work = work_of(arguments, model);
+        measure(arguments, &work);
+        if (arguments->preprocessed) {
+            write_preprocessed(arguments, &work);
+        }
     }
     FILE *file = arguments->output ? fopen(arguments->output, "wb") : NULL;
     if (arguments->output && !file) {

@@ -19,6 +19,9 @@ struct arguments {
     const char *operators; /* the runtime's own profile of its operators; NULL: write none */
     int threads;
     const char *cpus;   /* with commas; NULL: do not pin */
+    const char *frame;        /* a camera's frame: time end to end, from it to the outputs in memory; NULL: inference only */
+    const char *frame_plan;   /* how it becomes the input */
+    const char *preprocessed; /* where to write the input that comes from it; NULL: nowhere */
     bool cold;          /* drop the model's file from the page cache before loading */
     long iterations;    /* 0: only write the outputs */
     double min_seconds;
