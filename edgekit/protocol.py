@@ -27,6 +27,7 @@ class Protocol(Strict):
 
     A warm-up of `warmup_seconds`, and at least one run, precedes the timed runs.
     There are at least `iterations` timed runs, and they take at least `min_seconds`.
+    `scope` says what one run is.
     With `cold_loads`, so many more processes load the model after its file was dropped from the page cache.
     With `window_seconds`, each part of that length has a mean: the curve of a sustained measurement.
     Fewer than six `sessions` give no 95 % interval, so the verdict is then ``preliminary``.
@@ -130,6 +131,13 @@ PROTOCOLS = {
         ),
     )
 }
+
+
+def scoped(protocol: Protocol, scope: str) -> Protocol:
+    """Return a protocol for a scope. End to end it has a name of its own, so that no table mixes the two."""
+    if scope in {protocol.scope, "inference"}:
+        return protocol
+    return protocol.model_copy(update={"name": f"{protocol.name}+end-to-end", "scope": "end-to-end"})
 
 
 def known_protocols() -> list[str]:

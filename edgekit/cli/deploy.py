@@ -16,6 +16,7 @@ from edgekit.cli.options import (
     protocol_option,
     repeat_option,
     resume_option,
+    scope_option,
     seed_option,
     strict_option,
 )
@@ -28,6 +29,7 @@ from edgekit.cli.printing import print_run
 @resume_option
 @device_set_option
 @protocol_option
+@scope_option
 @repeat_option
 @profile_operators_option
 @seed_option
@@ -45,6 +47,7 @@ def command(
     resume: str | None,
     device_overrides: tuple[str, ...],
     protocol: str | None,
+    scope: str,
     repeat_marked: int | None,
     profile_operators: bool,
     seed: int | None,
@@ -62,7 +65,7 @@ def command(
     from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
     from edgekit.pipeline import Sweep, resume_run, start_run
-    from edgekit.protocol import protocol_named
+    from edgekit.protocol import protocol_named, scoped
 
     if resume is not None:
         choices = (
@@ -74,6 +77,7 @@ def command(
             weights,
             photos,
             protocol,
+            scope != "inference",
             repeat_marked is not None,
             profile_operators,
             seed is not None,
@@ -98,7 +102,7 @@ def command(
         option = "--input" if inputs else "--weights"
         raise UsageError(f"{option} is for one network of your own.", "Deploy it alone, or write a recipe for each.")
     plans = tuple(plan_of(recipe, overrides, targets, photos, inputs, weights, (profile,)) for recipe in recipes)
-    chosen = protocol_named(protocol or profile.protocol)
+    chosen = scoped(protocol_named(protocol or profile.protocol), scope)
     with Ledger.open(ledger) as opened:
         with live_progress() as progress:
             sweep = Sweep(

@@ -123,6 +123,13 @@ device_set_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of the order of measurement; default: random, recorded."
 )
+scope_option = click.option(
+    "--scope",
+    type=click.Choice(("inference", "end-to-end")),
+    default="inference",
+    show_default=True,
+    help="What is timed. end-to-end: from a camera's frame to the outputs in memory, with preprocessing.",
+)
 repeat_option = click.option(
     "--repeat-marked",
     type=click.IntRange(0, 1000),

@@ -24,6 +24,7 @@ from edgekit.cli.options import (
     recipes_option,
     repeat_option,
     resume_option,
+    scope_option,
     seed_option,
     set_option,
     strict_option,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 @device_set_option
 @click.option("--sweep", "swept", is_flag=True, help="Also every variant of a recipe's `sweep`.")
 @protocol_option
+@scope_option
 @repeat_option
 @profile_operators_option
 @seed_option
@@ -66,6 +68,7 @@ def command(
     device_overrides: tuple[str, ...],
     swept: bool,
     protocol: str | None,
+    scope: str,
     repeat_marked: int | None,
     profile_operators: bool,
     seed: int | None,
@@ -83,7 +86,7 @@ def command(
     from edgekit.errors import UsageError
     from edgekit.ledger import Ledger
     from edgekit.pipeline import Sweep, resume_run, start_run
-    from edgekit.protocol import protocol_named
+    from edgekit.protocol import protocol_named, scoped
 
     if resume is None and not (every or recipes or devices or targets):
         raise UsageError(
@@ -98,6 +101,7 @@ def command(
         swept,
         protocol,
         photos,
+        scope != "inference",
         repeat_marked is not None,
         profile_operators,
         seed is not None,
@@ -112,7 +116,7 @@ def command(
             loaded, unreadable = _recipes(parts_of_all(recipes), overrides)
             built = [variant for recipe in loaded for variant in (recipe.variants() if swept else (recipe,))]
             profiles = _profiles(parts_of_all(devices), device_overrides)
-            chosen = protocol_named(protocol) if protocol else _protocol_of(profiles)
+            chosen = scoped(protocol_named(protocol) if protocol else _protocol_of(profiles), scope)
             names = parts_of_all(targets)
             sweep = Sweep.of(built, names, profiles, chosen, photo_set(photos), photos, unreadable)
             sweep = replace(sweep, repeat_marked=repeat_marked or 0, profile_operators=profile_operators)

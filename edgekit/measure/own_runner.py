@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError, FailureKind
-from edgekit.measure.session import Ended, Session, Subject, broken
+from edgekit.measure.session import Ended, Frame, Session, Subject, broken
 from edgekit.protocol import Protocol
 from edgekit.runners import read_events
 
@@ -36,6 +36,7 @@ class OwnRunner:
             *(("--output", subject.output) if with_output else ()),
             *("--threads", str(protocol.threads), "--iterations", str(protocol.iterations)),
             *("--min-seconds", str(protocol.min_seconds), "--warmup-seconds", str(protocol.warmup_seconds)),
+            *_frame_options(subject.frame, with_output),
             *(("--cpus", ",".join(map(str, cpus))) if cpus else ()),
         )
 
@@ -70,6 +71,13 @@ class OwnRunner:
         return Session(events["load"]["ns"], events["first"]["ns"], samples, environment, ended.started_at)
 
 
+def _frame_options(frame: Frame | None, with_output: bool) -> Sequence[str]:
+    if frame is None:
+        return ()
+    written = ("--preprocessed", frame.preprocessed) if with_output else ()
+    return ("--frame", frame.file, "--frame-plan", frame.plan, *written)
+
+
 def _facts(event: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in event.items() if key not in {"event", "ns"}}
 
@@ -81,6 +89,8 @@ def _verify(environment: dict[str, Any], ended: Ended) -> None:
         problems.append(f"it was allowed on CPUs {environment['affinity']} instead of {named}")
     if cpus and set(environment["cpus_seen"]) - set(cpus):
         problems.append(f"it ran on CPUs {environment['cpus_seen']} instead of {named}")
+    if environment.get("scope", "inference") != ended.protocol.scope:
+        problems.append(f"it timed {environment['scope']} instead of {ended.protocol.scope}")
     if environment["threads"] not in {None, threads}:  # None: the runtime has no threads to set, as Core ML
         problems.append(f"the runtime has {environment['threads']} threads instead of {threads}")
     # A runtime may only echo the request, so the threads that did the work are counted too.

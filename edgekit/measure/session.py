@@ -91,11 +91,21 @@ class Builds(Protocol):
 
 
 @dataclass(frozen=True)
+class Frame:
+    """A camera's frame on the device, how it becomes the input, and where the runner writes what it became."""
+
+    file: str
+    plan: str
+    preprocessed: str
+
+
+@dataclass(frozen=True)
 class Subject:
     """Something to measure on a device: its name, the program that times it, its model and input files.
 
     The first session writes the model's outputs to `output`, for ``check`` to compare. A program that takes several
     examples reads them from `examples`, of which the first is that of `input`; other programs compute that one.
+    With a `frame`, all from it to the outputs is timed.
     """
 
     name: str
@@ -104,6 +114,7 @@ class Subject:
     input: str
     output: str
     examples: str = ""
+    frame: Frame | None = None
 
 
 def run_session(

@@ -18,6 +18,7 @@ from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Builds, Interleaved, Program, Session, Subject
 from edgekit.measure.tools import tool_program
 from edgekit.pipeline.building import Ready
+from edgekit.pipeline.end_to_end import compare_frame, with_frame
 from edgekit.pipeline.extra_passes import extra_passes
 from edgekit.pipeline.outputs import compare_on_device, compared_photos
 from edgekit.pipeline.plan import Progress
@@ -85,11 +86,14 @@ def measure(
 
         def compare(index: int) -> None:
             parities[index] = compare_on_device(device, subjects[index], timings[index].ready, Path(folder))
+            compare_frame(device, subjects[index], timings[index].ready, Path(folder))
 
         recorder = Recorder(run.ledger, measurements, compare, session_came, failed)
         for index, timing in enumerate(timings):
             try:
                 subjects[index] = push(device, timing, Path(folder))
+                if protocol.scope == "end-to-end":
+                    subjects[index] = with_frame(device, subjects[index], timing.ready, Path(folder))
             except EdgekitError as error:
                 recorder.on_failure(index, error.failure)
         remaining.begin()

@@ -23,7 +23,7 @@ class Part(BaseModel):
 
 
 class MeasurementEntry(Part):
-    """A measured latency: milliseconds, inference only, batch 1. `kind` is always ``measured``.
+    """A measured latency: milliseconds, batch 1, of the `scope` in its conditions. `kind` is always ``measured``.
 
     `model_hash` and `device_id` distinguish models and devices of the same name. `measured_at` is in UTC.
     `latency_ms` is the median of the sessions' medians, or of their means if `centre` says so.

@@ -16,11 +16,11 @@ from edgekit.report.sheet import Note
 TIMED = frozenset({"latency_ms_measured", "p90_ms", "load_ms", "first_ms"})
 ACCURACY = frozenset({"accuracy_this_artifact"})
 PAPER = frozenset({"pixel1_ms_published", "pixel2_ms_published", "pixel3_ms_published"})
-LATENCY_NOTE = Note(
-    "Latency: median of session medians [95 % interval, or with the confidence that the sessions allow]; "
-    "inference only, batch 1.",
-    TIMED,
-)
+LATENCY = "Latency: median of session medians [95 % interval, or the confidence that the sessions allow]; "
+SCOPES = {
+    "inference": "inference only, batch 1.",
+    "end-to-end": "end to end: from a frame of 640 x 480 in memory, with preprocessing, to the outputs in memory; batch 1.",
+}
 MEAN_NOTE = Note("mean: the tool gives neither samples nor a median, so it is the median of session means.", TIMED)
 P90_NOTES = {
     0.95: Note("p90: 90th percentile of all runs (≤ its distribution-free upper 95 % bound).", frozenset({"p90_ms"})),
@@ -43,8 +43,8 @@ MARKS_AT_MOST = 3
 def notes(rows: Sequence[Row]) -> list[Note]:
     """Return the notes below a table of rows."""
     found: dict[Note, None] = {}
-    if any(row.summary for row in rows):
-        found[LATENCY_NOTE] = None
+    scopes = {(row.conditions or {}).get("scope", "inference") for row in rows if row.summary}
+    found |= {Note(LATENCY + text, TIMED): None for scope, text in SCOPES.items() if scope in scopes}
     if any(row.summary and row.summary.get("centre") == "mean" for row in rows):
         found[MEAN_NOTE] = None
     bounded = [row.summary for row in rows if row.summary and row.summary["p90_upper"] is not None]

@@ -19,6 +19,8 @@ SAMPLES_OF_ONE = 300
 SAMPLES_OF_ALL = 60_000
 """and about so many of all measurements."""
 NANOSECONDS = 1e6  # per millisecond
+LONG = {"operators", "marks", "replaced_sessions"}
+"""Conditions that a page shows otherwise, or not: the samples of repeated sessions stay in the ledger."""
 SAMPLE_DIGITS = 4
 
 
@@ -31,7 +33,7 @@ class Details:
         self._facts: dict[tuple[str, str], int] = {}
         self._artifacts: dict[tuple[str, ...], int] = {}
         self.artifacts: list[Artifact] = []
-        self.statistics = list(dict.fromkeys(key for row in rows for key, _ in _flat(row.summary or {})))
+        self.statistics = list(dict.fromkeys(key for row in rows for key, _ in _flat(_shown_summary(row))))
         self.of = {row.measurement_id: self._detail(row) for row in rows if row.measurement_id is not None}
 
     @property
@@ -43,10 +45,11 @@ class Details:
         assert row.measurement_id is not None and row.summary
         sessions = self._ledger.sessions(row.measurement_id)
         each = self._most // max(1, len(sessions))
-        statistics = dict(_flat(row.summary))
+        statistics = dict(_flat(_shown_summary(row)))
         stored = row.conditions or {}
-        shown = {key: value for key, value in stored.items() if key != "operators"}
-        conditions = {**shown, "run": row.run, "edgekit": row.edgekit_version}
+        shown = {key: value for key, value in stored.items() if key not in LONG}
+        marks = [f"session {mark['block'] + 1}: {mark['evidence']}" for mark in row.marks]
+        conditions = {**shown, "marks": "; ".join(marks) or "none", "run": row.run, "edgekit": row.edgekit_version}
         layers, profiled = layers_of(stored)
         return Detail(
             artifact=self._artifact(row),
@@ -73,6 +76,12 @@ class Details:
     def _indexes(self, found: Mapping[str, Any]) -> list[int]:
         facts = ((key, _text(value)) for key, value in _flat(found))
         return [self._facts.setdefault(fact, len(self._facts)) for fact in facts]
+
+
+def _shown_summary(row: Row) -> Mapping[str, Any]:
+    """Return a summary without the parts of a sustained measurement if it was none."""
+    summary = row.summary or {}
+    return summary if summary.get("windows") else {key: value for key, value in summary.items() if "window" not in key}
 
 
 def reproduction(row: Row) -> tuple[str, str]:
