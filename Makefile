@@ -16,7 +16,7 @@ DEMO_WEIGHTS := $(wordlist 1,2,$(WEIGHTS))
 # Photos with labels, for evaluation only; labelme's are GPL: used at test time, never copied into the repository.
 PHOTOS := $(PACKAGES)/foolbox/data $(PACKAGES)/labelme-6.3.1/examples
 RECIPES ?= --all
-BENCH ?= first-light evaluate verdicts coverage deciding aa-test interference
+BENCH ?= first-light evaluate verdicts coverage deciding aa-test interference against-benchmark-tool overhead
 SUPPORT := EDGEKIT_CACHE=.cache/edgekit EDGEKIT_LEDGER=sqlite:///.cache/support.sqlite $(BIN)/edgekit
 EXECUTORCH := $$($(BIN)/python -c 'import executorch; print(*executorch.__path__)')/include
 NATIVE := edgekit/runners/native

@@ -66,7 +66,7 @@ def timing_cpus(allowed: Collection[int], speeds: Speeds, threads: int, cores: C
     if len(found) < threads:
         kind = "" if cores == "fastest" else f" {cores}"
         message = f"The protocol has {threads} threads, and {device} has {len(found)}{kind} cores for them."
-        hint = "Choose a protocol with fewer threads, or with `cores: fastest`."
+        hint = "Choose a protocol with fewer threads" + ("." if cores == "fastest" else ", or with `cores: fastest`.")
         raise EdgekitError(FailureKind.unsupported_device, "measure", message, hint)
     return found
 

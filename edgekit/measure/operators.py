@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, computed_field
@@ -37,6 +37,7 @@ ROW = re.compile(r"^(.+?), [-+.\de]+, ([-+.\de]+), [-+.\de]+%, [-+.\de]+%, [-+.\
 TIMINGS = re.compile(r"^Timings \(microseconds\): count=(\d+) .*?(?:curr|avg)=([-+.\de]+)(?: std=.*)?$", re.M)
 METHOD, DELEGATE, CALLED = "Method::execute", "DELEGATE_CALL", "native_call_"
 """What ETDump calls a whole run, a delegate's node of the graph, and (how it begins) another node."""
+MANY_RUNS = 10
 NUMBERED = re.compile(r" #\d+$")
 
 
@@ -158,8 +159,20 @@ def _of_csv(text: str) -> OperatorsDocument | None:
     )
 
 
+def counted_runs(whole: Sequence[float]) -> list[int]:
+    """Return the places of the runs that count, by the times of whole runs in order.
+
+    The first run is the warm-up. Of many others the faster half counts: what interrupts a run stretches one operator of it,
+    and the times of a run's operators have to add up.
+    """
+    later = list(range(1, len(whole))) or list(range(len(whole)))
+    if len(later) < MANY_RUNS:
+        return later
+    return [place for place in later if whole[place] <= median(whole[place] for place in later)]
+
+
 def _of_events(text: str) -> OperatorsDocument | None:
-    """Return the mean of every operator in the native runner's events. The first run is the warm-up.
+    """Return the mean of every operator in the native runner's events.
 
     LiteRT counts whole microseconds and drops the rest, so a short operator seems shorter than it is.
     """
@@ -176,7 +189,8 @@ def _of_events(text: str) -> OperatorsDocument | None:
             # Delegates count their operators from 0. The place in the run distinguishes those of several delegates.
             order[run].append((kind, node, tag))
             spent[run, len(order[run]) - 1, tag] = ms
-    timed = sorted(whole)[1:] or sorted(whole)
+    runs = sorted(whole)
+    timed = [runs[place] for place in counted_runs([whole[run] for run in runs])]
     if not timed or not order or any(order[run] != order[timed[0]] for run in timed):
         return None
     operators = [
@@ -201,7 +215,7 @@ def _rows(text: str, inside: bool) -> Iterator[OperatorTime]:
 
 
 def _of_etdump(path: Path) -> OperatorsDocument | None:
-    """Return the operators of the method. If it ran more than once, the first run is the warm-up."""
+    """Return the operators of the method."""
     job = ReadJob(path=path.absolute())
     with Workers() as workers:
         document = workers.call(job, cache_folder() / "logs" / "operators.log")
@@ -229,17 +243,18 @@ def etdump_times(job: ReadJob) -> dict[str, Any] | None:
         events = [(event.name, event.is_delegated_op, event.perf_data.raw) for event in block.events]
         whole = next((raw for name, _, raw in events if name == METHOD), None)
         if whole is not None:
+            counted = counted_runs(whole)
             operators = [
                 OperatorTime(
                     operator=NUMBERED.sub("", name).removeprefix(CALLED),
                     name=name,
-                    mean_ms=fmean(raw[1:] or raw),
+                    mean_ms=fmean(raw[run] for run in counted),
                     inside=inside,
                 )
                 for name, inside, raw in events
                 if inside or name == DELEGATE or name.startswith(CALLED)
             ]
-            runs, mean = len(whole[1:]) or 1, fmean(whole[1:] or whole)
+            runs, mean = len(counted), fmean(whole[run] for run in counted)
             found = OperatorsDocument(profiler="ExecuTorch", runs=runs, mean_ms=mean, operators=operators)
             return found.model_dump(exclude={"fallback_share"})
     return None

@@ -64,8 +64,10 @@ class OwnRunner:
             **_facts(events["done"]),
         }
         if self.emulated:
-            # An emulator shows the program a different /proc, without CPUs and with the emulator's threads.
+            # An emulator shows the program a different /proc, without CPUs and with the emulator's threads. What disturbs
+            # the emulator is not a fact about the device.
             environment |= {"cpus_seen": [], "threads_busy": None}
+            environment |= dict.fromkeys(("cpu_ns", "reference_ns", "quota_ns", "preempted"))
         _verify(environment, ended)
         samples = tuple(events["samples"]["ns"])
         return Session(events["load"]["ns"], events["first"]["ns"], samples, environment, ended.started_at)

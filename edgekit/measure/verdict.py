@@ -71,11 +71,14 @@ def _judge(summary: Summary, samples: Sequence[Sequence[int]], marks: Sequence[M
     found = ("fallback", fallback) if fallback else _disturbed(summary.sessions, marks)
     found = found or (shape_of(samples) if samples else None)
     if summary.sessions < MIN_SESSIONS:
-        confidence = f"{summary.interval.confidence:.0%}"
+        if summary.sessions == 1:
+            spread = "1 session, so no interval"
+        else:
+            spread += f" at {summary.interval.confidence:.0%} confidence"
         seen = f", {found[0]}: {found[1]}" if found else ""
         return Judgement(
             verdict="preliminary",
-            evidence=f"{spread} at {confidence} confidence{seen}; {MIN_SESSIONS} sessions are needed: --protocol 1t-big",
+            evidence=f"{spread}{seen}; {MIN_SESSIONS} sessions are needed: --protocol 1t-big",
         )
     if found:
         name, evidence = found

@@ -64,8 +64,8 @@ def measure(
 ) -> None:
     """Time artifacts on a device in turns, and record sessions, results and failures as they come.
 
-    Blocks are added until what `until` asks is decided, or its time ends. Then at most `repeat_marked` blocks that were
-    disturbed are repeated. With `profile_operators`, every artifact's operators are profiled after the timing
+    At most `repeat_marked` blocks of the protocol that were disturbed are repeated. Then blocks are added until what `until`
+    asks is decided, or its time ends. With `profile_operators`, every artifact's operators are profiled after the timing
     (:mod:`edgekit.pipeline.extra_passes`). A failure that is not the device's ends only its own cell.
     EdgekitError if the device is lost before the first session.
     """
@@ -111,9 +111,9 @@ def measure(
         names = [timing.full_name for timing in timings]
         stopping = Stopping(until, dict(zip(names, measurements, strict=True))) if until else None
         turns.run()
+        _repeat(turns, recorder, repeat_marked, run, remaining)  # before decisions, which are of what is kept
         if stopping:
             stopping.extend(turns, remaining, run.progress)
-        _repeat(turns, recorder, repeat_marked, run, remaining)
         after, found = _state_after(device), {}
         for index in list(turns.alive):
             subject, ready = subjects[index], timings[index].ready

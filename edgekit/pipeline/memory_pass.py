@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from edgekit.devices.base import Device
@@ -23,6 +24,7 @@ def memory_of(device: Device, subject: Subject, ready: Ready) -> dict[str, Any]:
     - `peak_rss_kb`: the most memory that was resident in the process, in kB.
     - `baseline_rss_kb`: how much was resident in it with the runtime loaded, before the model was.
     - `model_rss_kb`: their difference. It includes the model's file as far as it was read into memory.
+    - `process_seconds`: how long the process took.
     - `planned_bytes`: what the runtime reports that it plans for tensors outside delegates (ExecuTorch).
     - `activations_bytes`, `activations_kind`: the largest sum of activations that are alive together, derived from the
       PyTorch model (:mod:`edgekit.architectures.memory`). No runtime reports its delegate's arena.
@@ -36,7 +38,9 @@ def memory_of(device: Device, subject: Subject, ready: Ready) -> dict[str, Any]:
         return found
     arguments = subject.program.arguments(subject, ONCE, device.timing_cpus(), with_output=False)
     # The last value of an option counts. Without timed runs, the runner runs each example once, for the outputs.
+    start = time.monotonic()
     completed = device.run([*arguments, "--iterations", "0", "--output", subject.output], ONCE.session_timeout)
+    seconds = time.monotonic() - start
     events = {event["event"]: event for event in read_events(completed.stdout)}
     if completed.exit_status or "done" not in events:
         raise broken(f"{subject.name} on {device.profile.name}", completed)
@@ -47,6 +51,7 @@ def memory_of(device: Device, subject: Subject, ready: Ready) -> dict[str, Any]:
         "baseline_rss_kb": baseline,
         "model_rss_kb": None if peak is None or baseline is None else peak - baseline,
         "planned_bytes": events["load"].get("planned_bytes"),
+        "process_seconds": round(seconds, 3),
     }
 
 

@@ -18,7 +18,7 @@ from edgekit.pipeline.building import Ready
 from edgekit.protocol import Protocol
 from edgekit.runners import PYTHON_RUNNER
 
-PASS = Protocol(name="operators", sessions=1, iterations=20, min_seconds=0, warmup_seconds=0, session_timeout=900)
+PASS = Protocol(name="operators", sessions=1, iterations=40, min_seconds=0, warmup_seconds=0, session_timeout=900)
 LAYERS_NAMED = 5
 """How many of the operators off the delegate a failure names."""
 

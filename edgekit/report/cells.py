@@ -24,10 +24,15 @@ PLAIN = (0.95, 0.98)
 
 
 def latency(row: Row) -> str | None:
-    """Return ``median [low, high]`` in ms, with the confidence if it is not in PLAIN, and ``mean`` if it is of means."""
+    """Return ``median [low, high]`` in ms, with the confidence if it is not in PLAIN, and ``mean`` if it is of means.
+
+    One session has no interval.
+    """
     if not row.summary:
         return None
     interval = row.summary["interval"]
+    if row.summary["sessions"] == 1:
+        return f"{number(row.summary['median'], 2)} (1 session)"
     confidence = "" if PLAIN[0] <= interval["confidence"] <= PLAIN[1] else f" {interval['confidence']:.0%}"
     centre = " mean" if row.summary.get("centre") == "mean" else ""
     return with_interval(row.summary["median"], interval["low"], interval["high"], 2) + confidence + centre
@@ -159,6 +164,16 @@ def window(place: int) -> Callable[[Row], float | None]:
         return parts[place] if len(parts) > 1 else None
 
     return found
+
+
+def milliseconds(value: Callable[[Row], float | None]) -> Callable[[Row], str | None]:
+    """Return the text of a look-up of milliseconds."""
+
+    def text(row: Row) -> str | None:
+        found = value(row)
+        return None if found is None else number(found, 2)
+
+    return text
 
 
 def sustained_change(row: Row) -> float | None:

@@ -220,6 +220,8 @@ def _verdict(rows: Sequence[Row]) -> str:
         return f"{rows[0].name}: {rows[0].verdict}: {rows[0].evidence}."
     if len({_parts(row)[0] for row in rows}) > 1:
         evidence = f"{_sessions(rows)}, interval ±{_half_widths(rows)} of the median"
+    if all(row.summary and row.summary["sessions"] == 1 for row in rows):
+        evidence = "1 session each, so no interval"
     return f"{rows[0].verdict} ({len(rows)} rows): {evidence}" + (f"; {step}." if step else ".")
 
 

@@ -76,8 +76,7 @@ def ratio_lines(ratios: Sequence[RatioEntry]) -> list[str]:
     """Return a sentence per pair of precisions that one run measured in turns."""
     return [
         f"{ratio.recipe} {ratio.variant} on {ratio.device}: {ratio.target} is "
-        f"{ratio.speedup:.2f} [{ratio.interval[0]:.2f}, {ratio.interval[1]:.2f}] times as fast as {ratio.baseline} "
-        f"(paired by block, {ratio.interval_confidence:.0%} interval)."
+        f"{_times_as_fast(ratio)} {ratio.baseline} (paired by block{_confidence(ratio)})."
         for ratio in ratios
     ]
 
@@ -87,8 +86,17 @@ def recipe_ratio_lines(ratios: Sequence[RecipeRatioEntry]) -> list[str]:
     slower = {(ratio.device, ratio.target, ratio.baseline, ratio.baseline_variant) for ratio in ratios}
     fastest = [ratio for ratio in ratios if (ratio.device, ratio.target, ratio.recipe, ratio.variant) not in slower]
     return [
-        f"{ratio.target} on {ratio.device}: {ratio.recipe} {ratio.variant} is {ratio.speedup:.2f} "
-        f"[{ratio.interval[0]:.2f}, {ratio.interval[1]:.2f}] times as fast as {ratio.baseline} {ratio.baseline_variant} "
-        f"(paired by {ratio.blocks} blocks, {ratio.interval_confidence:.0%} interval)."
+        f"{ratio.target} on {ratio.device}: {ratio.recipe} {ratio.variant} is {_times_as_fast(ratio)} {ratio.baseline} "
+        f"{ratio.baseline_variant} (paired by {ratio.blocks} blocks{_confidence(ratio)})."
         for ratio in fastest
     ]
+
+
+def _times_as_fast(ratio: RatioEntry | RecipeRatioEntry) -> str:
+    low, high = ratio.interval
+    interval = f" [{low:.2f}, {high:.2f}]" if ratio.interval_confidence else ""
+    return f"{ratio.speedup:.2f}{interval} times as fast as"
+
+
+def _confidence(ratio: RatioEntry | RecipeRatioEntry) -> str:
+    return f", {ratio.interval_confidence:.0%} interval" if ratio.interval_confidence else ": one, so no interval"

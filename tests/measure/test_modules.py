@@ -143,3 +143,12 @@ def test_incomplete_events_are_no_profile(lines, tmp_path):
     file.write_text(events(*lines))
     with pytest.raises(UsageError, match="is not a complete operator profile"):
         read_profile(file)
+
+
+def test_of_many_runs_the_faster_half_counts_so_that_an_interruption_changes_no_share(tmp_path):
+    file = tmp_path / "operators"
+    runs = [run(0, 900, 900), *(run(index, 100, 100) for index in range(1, 40)), run(40, 50_000, 100)]
+    file.write_text(events(*(line for one in runs for line in one)))
+    found = read_profile(file)
+    assert found.runs == 39
+    assert found.fallback_share == pytest.approx(100 / 210)

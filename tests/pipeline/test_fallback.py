@@ -80,7 +80,7 @@ def test_a_recipe_that_limits_the_fallback_fails_with_the_operator_and_its_modul
     assert document["measurements"] == []
 
 
-def test_the_same_network_without_the_operator_passes_and_its_profile_is_kept(recipe, edgekit, capsule):
+def test_the_same_network_without_the_operator_passes_and_its_profile_is_kept(recipe, edgekit, capsule, tmp_path):
     done, document = deploy(edgekit, recipe("plain", TFLITE, "max_fallback_share: 5%"))
     assert (done.returncode, document["failures"]) == (0, [])
     with Ledger.open() as ledger:
@@ -89,6 +89,8 @@ def test_the_same_network_without_the_operator_passes_and_its_profile_is_kept(re
     assert profile.fallback_share == 0
     assert [one.module for one in profile.operators if one.operator.startswith("Convolution")] == ["stem.0", "head"]
     assert "fallback" not in measurement.evidence
+    assert edgekit("report", "--html", tmp_path / "page.html").returncode == 0
+    assert "Time by layer" in (tmp_path / "page.html").read_text()
 
 
 def test_a_limit_that_is_kept_passes_and_the_verdict_still_names_the_fallback(recipe, edgekit, capsule):

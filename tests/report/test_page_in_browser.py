@@ -8,9 +8,11 @@ import pytest
 import small_ledger
 import synthetic_ledger
 from fetched import missing
+from operator_profiles import profile
 from playwright.sync_api import sync_playwright
 
 from edgekit.ledger import Ledger
+from edgekit.measure.operators import stored
 from edgekit.report.filters import Filters
 from edgekit.report.page import page as page_text
 from edgekit.report.rows import rows_of
@@ -357,3 +359,22 @@ def test_random_weights_are_marked(visit, made, tmp_path):
     assert "random weights: latency is valid, accuracy is not" in tab.locator("#accuracy-caption").inner_text()
     tab.locator("#answers .model").first.click()
     assert "The weights are random" in tab.locator("#detail").inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_measurement_with_a_profile_shows_the_time_by_layer(width, visit, tmp_path):
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.sqlite") as ledger:
+        run = ledger.begin_run("deploy", 0, {"name": "1t-big"}, {})
+        found = {"operators": stored(profile(12))}
+        id = small_ledger.measure(ledger, run, "v2", small_ledger.FP32, 60.0, **found)
+        (tmp_path / "page.html").write_text(page_text(ledger, rows_of(ledger), Filters()), encoding="utf-8")
+    tab = visit(f"file://{tmp_path}/page.html", viewport={"width": width, "height": 844})
+    tab.evaluate(f"openDetail({id})")
+    plot = tab.locator("#layer-plot svg")
+    plot.wait_for()
+    assert plot.get_attribute("aria-label") == "Share of time of 25 layers; the slowest is odd with 29 %."
+    bars = tab.locator("#layer-plot .mark-rect.role-mark path")
+    assert bars.count() == 2 * 25
+    widths = tab.evaluate("[document.documentElement.scrollWidth, document.getElementById('detail').scrollWidth]")
+    assert widths[0] <= width
+    assert widths[1] <= tab.evaluate("document.getElementById('detail').clientWidth")

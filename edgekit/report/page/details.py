@@ -91,7 +91,8 @@ def reproduction(row: Row) -> tuple[str, str]:
     """
     assert row.manifest
     weights = str(row.manifest["weights"])
-    overrides = [f"model.{key}={row.manifest['model'][key]}" for key in ("width", "resolution")]
+    model = row.manifest["model"]  # a user's own network has neither width nor resolution
+    overrides = [f"model.{key}={model[key]}" for key in ("width", "resolution") if key in model]
     if weights.startswith("random("):
         overrides.append(f"weights={{random: {weights.removeprefix('random(').partition(')')[0]}}}")
     options = [part for override in overrides for part in ("--set", override)]

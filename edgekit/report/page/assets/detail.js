@@ -86,7 +86,7 @@ function drawLayers(detail) {
   const names = parts.map(([part]) => part);
   const colour = { field: "part", type: "nominal", scale: { domain: names, range: names.map((part) => (part === "in the delegate" ? "var(--series-1)" : "var(--unsure)")) } };
   const specification = {
-    height: { step: 16 },
+    height: 16 * detail.layers.length,
     data: { values: rows },
     mark: { type: "bar", tooltip: true },
     encoding: {
