@@ -15,9 +15,14 @@ import numpy as np
 from edgekit.measure.disturbances import while_timed
 from edgekit.measure.statistics import order_statistic_interval
 
-WHOLE_BOARD = ("VDD_IN", "POM_5V_IN", "VIN_SYS_5V0")
-"""Rails that carry the whole board, on Xavier NX and Orin, on Nano and TX2, and on AGX boards."""
+WHOLE_BOARD = ("VDD_IN", "POM_5V_IN")
+"""Rails that carry the whole board: on TX2, Xavier NX, Orin NX and Orin Nano, and on Nano.
+
+AGX boards have none. Their VIN_SYS_5V0 supplies memory and input/output, not the CPU.
+"""
 BATTERY = "battery"
+LEAST_WATTS = 0.1
+"""No phone computes with less. Some kernels report the battery's current in milliamperes instead of microamperes."""
 LEAST_LOOKS = 2
 """So many looks must fall into the timed runs of each session."""
 
@@ -37,6 +42,8 @@ def energy(environments: Sequence[Mapping[str, Any]], runs: Sequence[int], befor
     plugged = before.get("battery", {}).get("plugged", "unknown")
     if source == BATTERY and plugged != "nothing":
         return {"unknown": f"the battery's current is not the device's: power comes from {plugged}"}
+    if max(max(one[source]) for one in watts) < LEAST_WATTS:
+        return {"unknown": f"the power of {source} is under {LEAST_WATTS} W: its unit is another one than documented"}
     if any(len(one[source]) < LEAST_LOOKS for one in watts):
         hint = "a protocol with a longer min_seconds"
         return {"unknown": f"a session has fewer than {LEAST_LOOKS} readings of {source}: use {hint}"}

@@ -43,4 +43,11 @@ def test_what_was_not_seen_in_every_session_is_unknown():
     assert "fewer than 2 readings" in energy([seen, short], [100, 100], {})["unknown"]
     for nothing in ({}, {"watch": {}}, session([2.0, 2.0], source="VDD_GPU")):
         assert "no power" in energy([seen, nothing], [100, 100], {})["unknown"]
+    part = session([2.0, 2.0], source="VIN_SYS_5V0")  # of an AGX Orin, whose CPU has a rail of its own
+    assert "no power" in energy([part, part], [100, 100], {})["unknown"]
     assert "no power" in energy([], [], {})["unknown"]
+
+
+def test_a_battery_that_reports_milliamperes_gives_no_energy():
+    sessions = [session([0.0025, 0.003], source="battery")] * 6
+    assert "another one than documented" in energy(sessions, [100] * 6, UNPLUGGED)["unknown"]
