@@ -31,11 +31,16 @@ def latency(row: Row) -> str | None:
     if not row.summary:
         return None
     interval = row.summary["interval"]
-    if row.summary["sessions"] == 1:
-        return f"{number(row.summary['median'], 2)} (1 session)"
-    confidence = "" if PLAIN[0] <= interval["confidence"] <= PLAIN[1] else f" {interval['confidence']:.0%}"
     centre = " mean" if row.summary.get("centre") == "mean" else ""
-    return with_interval(row.summary["median"], interval["low"], interval["high"], 2) + confidence + centre
+    return _with_confidence(row.summary["median"], (interval["low"], interval["high"]), interval["confidence"]) + centre
+
+
+def _with_confidence(value: float, ends: tuple[float, float], confidence: float) -> str:
+    """Return a median of sessions with its interval. One session has none: its confidence is 0."""
+    if not confidence:
+        return f"{number(value, 2)} (1 session)"
+    named = "" if PLAIN[0] <= confidence <= PLAIN[1] else f" {confidence:.0%}"
+    return with_interval(value, *ends, 2) + named
 
 
 def p90(row: Row) -> str | None:
@@ -148,12 +153,11 @@ def runner_version(row: Row) -> str | None:
 
 
 def energy(row: Row) -> str | None:
-    """Return the energy of an inference with its interval; None if it is unknown."""
+    """Return the energy of an inference with its interval, as :func:`latency` does; None if it is unknown."""
     found = (row.conditions or {}).get("energy", {})
     if "millijoules" not in found:
         return None
-    low, high = found["interval_mj"]
-    return with_interval(found["millijoules"], low, high, 2)
+    return _with_confidence(found["millijoules"], found["interval_mj"], found["confidence"])
 
 
 def window(place: int) -> Callable[[Row], float | None]:
