@@ -94,6 +94,15 @@ def parse_cpu_list(text: str) -> list[int]:
     return cpus
 
 
+def allowed_cpus(text: str) -> list[int]:
+    """Return the CPUs that a program can be pinned to, from the lines that the script ALLOWED prints.
+
+    A CPU that is off is none of them: a Jetson's power mode and a phone's kernel switch some off.
+    """
+    allowed, *online = (parse_cpu_list(line.split()[-1]) for line in text.splitlines() if line.strip())
+    return [cpu for cpu in allowed if not online or cpu in online[0]]
+
+
 def cpu_features(listed: str) -> list[str] | str:
     """Return those of FEATURES that a line of /proc/cpuinfo lists; ``unknown`` if the line is empty."""
     words = listed.rpartition(":")[2].split()

@@ -31,7 +31,7 @@ class Programs:
         return self.run_watched(arguments, timeout, "")[0]
 
     def run_watched(self, arguments: Sequence[str], timeout: float, watch: str) -> tuple[Completed, str]:
-        """Run a program beside a `watch`, commands that start :data:`edgekit.devices.watch.PINNED`. Return what it printed.
+        """Run a program beside a `watch`, those of :func:`edgekit.devices.watch.pinned_watch`. Return what it printed.
 
         If the link breaks, connect again and find the program.
 

@@ -15,7 +15,6 @@ A kind of device adds its identity (:meth:`RemoteDevice.identify`) and other dif
 from __future__ import annotations
 
 import re
-import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -26,17 +25,17 @@ from pydantic import Field
 
 from edgekit.config.yaml import Written
 from edgekit.devices.base import Completed, Identity
-from edgekit.devices.cpus import clock_rung, parse_cpu_list, parse_speeds, timing_cpus
+from edgekit.devices.cpus import allowed_cpus, clock_rung, parse_speeds, timing_cpus
 from edgekit.devices.disk import Disk
 from edgekit.devices.files import Files
 from edgekit.devices.link import Link
 from edgekit.devices.preparation import Preparation, Step
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.programs import Programs
-from edgekit.devices.scripts import FREE_GOVERNORS, GOVERNORS, SPEEDS, TEMPERATURES, TRIPS
+from edgekit.devices.scripts import ALLOWED, FREE_GOVERNORS, GOVERNORS, SPEEDS, TEMPERATURES, TRIPS
 from edgekit.devices.shell import LINUX, Shell, System
 from edgekit.devices.thermal import Sensor, parse_zones, thermal_state
-from edgekit.devices.watch import PINNED, Series, parse_watch, watch_script, zones_only
+from edgekit.devices.watch import Series, parse_watch, pinned_watch, zones_only
 from edgekit.devices.work import Work
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.protocol import Cores
@@ -108,7 +107,7 @@ class RemoteDevice(ABC):
 
     def timing_cpus(self, threads: int = 1, cores: Cores = "big") -> Sequence[int]:
         """Return allowed CPUs as :func:`edgekit.devices.cpus.timing_cpus` chooses them."""
-        allowed = parse_cpu_list(self.check("grep Cpus_allowed_list /proc/self/status").split()[-1])
+        allowed = allowed_cpus(self.check(ALLOWED))
         return timing_cpus(allowed, self.speeds(), threads, cores, self.profile.name)
 
     def speeds(self) -> dict[int, dict[str, int]]:
@@ -186,8 +185,7 @@ class RemoteDevice(ABC):
 
     def run_watched(self, arguments: Sequence[str], timeout: float, cpus: Sequence[int]) -> tuple[Completed, Series]:
         """Run a program on `cpus`, and watch the device from the other ones."""
-        watch = shlex.quote(watch_script(cpus, "[ -e pid ]", self.watch_more))
-        completed, seen = self._run(arguments, timeout, PINNED.format(cpus=" ".join(map(str, cpus)), watch=watch))
+        completed, seen = self._run(arguments, timeout, pinned_watch(cpus, "[ -e pid ]", self.watch_more))
         return completed, parse_watch(seen, self.thermal)
 
     def thermal(self, text: str) -> tuple[Sequence[Sensor], int | None]:

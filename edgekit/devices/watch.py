@@ -6,6 +6,7 @@ A POSIX shell on the device prints it, on CPUs that are not timed. It uses files
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,12 +34,12 @@ for supply in /sys/class/power_supply/*; do amperes=; volts=
 {more}
 sleep {pause}
 done"""
-PINNED = r"""mask=0; for cpu in {cpus}; do mask=$((mask | 1 << cpu)); done
-count=$(grep -c ^processor /proc/cpuinfo); mask=$(printf %x $(( ((1 << ${{count:-0}}) - 1) & ~mask )))
-if [ "$mask" != 0 ] && command -v taskset > /dev/null; then taskset "$mask" sh -c {watch} > watch 2> /dev/null &
-elif [ "$mask" != 0 ]; then sh -c {watch} > watch 2> /dev/null & fi
-watcher=$!"""
-"""Starts a watch on the other CPUs, if there are any. `watcher` is its process."""
+PINNED = r"""watcher=; if [ "$(grep -c ^processor /proc/cpuinfo)" -gt {count} ]; then
+if command -v taskset > /dev/null; then taskset {mask} sh -c {watch} > watch 2> /dev/null &
+else sh -c {watch} > watch 2> /dev/null & fi
+watcher=$!; fi"""
+MASK_CPUS = 32
+"""A mask has a multiple of so many CPUs. The kernel ignores those that do not exist."""
 NUMBER = re.compile(r"-?\d+")
 STOLEN, COUNTERS = 7, 8
 """Place of the time that a hypervisor took in a line of /proc/stat, and how many counters make up the whole time."""
@@ -54,6 +55,17 @@ def watch_script(cpus: Sequence[int], alive: str, more: str = "") -> str:
         more=more,
         pause=PAUSE_SECONDS,
     )
+
+
+def pinned_watch(cpus: Sequence[int], alive: str, more: str = "") -> str:
+    """Return a shell's commands that start :func:`watch_script` on other CPUs than `cpus`, if there are any.
+
+    It writes the file `watch`. `watcher` is its process, or empty. Without taskset it runs where the kernel wants. The mask is
+    computed here, because a phone's shell calculates with 32 bits, and CPUs may be off or have higher numbers.
+    """
+    width = MASK_CPUS * (max(cpus, default=0) // MASK_CPUS + 1)
+    mask = (1 << width) - 1 - sum(1 << cpu for cpu in cpus)
+    return PINNED.format(count=len(cpus), mask=f"{mask:x}", watch=shlex.quote(watch_script(cpus, alive, more)))
 
 
 def zones_only(text: str) -> tuple[Sequence[Sensor], int | None]:

