@@ -102,6 +102,8 @@ def _store(
         for block, session in enumerate(sessions):
             recorded.add(run.ledger, block, session)
         found = {**conditions, "parity_on_device": parity}
+        if pack.protocol.cold_loads:
+            found["cold_load"] = {"unknown": "a pack loads no model from the disk"}
         normal = usual([session.environment for session in sessions])
         finish(run.ledger, recorded, pack.protocol, manifest.target, manifest, found, normal, ended)
         run.progress(f"{name}: {len(sessions)} sessions imported")

@@ -75,8 +75,9 @@ def pack(plan: Plan, arch: str, protocol: Protocol, output: Path, seed: int | No
             raise UsageError(f"A pack has native runners only, and there is none for {target}.", hint)
     if arch not in ARCHITECTURES:
         raise UsageError(f"There are no native runners for {arch}.", f"Known: {', '.join(ARCHITECTURES)}.")
-    if (protocol.threads, protocol.cores) != (1, "big"):
-        raise UsageError(f"A pack times one thread on a large core, not as {protocol.name}.", "Choose 1t-big or quick.")
+    if (protocol.threads, protocol.cores, protocol.scope) != (1, "big", "inference"):
+        message = f"A pack times the inference by one thread on a large core, not as {protocol.name}."
+        raise UsageError(message, "Choose 1t-big or quick.")
     bundle = bundle_for(arch, progress)
     with in_use(), temporary_folder() as place:
         prepared, built = build_artifacts(plan, progress, cache_folder() / "logs" / "pack")

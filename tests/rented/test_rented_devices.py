@@ -19,7 +19,7 @@ from edgekit.build.photos import photo_set
 from edgekit.devices.cpus import SPEED_FILES, parse_cpu_list, parse_speeds, timing_cpus
 from edgekit.errors import EdgekitError, FailureKind, UsageError
 from edgekit.pipeline import Plan
-from edgekit.protocol import PROTOCOLS
+from edgekit.protocol import PROTOCOLS, scoped
 from edgekit.recipe.loading import load_recipe
 from edgekit.rented.importing import import_results
 from edgekit.rented.packing import ROOT, open_pack, pack, script
@@ -246,6 +246,15 @@ def test_a_pack_is_for_native_runners_and_a_new_zip(packed, tmp_path):
             pack(plan, "x86_64", PROTOCOLS["emulated"], output, None, quiet)
     with pytest.raises(UsageError, match="there is none for coreml"):
         pack(plan, "x86_64", PROTOCOLS["emulated"], tmp_path / "x.zip", None, quiet)
+
+
+@pytest.mark.parametrize(
+    "protocol", [PROTOCOLS["2t"], PROTOCOLS["1t-little"], scoped(PROTOCOLS["quick"], "end-to-end")]
+)
+def test_a_pack_refuses_a_protocol_that_its_script_cannot_follow(protocol, tmp_path):
+    plan = Plan.of(load_recipe(*tiny.TINY), ["tflite/xnnpack/fp32"], photo_set())
+    with pytest.raises(UsageError, match=f"not as {re.escape(protocol.name)}"):
+        pack(plan, "x86_64", protocol, tmp_path / "x.zip", None, quiet)
 
 
 CAPACITY, CLOCK = SPEED_FILES
