@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.session import Ended, Frame, Session, Subject, broken
 from edgekit.protocol import Protocol
-from edgekit.runners import read_events
+from edgekit.runners import COREML_RUNNER, PYTHON_RUNNER, read_events
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class OwnRunner:
     emulated: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Which build of the runner it is: recorded with each session."""
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it is a native runner. Only these have a profiler and preprocess frames."""
+        scripts = (PYTHON_RUNNER.name, COREML_RUNNER.name)  # on a device, a hash precedes the name
+        return not any(part.endswith(scripts) for part in self.command)
 
     def arguments(self, subject: Subject, protocol: Protocol, cpus: Sequence[int], with_output: bool) -> Sequence[str]:
         """Return the command line of one session."""

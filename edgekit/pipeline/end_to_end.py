@@ -13,7 +13,6 @@ from edgekit.errors import EdgekitError, FailureKind
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Frame, Subject
 from edgekit.pipeline.building import Ready
-from edgekit.runners import PYTHON_RUNNER
 
 ONE_LEVEL = 1 / 255
 """A runner's pixel may differ from Pillow's by one level of 255, where both round."""
@@ -26,7 +25,7 @@ def with_frame(device: Device, subject: Subject, ready: Ready, folder: Path) -> 
     UsageError if the network does not take photos.
     """
     where, program = f"{subject.name} on {device.profile.name}", subject.program
-    if not isinstance(program, OwnRunner) or any(Path(part).name == PYTHON_RUNNER.name for part in program.command):
+    if not isinstance(program, OwnRunner) or not program.is_native:
         message = f"{where} cannot be timed end to end: only edgekit's native runners preprocess frames."
         hint = "Choose them if the device can have them: --device-option runner=native"
         raise EdgekitError(FailureKind.unsupported_target, "push", message, hint)

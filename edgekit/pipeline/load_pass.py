@@ -43,15 +43,15 @@ def _cold_loads(device: Device, subject: Subject, protocol: Protocol) -> dict[st
         events = {event["event"]: event for event in read_events(completed.stdout)}
         if completed.exit_status or "load" not in events:
             raise broken(f"{subject.name} on {device.profile.name}", completed)
+        share = events["load"].get("cached_per_mille")
+        if share is None:
+            return {"unknown": "the runner cannot see how much of the file is in the page cache"}
         times.append(events["load"]["ns"] / MILLISECOND)
-        cached.append(events["load"].get("cached_per_mille"))
-    known = [share for share in cached if share is not None]
-    if len(known) < len(cached):
-        return {"unknown": "the runner cannot see how much of the file is in the page cache"}
-    if max(known) > COLD_PER_MILLE:
+        cached.append(share)
+    if max(cached) > COLD_PER_MILLE:
         return {
-            "unknown": f"{max(known) / 10:.0f} % of the file stayed in the page cache",
-            "cached_per_mille": max(known),
+            "unknown": f"{max(cached) / 10:.0f} % of the file stayed in the page cache",
+            "cached_per_mille": max(cached),
         }
     interval = order_statistic_interval(times)
     return {
@@ -59,5 +59,5 @@ def _cold_loads(device: Device, subject: Subject, protocol: Protocol) -> dict[st
         "interval_ms": (interval.low, interval.high),
         "confidence": interval.confidence,
         "loads": len(times),
-        "cached_per_mille": max(known),
+        "cached_per_mille": max(cached),
     }

@@ -16,7 +16,6 @@ from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Subject, broken
 from edgekit.pipeline.building import Ready
 from edgekit.protocol import Protocol
-from edgekit.runners import PYTHON_RUNNER
 
 PASS = Protocol(name="operators", sessions=1, iterations=40, min_seconds=0, warmup_seconds=0, session_timeout=900)
 LAYERS_NAMED = 5
@@ -68,9 +67,9 @@ def _profiling_runner(device: Device, backend: str) -> OwnRunner:
         native = Host(device.profile.model_copy(update={"runner": "native"}))
         return OwnRunner(native.runner(backend))
     runner = OwnRunner(device.runner(backend), device.profile.emulated)
-    if any(Path(part).name == PYTHON_RUNNER.name for part in runner.command):
-        message = f"{device.profile.name} is timed by the Python runner, which has no profiler."
-        hint = "Choose the native runner: --device-option runner=native"
+    if not runner.is_native:
+        message = f"{device.profile.name} is timed by a Python runner, which has no profiler."
+        hint = "Choose the native runner if the device can have it: --device-option runner=native"
         raise EdgekitError(FailureKind.missing_extra, "operators", message, hint)
     return runner
 

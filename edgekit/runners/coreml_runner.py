@@ -1,7 +1,8 @@
 """Runs ON a Mac: times one Core ML package there, or on an iPhone that is attached to it, through coremltools.
 
 Imports nothing of edgekit. Accepts the arguments of the other runners and prints their lines.
-Core ML chooses threads and CPUs: `--threads` and `--cpus` are accepted but not used.
+Core ML chooses threads and CPUs: `--threads` and `--cpus` are accepted but not used. Nor is `--cold`: a package is a folder,
+which Core ML compiles and caches.
 `--units` are the allowed units, and the compute plan names the preferred ones.
 Core ML reports the time of each prediction. On a phone, an input and an output are transferred between predictions,
 and the phone rests meanwhile.
@@ -190,6 +191,7 @@ def parse(argv: Any) -> argparse.Namespace:
     parser.add_argument("--output")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--cpus")
+    parser.add_argument("--cold", action="store_true")
     parser.add_argument("--warmup-seconds", type=float, default=0.5)
     parser.add_argument("--iterations", type=int, default=50)
     parser.add_argument("--min-seconds", type=float, default=0.0)
