@@ -94,7 +94,7 @@ def _record(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Step]:
             output = function(*args, **(kwargs or {}))
             kept.append(output)
             name, reads = function.name(), tuple(activations((args, kwargs)))
-            if name == "aten::constant_pad_nd":
+            if name == "aten::constant_pad_nd" and reads:
                 padded[_storage(output)] = reads[0]
             else:
                 writes = {storage: tuple(tensor.shape[1:]) for storage, tensor in activations(output).items()}

@@ -82,3 +82,18 @@ def test_real_tensors_have_the_peak_of_the_meta_device():
     torch.manual_seed(0)
     block = InvertedResidual(4, 24, 4, 3, 1, CONVENTION, nn.Hardswish, squeeze_excite=True).eval()
     assert peak_of(block, torch.rand(1, 4, 8, 8)) == peak_of(block.to("meta"), image(4, 8))
+
+
+class PaddedKernel(nn.Module):
+    """Pads a weight, which no layer before it wrote."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.ones(1, 1, 1, 1))
+
+    def forward(self, x):
+        return nn.functional.conv2d(x, nn.functional.pad(self.kernel, (1, 1, 1, 1)), padding=1)
+
+
+def test_a_network_may_pad_a_weight():
+    assert peak_of(PaddedKernel(), torch.rand(1, 1, 8, 8)).bytes >= 4 * 64 * 2
