@@ -118,7 +118,9 @@ def measure(
         for index in list(turns.alive):
             subject, ready = subjects[index], timings[index].ready
             try:
-                found[index] = extra_passes(device, subject, ready, protocol, profile_operators, Path(folder))
+                found[index] = extra_passes(
+                    device, subject, ready, protocol, profile_operators, Path(folder), after.get("unknown", "")
+                )
             except EdgekitError as error:
                 recorder.on_failure(index, error.failure)
     # Blocks have numbers, but only those of one call of this function were the same blocks.
