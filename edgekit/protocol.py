@@ -161,6 +161,7 @@ def protocol_named(name: str) -> Protocol:
     if own.name in PROTOCOLS or own.name != path.stem:
         hint = f"Call the file and the protocol alike, and not like edgekit's: {', '.join(PROTOCOLS)}."
         raise UsageError(f"{path}: a protocol cannot be called {own.name} there.", hint)
-    values = own.model_dump(exclude={"description"})
+    # Without defaults, so that a new key of edgekit changes no name.
+    values = own.model_dump(exclude={"description"}, exclude_defaults=True)
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
     return Protocol.model_validate({**own.model_dump(), "name": f"{own.name}@{digest}"})

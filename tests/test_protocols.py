@@ -44,6 +44,8 @@ def test_a_changed_protocol_has_another_name_and_a_changed_description_has_not(o
     first = protocol_named("long").name
     own(OWN.replace("for our lab", "for the lab"))
     assert protocol_named("long").name == first
+    own(f"{OWN}threads: 1\ncores: big\nscope: inference\n")  # the defaults
+    assert protocol_named("long").name == first
     own(OWN.replace("sessions: 12", "sessions: 13"))
     assert protocol_named("long").name != first
     assert first.startswith("long@")
