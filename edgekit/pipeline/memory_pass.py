@@ -32,8 +32,9 @@ def memory_of(device: Device, subject: Subject, ready: Ready) -> dict[str, Any]:
     What is not known is None. A tool that the user brought gives only what is derived.
     """
     found: dict[str, Any] = {"activations_bytes": None, "activations_kind": "derived"}
-    if ready.prepared.peak_activations is not None:
-        found["activations_bytes"] = ready.prepared.peak_activations * BYTES[ready.artifact.target.precision]
+    size = BYTES.get(ready.artifact.target.precision)  # a plug-in's backend may have others
+    if ready.prepared.peak_activations is not None and size is not None:
+        found["activations_bytes"] = ready.prepared.peak_activations * size
     if not isinstance(subject.program, OwnRunner):
         return found
     arguments = subject.program.arguments(subject, ONCE, device.timing_cpus(), with_output=False)
