@@ -111,7 +111,8 @@ protocol_option = click.option(
     "--protocol",
     cls=Once,
     metavar="NAME",
-    help="1t-big, 2t, 4t, 1t-little, quick, publication, emulated, or your own (NAME, FILE.yaml); default: the device profile's.",
+    help="1t-big, 2t, 4t, 1t-little, quick, publication, sustained, emulated, or your own (NAME, FILE.yaml); default: the "
+    "device profile's.",
 )
 device_set_option = click.option(
     "--device-option",
