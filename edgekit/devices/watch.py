@@ -118,8 +118,10 @@ def _looks(text: str, thermal: Thermal) -> Iterator[dict[str, Any]]:
 
 
 def _stolen(before: Sequence[int], now: Sequence[int]) -> float | None:
+    if not len(before) == len(now) == COUNTERS:
+        return None
     spent = [late - early for early, late in zip(before, now, strict=True)]
-    return round(spent[STOLEN] / sum(spent), 4) if len(spent) == COUNTERS and sum(spent) > 0 else None
+    return round(spent[STOLEN] / sum(spent), 4) if sum(spent) > 0 else None
 
 
 def _watts(text: str) -> Iterator[tuple[str, float]]:

@@ -62,6 +62,11 @@ def test_the_looks_become_columns_and_the_last_half_look_is_left_out():
     }
 
 
+def test_a_line_that_a_full_disk_cut_is_no_time_of_a_hypervisor():
+    cut = "@ 5.0 0.1\nstat cpu7 100 0 10 50 0 0 0 0 0 0\n@ 6.0 0.1\nstat cpu7 180 0\n"
+    assert parse_watch(cut)["stolen"] == {"7": [None, None]}
+
+
 def test_a_device_that_shows_nothing_gives_its_load_only():
     assert parse_watch("") == {"uptime_s": [], "load_average": []}
     assert parse_watch("@ 5.0 0.1\n") == {"uptime_s": [5.0], "load_average": [0.1]}
