@@ -41,6 +41,8 @@ RATIO = 1.03
 TRIALS = 2000
 MODELS = 4
 """How many models the geometric mean is of."""
+ERRORS = 3.5
+"""With so many standard errors, one of the 180 coverages is called wrong by chance in 12 runs."""
 LEAST, MOST = 0.95, 0.98
 """An interval must cover at least so often, and more often than `MOST` only if it says so."""
 
@@ -183,13 +185,13 @@ class Coverage:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong by more than three standard errors: too narrow for what it says, or too wide; else None."""
+        """What is wrong by more than :data:`ERRORS` standard errors: too narrow for what it says, or too wide; else None."""
         # A confidence over MOST is printed, so it has to hold.
         least = self.claimed if self.claimed > MOST else LEAST
         most = 1 if self.at_least else max(MOST, self.claimed)
-        if self.share < least - 3 * np.sqrt(least * (1 - least) / self.trials):
+        if self.share < least - ERRORS * np.sqrt(least * (1 - least) / self.trials):
             return "too narrow"
-        return "too wide" if self.share > most + 3 * np.sqrt(most * (1 - most) / self.trials) else None
+        return "too wide" if self.share > most + ERRORS * np.sqrt(most * (1 - most) / self.trials) else None
 
 
 def coverage(

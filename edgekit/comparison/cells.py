@@ -130,7 +130,7 @@ def _cell(pair: tuple[Row | None, Row | None], sides: tuple[Side, Side], questio
         device_id=row.device_id,
         protocol=row.protocol,
         runner=(row.conditions or {}).get("runner"),
-        emulated=row.emulated,
+        emulated=bool(row.emulated),
         outcome=outcome,
         reasons=reasons,
         latency_ms=(_median(first), _median(second)),
