@@ -6,7 +6,7 @@ take turns in each block, in a random order. What edgekit's runners and the loop
 The tool prints hundredths of a millisecond.
 
 Run on an idle machine: python benchmarks/against_benchmark_tool.py
-It takes about 40 minutes. A short trial that writes nothing: python benchmarks/against_benchmark_tool.py --blocks 2 --recipe v1
+It takes about 15 minutes. A short trial that writes nothing: python benchmarks/against_benchmark_tool.py --blocks 2 --recipe v1
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from edgekit.runners.bundle.build import CPP_FLAGS, EXECUTORCH_LIBRARIES
 
 RECIPES = ("v1", "v2", "v3_large", "v3_small")
 TARGETS = ("tflite/xnnpack/fp32", "tflite/xnnpack/int8", "executorch/xnnpack/fp32")
+BLOCKS = 6
 LIMIT = 0.02
 LOOP = Path(__file__).with_name("executorch_loop.cpp")
 TOOL = "ai_edge_litert.tools.benchmark_litert_model"
@@ -181,10 +182,10 @@ def table(cells: list[Cell], blocks: int) -> str:
 def main() -> None:
     """Measure, print the table, and write it into the page if the run is a full one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--blocks", type=int, help="fewer or more blocks than 12; then nothing is written")
+    parser.add_argument("--blocks", type=int, help="fewer or more blocks than 6; then nothing is written")
     parser.add_argument("--recipe", action="append", choices=RECIPES, help="only these; then nothing is written")
     arguments = parser.parse_args()
-    blocks = arguments.blocks or 12
+    blocks = arguments.blocks or BLOCKS
     protocol = Protocol(name="against", sessions=blocks, iterations=50, min_seconds=1.0, warmup_seconds=0.5)
     with ExitStack() as stack, TemporaryDirectory() as folder:
         loop = compiled_loop(Path(folder))

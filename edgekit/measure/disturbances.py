@@ -50,7 +50,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Usual:
-    """The usual speed of a device in a run: how long the reference kernel takes, and the clocks of the timed CPUs.
+    """The usual speed of a device in a measurement: how long the reference kernel takes, and the clocks of the timed CPUs.
 
     None, and no clocks, if it is unknown.
     """
@@ -60,7 +60,7 @@ class Usual:
 
 
 def usual(environments: Sequence[Environment]) -> Usual:
-    """Return the medians over sessions of one runner on one device, of whatever artifacts."""
+    """Return the medians over the sessions of one measurement."""
     references = [taken for one in environments if (taken := _reference_ns(one)) is not None]
     clocks: dict[str, list[float]] = {}
     for one in environments:

@@ -84,10 +84,11 @@ class Recorder:
         self.failed(index, failure)
 
     def usual(self, index: int) -> Usual:
-        """Return the usual speed of the device in this run, as the runner of a measurement saw it."""
-        runners = [_runner(one) for one in self.measurements]
-        same = [one for one, runner in zip(self.measurements, runners, strict=True) if runner == runners[index]]
-        return usual([session.environment for one in same for session in one.sessions.values()])
+        """Return the usual speed of the device in the sessions of a measurement.
+
+        Not in those of others: what ran before a reference kernel may have changed the CPU's clock.
+        """
+        return usual([session.environment for session in self.measurements[index].sessions.values()])
 
     def marks(self, index: int) -> list[Mark]:
         """Return what disturbed the sessions of a measurement, as far as is known now."""
@@ -159,10 +160,6 @@ def summarise_sessions(sessions: Sequence[Session], protocol: Protocol) -> Summa
     samples, seconds = [session.samples for session in sessions], protocol.window_seconds
     found = summarise(samples, loads, firsts, protocol.p90_rule)
     return found.model_copy(update={"windows": curve(samples, seconds), "window_seconds": seconds})
-
-
-def _runner(recorded: Recorded) -> str | None:
-    return next((str(session.environment.get("runner")) for session in recorded.sessions.values()), None)
 
 
 def _replaced(block: int, session: Session) -> dict[str, Any]:

@@ -163,17 +163,23 @@ LATENCY: tuple[Column[Row], ...] = (
     Column("interval_low_ms", "Interval, low", _summary("interval", "low"), unit="ms", shown=shown()),
     Column("interval_high_ms", "Interval, high", _summary("interval", "high"), unit="ms", shown=shown()),
     Column("interval_confidence", "Confidence", _summary("interval", "confidence"), shown=shown(), best="high"),
-    *(
-        Column(
-            key,
-            name,
-            cells.window(place),
-            cells.milliseconds(cells.window(place)),
-            unit="ms",
-            kind="measured",
-            shown=shown(),
-        )
-        for key, name, place in (("first_window_ms", "First part", 0), ("last_window_ms", "Last part", -1))
+    Column(
+        "first_window_ms",
+        "First part",
+        cells.window(0),
+        cells.milliseconds(cells.window(0)),
+        unit="ms",
+        kind="measured",
+        shown=shown(),
+    ),
+    Column(
+        "last_window_ms",
+        "Last part",
+        cells.window(-1),
+        cells.milliseconds(cells.window(-1)),
+        unit="ms",
+        kind="measured",
+        shown=shown(),
     ),
     Column(
         "sustained_change",

@@ -97,7 +97,7 @@ def test_devices_lists_what_is_reachable_and_what_is_not(edgekit):
     [
         (("deploy", "v3_larg", "--device", "host"), 2, "Did you mean v3_large?"),
         (("deploy", "v1", "--device", "hots"), 2, "Did you mean host?"),
-        (("deploy", "v1", "--device", "host", "--protocol", "slow"), 2, "Known: 1t-big, emulated, publication, quick"),
+        (("deploy", "v1", "--device", "host", "--protocol", "slow"), 2, "Known: 1t-big, 1t-little, 2t, 4t, emulated, "),
         (("deploy", "v1", "--device", "host", "--targets", "tflite/gpu/fp32"), 2, "Known targets: "),
         (("deploy", "v1", "--device", "host", "--targets", "tflight"), 2, "did you mean tflite?"),
         (("deploy", "v1"), 2, "--device"),
