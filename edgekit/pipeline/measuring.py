@@ -13,7 +13,7 @@ from edgekit.backends.base import in_layout
 from edgekit.cache.store import temporary_folder
 from edgekit.devices.base import DescribesRunner, Device, RunsNatively
 from edgekit.devices.profile import Tool
-from edgekit.errors import EdgekitError, Failure
+from edgekit.errors import EdgekitError, Failure, FailureKind
 from edgekit.measure.deciding import Goal
 from edgekit.measure.own_runner import OwnRunner
 from edgekit.measure.session import Builds, Interleaved, Program, Session, Subject
@@ -101,9 +101,7 @@ def measure(
         recorder = Recorder(run.ledger, measurements, compare, session_came, failed)
         for index, timing in enumerate(timings):
             try:
-                subjects[index] = push(device, timing, Path(folder))
-                if protocol.scope == "end-to-end":
-                    subjects[index] = with_frame(device, subjects[index], timing.ready, Path(folder))
+                subjects[index] = _subject(device, timing, protocol, Path(folder))
             except EdgekitError as error:
                 recorder.on_failure(index, error.failure)
         remaining.begin()
@@ -132,6 +130,15 @@ def measure(
             if stopping:
                 facts["stopping"] = stopping.conditions(names[index])
             recorder.finish(index, protocol, timing.target, timing.ready.artifact.manifest, facts)
+
+
+def _subject(device: Device, timing: Timing, protocol: Protocol, folder: Path) -> Subject:
+    """Bring to the device all that a protocol needs. EdgekitError (``unsupported_target``) if it cannot be followed."""
+    if timing.tool is not None and protocol.cores == "little":
+        message = f"{timing.name} on {device.profile.name}: edgekit cannot pin a tool of yours to little cores."
+        raise EdgekitError(FailureKind.unsupported_target, "push", message, "Choose a protocol with `cores: big`.")
+    subject = push(device, timing, folder)
+    return with_frame(device, subject, timing.ready, folder) if protocol.scope == "end-to-end" else subject
 
 
 def _repeat(turns: Interleaved, recorder: Recorder, most: int, run: Run, remaining: Remaining) -> None:
