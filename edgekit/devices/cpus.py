@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 from edgekit.errors import EdgekitError, FailureKind
@@ -45,11 +46,19 @@ def parse_speeds(lines: Iterable[str]) -> dict[int, dict[str, int]]:
     return speeds
 
 
-def timing_cpus(allowed: Collection[int], speeds: Speeds, threads: int, cores: Cores, device: str) -> tuple[int, ...]:
+def timing_cpus(
+    allowed: Collection[int],
+    speeds: Speeds,
+    threads: int,
+    cores: Cores,
+    device: str,
+    siblings: Mapping[int, str] | None = None,
+) -> tuple[int, ...]:
     """Return the CPUs for `threads` threads: the last of the fastest or the slowest cluster, or the fastest of `allowed`.
 
     The first ones serve most interrupts. A file of SPEED_FILES counts only if all allowed CPUs have it. If there is no such
-    file, all CPUs are one cluster, of unknown speed. Empty if no CPU is known.
+    file, all CPUs are one cluster, of unknown speed. Empty if no CPU is known. Two CPUs of one core (`siblings`: CPU -> the
+    kernel's list of its core) are chosen only if there are too few cores.
     EdgekitError (``unsupported_device``) if the device has too few such CPUs, or only one cluster for little cores.
     """
     files = [file for file in SPEED_FILES if all(file in speeds.get(cpu, {}) for cpu in allowed)]
@@ -61,7 +70,8 @@ def timing_cpus(allowed: Collection[int], speeds: Speeds, threads: int, cores: C
         message = f"The protocol measures on little cores, and all CPUs of {device} are of one kind, or do not say."
         raise EdgekitError(FailureKind.unsupported_device, "measure", message, "Choose a protocol with `cores: big`.")
     wanted = {"big": [fastest], "little": [slowest], "fastest": list(by_speed.values())}[cores]
-    order = sorted(by_speed, key=lambda cpu: (by_speed[cpu], cpu))
+    last_of_core = {(siblings or {}).get(cpu, str(cpu)): cpu for cpu in by_speed}.values()
+    order = sorted(by_speed, key=lambda cpu: (cpu in last_of_core, by_speed[cpu], cpu))
     found = tuple(sorted([cpu for cpu in order if by_speed[cpu] in wanted][-threads:]))
     if len(found) < threads:
         kind = "" if cores == "fastest" else f" {cores}"
@@ -69,6 +79,11 @@ def timing_cpus(allowed: Collection[int], speeds: Speeds, threads: int, cores: C
         hint = "Choose a protocol with fewer threads" + ("." if cores == "fastest" else ", or with `cores: fastest`.")
         raise EdgekitError(FailureKind.unsupported_device, "measure", message, hint)
     return found
+
+
+def parse_siblings(text: str) -> dict[int, str]:
+    """Return CPU -> the list of its core's CPUs, from what the script SIBLINGS prints."""
+    return {int(cpu): core for cpu, core in re.findall(r"^cpu(\d+)/topology/\w+:(\S+)$", text, re.MULTILINE)}
 
 
 def clusters(speeds: Speeds) -> dict[str, dict[str, int]] | str:

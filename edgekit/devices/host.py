@@ -73,7 +73,7 @@ class Host:
 
     def timing_cpus(self, threads: int = 1, cores: Cores = "big") -> Sequence[int]:
         """Return allowed CPUs as :func:`edgekit.devices.cpus.timing_cpus` chooses them."""
-        return timing_cpus(os.sched_getaffinity(0), speeds(CPUS), threads, cores, self.profile.name)
+        return timing_cpus(os.sched_getaffinity(0), speeds(CPUS), threads, cores, self.profile.name, siblings(CPUS))
 
     def prepare(self) -> None:
         """Do nothing. People work on this machine, so edgekit does not change its clocks."""
@@ -153,6 +153,11 @@ class Host:
         others = os.sched_getaffinity(0) - set(cpus)
         if not others:
             return self.run(arguments, timeout), {}
+        core = siblings(CPUS)
+        timed = {core[cpu] for cpu in cpus if cpu in core}
+        others = {
+            cpu for cpu in others if core.get(cpu) not in timed
+        } or others  # away from the timed cores, if there are more
         with tempfile.TemporaryFile("w+") as seen:
             script = watch_script(cpus, f"kill -0 {os.getpid()} 2> /dev/null")
             watch = subprocess.Popen(
@@ -189,6 +194,12 @@ def speeds(cpus: Path) -> dict[int, dict[str, int]]:
     """Return CPU -> file of SPEED_FILES -> value; empty if the machine reports neither."""
     lines = [f"{file} {path.name[3:]} {_read(path / file)}" for path in cpus.glob(CPU) for file in SPEED_FILES]
     return parse_speeds(lines)
+
+
+def siblings(cpus: Path) -> dict[int, str]:
+    """Return CPU -> the kernel's list of the CPUs of its core. A CPU without one is left out."""
+    found = {int(path.name[3:]): _read(path / "topology/thread_siblings_list") for path in cpus.glob(CPU)}
+    return {cpu: core for cpu, core in found.items() if core}
 
 
 def temperatures(thermal: Path) -> dict[str, Any]:

@@ -25,14 +25,14 @@ from pydantic import Field
 
 from edgekit.config.yaml import Written
 from edgekit.devices.base import Completed, Identity
-from edgekit.devices.cpus import allowed_cpus, clock_rung, parse_speeds, timing_cpus
+from edgekit.devices.cpus import allowed_cpus, clock_rung, parse_siblings, parse_speeds, timing_cpus
 from edgekit.devices.disk import Disk
 from edgekit.devices.files import Files
 from edgekit.devices.link import Link
 from edgekit.devices.preparation import Preparation, Step
 from edgekit.devices.profile import DeviceProfile
 from edgekit.devices.programs import Programs
-from edgekit.devices.scripts import ALLOWED, FREE_GOVERNORS, GOVERNORS, SPEEDS, TEMPERATURES, TRIPS
+from edgekit.devices.scripts import ALLOWED, FREE_GOVERNORS, GOVERNORS, SIBLINGS, SPEEDS, TEMPERATURES, TRIPS
 from edgekit.devices.shell import LINUX, Shell, System
 from edgekit.devices.thermal import Sensor, parse_zones, thermal_state
 from edgekit.devices.watch import Series, parse_watch, pinned_watch, zones_only
@@ -108,7 +108,8 @@ class RemoteDevice(ABC):
     def timing_cpus(self, threads: int = 1, cores: Cores = "big") -> Sequence[int]:
         """Return allowed CPUs as :func:`edgekit.devices.cpus.timing_cpus` chooses them."""
         allowed = allowed_cpus(self.check(ALLOWED))
-        return timing_cpus(allowed, self.speeds(), threads, cores, self.profile.name)
+        siblings = parse_siblings(self.check(SIBLINGS)) if threads > 1 else {}
+        return timing_cpus(allowed, self.speeds(), threads, cores, self.profile.name, siblings)
 
     def speeds(self) -> dict[int, dict[str, int]]:
         """Return CPU -> file of SPEED_FILES -> value; empty if the device reports neither."""

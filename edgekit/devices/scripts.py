@@ -61,6 +61,8 @@ FREE_GOVERNORS = """for file in /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scalin
 [ -w $file ] && grep -qw performance ${file%/*}/scaling_available_governors && read -r held < $file &&
 [ "$held" != performance ] && echo "$file $held"; done 2> /dev/null; true"""
 """Prints file and governor of each CPU whose clock is free, if this account may hold it."""
+SIBLINGS = "cd /sys/devices/system/cpu && grep . /dev/null cpu[0-9]*/topology/thread_siblings_list 2> /dev/null; true"
+"""Prints for each CPU the list of the CPUs of its core."""
 ALLOWED = """grep Cpus_allowed_list /proc/self/status && { cat /sys/devices/system/cpu/online 2> /dev/null || true; }"""
 """Prints the CPUs that a program may use, and below them those that are on. The kernel allows those that are off too."""
 GOVERNORS = "cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor 2> /dev/null | sort -u; true"

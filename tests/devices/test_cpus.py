@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.devices.cpus import allowed_cpus, clusters, cpu_features, parse_cpu_list, parse_speeds, timing_cpus
-from edgekit.devices.host import speeds
-from edgekit.devices.scripts import SPEEDS
+from edgekit.devices.cpus import (
+    allowed_cpus,
+    clusters,
+    cpu_features,
+    parse_cpu_list,
+    parse_siblings,
+    parse_speeds,
+    timing_cpus,
+)
+from edgekit.devices.host import CPUS, siblings, speeds
+from edgekit.devices.scripts import SIBLINGS, SPEEDS
 from edgekit.errors import EdgekitError, FailureKind
 
 CAPACITY, FREQUENCY = "cpu_capacity", "cpufreq/cpuinfo_max_freq"
@@ -103,6 +111,26 @@ def test_a_device_with_too_few_cores_is_no_device_for_the_protocol(threads, core
     with pytest.raises(EdgekitError) as error:
         timing_cpus(range(8), PHONE, threads, cores, "phone")
     assert (error.value.failure.kind, error.value.failure.message) == (FailureKind.unsupported_device, message)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "threads", "expected"),
+    [
+        ("adjacent", 1, (7,)),
+        ("adjacent", 2, (5, 7)),
+        ("adjacent", 4, (1, 3, 5, 7)),
+        ("adjacent", 5, (1, 3, 5, 6, 7)),
+        ("apart", 2, (6, 7)),
+    ],
+)
+def test_threads_share_a_core_only_if_there_are_too_few(pairs, threads, expected):
+    listed = {cpu: f"{cpu & ~1}-{cpu | 1}" if pairs == "adjacent" else f"{cpu % 4},{cpu % 4 + 4}" for cpu in range(8)}
+    assert timing_cpus(range(8), {}, threads, "fastest", "it", listed) == expected
+
+
+def test_the_cores_of_this_machine_are_read_alike_by_a_shell_and_by_python():
+    printed = subprocess.run(["sh", "-c", SIBLINGS], capture_output=True, text=True, check=True).stdout
+    assert parse_siblings(printed) == siblings(CPUS)
 
 
 def test_equal_cores_are_never_little():

@@ -98,7 +98,7 @@ def test_the_host_is_watched_at_least_once_a_second_and_off_the_timed_core():
     uptime, *watching = completed.stdout.splitlines()
     assert watching
     for allowed in watching:
-        assert set(json.loads(allowed)) == os.sched_getaffinity(0) - {cpu}
+        assert set(json.loads(allowed)) <= os.sched_getaffinity(0) - {cpu}
     moments = seen["uptime_s"]
     assert len(moments) >= 3
     assert median(late - early for early, late in pairwise(moments)) < 1  # a busy machine delays single looks
