@@ -76,10 +76,10 @@ def _judge(summary: Summary, samples: Sequence[Sequence[int]], marks: Sequence[M
         else:
             spread += f" at {summary.interval.confidence:.0%} confidence"
         seen = f", {found[0]}: {found[1]}" if found else ""
-        return Judgement(
-            verdict="preliminary",
-            evidence=f"{spread}{seen}; {MIN_SESSIONS} sessions are needed: --protocol 1t-big",
-        )
+        needed = f"{MIN_SESSIONS} sessions are needed: --protocol 1t-big"
+        if summary.windows:
+            needed = "its curve shows how the latency changes; for the latency itself, --protocol 1t-big"
+        return Judgement(verdict="preliminary", evidence=f"{spread}{seen}; {needed}")
     if found:
         name, evidence = found
         return Judgement.model_validate({"verdict": name, "evidence": f"{spread}, {evidence}; {NEXT_STEPS[name]}"})
