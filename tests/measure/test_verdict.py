@@ -20,7 +20,7 @@ def test_few_sessions_are_preliminary_however_alike():
     assert "94%" in judged.evidence  # what five sessions cover
 
 
-def test_a_sustained_measurement_is_not_told_that_its_one_session_is_a_fault():
+def test_the_one_session_of_a_sustained_measurement_is_no_fault():
     judged = judge(trace([5.0]).model_copy(update={"windows": [5.0, 5.1], "window_seconds": 60.0}))
     assert judged.verdict == "preliminary"
     assert "6 sessions are needed" not in judged.evidence
