@@ -33,8 +33,10 @@ def in_blocks(text):
 
 
 IN_BLOCKS = [*in_blocks(PAGES["README.md"]), *in_blocks(PAGES["docs/commands.md"])]
-SHOWN = [command for command in IN_BLOCKS if not command.startswith("edgekit device add")]
-"""The commands of the two pages, but for the one that needs an attached phone: tests/devices/test_discovery.py runs it."""
+OPEN_END = re.compile("device add|--until")
+SHOWN = [command for command in IN_BLOCKS if not OPEN_END.search(command)]
+"""The commands of the two pages, without those that need an attached phone (tests/devices/test_discovery.py runs them), or
+take as long as it takes (tests/test_several_recipes.py)."""
 HELP = re.findall(r"Example: (edgekit .*?)\n\n", PAGES["docs/cli.md"], re.DOTALL)
 EXAMPLES = [" ".join(command.split()) for command in HELP]
 PROSE = "".join(re.sub("```.*?```", "", text, flags=re.DOTALL) for text in PAGES.values())

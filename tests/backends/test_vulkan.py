@@ -20,7 +20,7 @@ from edgekit.evaluation.running import artifact_subject
 from edgekit.evaluation.shards import predictor
 from edgekit.pipeline.building import build_artifact
 from edgekit.pipeline.plan import Plan, default_targets
-from edgekit.pipeline.profiling import dump_operators
+from edgekit.pipeline.profiling import profile_operators
 from edgekit.recipe.loading import load_recipe
 from edgekit.target import KNOWN_TARGETS, Target
 
@@ -174,5 +174,5 @@ def test_edgekits_own_runner_never_times_it(recipe):
     with pytest.raises(ValueError, match="the runner for executorch times xnnpack, not vulkan"):
         stored_profile({"name": "phone", "kind": "android", "runs": ("executorch/vulkan",)})
     plan = Plan.of(recipe, ["vulkan"], photo_set())
-    with pytest.raises(UsageError, match="and none of executorch/vulkan/fp32"):
-        dump_operators(plan, phone, lambda line: None, None)
+    with pytest.raises(UsageError, match="on XNNPACK, not executorch/vulkan/fp32"):
+        profile_operators(plan, phone, lambda line: None)
