@@ -31,6 +31,8 @@ SLOWER = 0.05
 """How much longer the reference kernel takes than usual. On an idle virtual machine it stayed within 2 %."""
 CLOCK_FELL = 0.1
 """How far a clock falls below its usual value. Governors change clocks in smaller steps while a CPU is busy."""
+FEWEST_LOOKS = 4
+"""A session with fewer looks has no halves."""
 FEWEST = 3
 """With fewer sessions there is no usual value."""
 
@@ -113,10 +115,14 @@ def _too_hot(session: Environment, _: Usual) -> Iterator[tuple[Kind, str]]:
 
 
 def _clock_fell(session: Environment, normal: Usual) -> Iterator[tuple[Kind, str]]:
+    """Find a clock that is lower than in most sessions, or in the second half of this one. One low look is no fall."""
     for cpu, seen in while_timed(session, "clock_khz").items():
-        high = max(normal.clock_khz.get(cpu, 0.0), *seen)
-        if min(seen) < (1 - CLOCK_FELL) * high:
-            yield "throttled", f"the clock of CPU {cpu} fell from {high / 1e6:.2f} to {min(seen) / 1e6:.2f} GHz"
+        half = len(seen) // 2
+        before = [normal.clock_khz.get(cpu, 0.0)]
+        before += [float(np.median(seen[:half]))] if len(seen) >= FEWEST_LOOKS else []
+        high, low = max(before), float(np.median(seen[half:] if len(before) > 1 else seen))
+        if low < (1 - CLOCK_FELL) * high:
+            yield "throttled", f"the clock of CPU {cpu} fell from {high / 1e6:.2f} to {low / 1e6:.2f} GHz"
 
 
 RULES: Sequence[Callable[[Environment, Usual], Iterator[tuple[Kind, str]]]] = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def measure(
             parities[index] = compare_on_device(device, subjects[index], timings[index].ready, Path(folder))
             compare_frame(device, subjects[index], timings[index].ready, Path(folder))
 
-        recorder = Recorder(run.ledger, measurements, compare, session_came, failed)
+        recorder = Recorder(run.ledger, measurements, compare, session_came, failed, protocol.sessions)
         for index, timing in enumerate(timings):
             try:
                 subjects[index] = _subject(device, timing, protocol, Path(folder))
@@ -112,24 +113,39 @@ def measure(
         _repeat(turns, recorder, repeat_marked, run, remaining)  # before decisions, which are of what is kept
         if stopping:
             stopping.extend(turns, remaining, run.progress)
-        after, found = _state_after(device), {}
-        for index in list(turns.alive):
-            subject, ready = subjects[index], timings[index].ready
-            try:
-                found[index] = extra_passes(
-                    device, subject, ready, protocol, profile_operators, Path(folder), after.get("unknown", "")
-                )
-            except EdgekitError as error:
-                recorder.on_failure(index, error.failure)
-    # Blocks have numbers, but only those of one call of this function were the same blocks.
-    shared = min((one.id for one in measurements), default=0)
-    conditions = {**described, "before": before, "after": after, "shared_blocks": shared}
-    for index, timing in enumerate(timings):
-        if index not in recorder.gone:
-            facts = {**conditions, "parity_on_device": parities[index], **found[index]}
+        after = _state_after(device)
+        # Blocks have numbers, but only those of one call of this function were the same blocks.
+        shared = min((one.id for one in measurements), default=0)
+        conditions = {**described, "before": before, "after": after, "shared_blocks": shared}
+        for index, timing in enumerate(timings):
+            if index in recorder.gone:
+                continue
+            facts = {**conditions, "parity_on_device": parities[index]}
             if stopping:
                 facts["stopping"] = stopping.conditions(names[index])
-            recorder.finish(index, protocol, timing.target, timing.ready.artifact.manifest, facts)
+            if early := recorder.ended_early.get(index):
+                facts["ended_early"] = early.message
+                run.progress(f"{timing.name}: ends early: {early.message}")
+            lost = after.get("unknown", "") or facts.get("ended_early", "")
+            passes = partial(extra_passes, device, subjects[index], timing.ready, protocol, profile_operators)
+            _finish(index, timing, recorder, protocol, facts, partial(passes, Path(folder), lost))
+
+
+def _finish(
+    index: int,
+    timing: Timing,
+    recorder: Recorder,
+    protocol: Protocol,
+    facts: dict[str, Any],
+    passes: Callable[[], dict[str, Any]],
+) -> None:
+    """Find out what is beside the timing, and record a measurement; a pass may fail its cell."""
+    try:
+        facts |= passes()
+    except EdgekitError as error:
+        recorder.discard(index, error.failure)
+    else:
+        recorder.finish(index, protocol, timing.target, timing.ready.artifact.manifest, facts)
 
 
 def _subject(device: Device, timing: Timing, protocol: Protocol, folder: Path) -> Subject:

@@ -59,7 +59,8 @@ class Recorder:
     """Records the sessions of several measurements on one device. It is what interleaved subjects report to.
 
     `compare(index)` compares a subject's outputs; `session_came(index, block, session)` and `failed(index, failure)` are
-    called after the ledger has it.
+    called after the ledger has it. `planned` is the number of sessions in the protocol. What fails later, in a block that is
+    repeated or added, ends a measurement early (`ended_early`) and does not discard it.
     """
 
     ledger: Ledger
@@ -67,7 +68,9 @@ class Recorder:
     compare: Callable[[int], None]
     session_came: Callable[[int, int, Session], None]
     failed: Callable[[int, Failure], None]
+    planned: int
     gone: set[int] = field(default_factory=set)
+    ended_early: dict[int, Failure] = field(default_factory=dict)
 
     def check(self, index: int) -> None:
         """Compare a subject's outputs."""
@@ -79,7 +82,14 @@ class Recorder:
         self.session_came(index, block, session)
 
     def on_failure(self, index: int, failure: Failure) -> None:
-        """Leave a subject out."""
+        """Leave a subject out, unless it has all sessions of the protocol: then its measurement ends early."""
+        if len(self.measurements[index].sessions) >= self.planned:
+            self.ended_early[index] = failure
+        else:
+            self.discard(index, failure)
+
+    def discard(self, index: int, failure: Failure) -> None:
+        """Leave a subject out, whatever it has."""
         self.gone.add(index)
         self.failed(index, failure)
 

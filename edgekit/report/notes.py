@@ -208,6 +208,12 @@ def _curves(rows: Sequence[Row]) -> list[str]:
     return found
 
 
+def _ended_early(rows: Sequence[Row]) -> list[str]:
+    """Return why measurements have fewer blocks than were asked for beyond the protocol."""
+    found = [(row, (row.conditions or {}).get("ended_early")) for row in rows]
+    return [f"{row.name}: ended early, after the protocol's sessions: {why}" for row, why in found if why]
+
+
 def _parts(row: Row) -> tuple[str, str]:
     """Return the evidence, and the next step."""
     evidence, _, step = (row.evidence or "").partition("; ")
@@ -302,6 +308,7 @@ NOTED: tuple[tuple[Callable[[Sequence[Row]], list[str]], frozenset[str]], ...] =
     (_stopped, TIMED),
     (_marks, TIMED | {"result"}),
     (_curves, TIMED),
+    (_ended_early, TIMED),
     (_loads, frozenset({"cold_load_ms"})),
     (_energy, frozenset({"energy_mj"})),
     (_weights, frozenset()),

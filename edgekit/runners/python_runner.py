@@ -175,7 +175,10 @@ def number_in(path: str, name: str) -> Optional[int]:
 
 
 def quota_ns() -> Optional[int]:
-    """Return how long a CPU quota of the process's cgroup has stopped processes so far; None if it is not reported."""
+    """Return how long CPU quotas have stopped processes so far: of the process's cgroup and of all above it.
+
+    None if no group reports it.
+    """
     try:
         with open("/proc/self/cgroup") as file:
             groups = [line.rstrip("\n").split(":", 2)[1:] for line in file]
@@ -183,12 +186,23 @@ def quota_ns() -> Optional[int]:
         return None
     for controllers, group in groups:
         if not controllers:  # version 2
-            stopped = number_in("/sys/fs/cgroup" + group + "/cpu.stat", "throttled_usec")
+            stopped = stopped_in("/sys/fs/cgroup", group, "throttled_usec")
             if stopped is not None:
                 return stopped * 1000
         elif "cpu" in controllers.split(","):
-            return number_in("/sys/fs/cgroup/" + controllers + group + "/cpu.stat", "throttled_time")
+            return stopped_in("/sys/fs/cgroup/" + controllers, group, "throttled_time")
     return None
+
+
+def stopped_in(top: str, group: str, name: str) -> Optional[int]:
+    """Return the sum of a group's number and those of the groups above it; None if none has it."""
+    found = None
+    while True:
+        stopped = number_in(top + group.rstrip("/") + "/cpu.stat", name)
+        found = stopped if found is None else found + (stopped or 0)
+        if group in {"", "/"}:
+            return found
+        group = group.rpartition("/")[0]
 
 
 def drop_from_cache(path: str) -> None:

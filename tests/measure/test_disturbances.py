@@ -44,7 +44,13 @@ FOUND = {
     "a hypervisor": (watched(stolen={"7": [None, 0.2, 0.1, 0.0]}), "interfered", "the hypervisor gave 15% of CPU 7"),
     "heat": (watched(thermal_status=[0, 1, 2, 0]), "throttled", "its thermal status was 2"),
     "a clock that falls": (
-        watched(clock_khz={"7": [600_000, 2_800_000, 1_900_000, 600_000]}),
+        watched(
+            uptime_s=[99.0, 100.1, 100.3, 100.5, 100.7, 100.9, 101.4],
+            clock_khz={"7": [600_000, 2_800_000, 2_800_000, 2_700_000, 1_900_000, 1_900_000, 600_000]},
+            stolen={},
+            thermal_status=[0] * 7,
+            temperature_c={},
+        ),
         "throttled",
         "the clock of CPU 7 fell from 2.80 to 1.90 GHz",
     ),
@@ -78,6 +84,13 @@ def test_each_cause_is_found_in_its_session_and_named(cause):
         {"reference_ns": [2_000_000] * 4 + [9_000_000] + [2_050_000] * 5},  # one interrupt
         {"reference_ns": [1_000_000] * 10},  # faster than usual disturbs nothing
         watched(clock_khz={"7": [600_000, 2_700_000, 2_600_000, 600_000]}),
+        watched(  # a boost clock moves all the time
+            uptime_s=[99.0, 100.1, 100.3, 100.5, 100.7, 100.9, 101.4],
+            clock_khz={"7": [600_000, 2_800_000, 2_400_000, 2_750_000, 2_800_000, 2_450_000, 600_000]},
+            stolen={},
+            thermal_status=[0] * 7,
+            temperature_c={},
+        ),
         {"threads": 4, "cpu_ns": 500_000_000},  # how long four threads should work is unknown
         {"watch": {}},
         {"timed_uptime_ns": None},

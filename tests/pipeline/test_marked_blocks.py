@@ -59,7 +59,7 @@ class Quiet:
 
 @pytest.fixture
 def recorder():
-    return Recorder(Ledger(), [Recorded(1), Recorded(2)], print, lambda *_: None, lambda *_: None)
+    return Recorder(Ledger(), [Recorded(1), Recorded(2)], print, lambda *_: None, lambda *_: None, 6)
 
 
 def measured(recorder, disturbed, most):
@@ -93,5 +93,14 @@ def test_no_more_blocks_are_repeated_than_allowed_and_those_first_that_were_repe
 
 def test_without_the_option_nothing_is_repeated_and_a_failed_artifact_marks_nothing(recorder):
     assert measured(recorder, {1: 9}, 0)[0] == []
-    recorder.on_failure(0, None)
+    recorder.discard(0, None)
     assert recorder.marked_blocks() == []
+
+
+def test_a_failure_after_the_protocols_sessions_ends_a_measurement_and_discards_nothing(recorder):
+    measured(recorder, {}, 0)
+    recorder.on_failure(0, "lost")
+    assert (recorder.gone, recorder.ended_early) == (set(), {0: "lost"})
+    del recorder.measurements[1].sessions[5]
+    recorder.on_failure(1, "lost")
+    assert (recorder.gone, recorder.ended_early) == ({1}, {0: "lost"})

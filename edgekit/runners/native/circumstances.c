@@ -52,8 +52,24 @@ static bool lists(const char *names, const char *name) {
     return false;
 }
 
+/* The sum of the numbers after `name` in a group's cpu.stat and in those of the groups above it; -1 if none has it. */
+static int64_t stopped_in(const char *top, char *group, const char *name) {
+    char path[2304];
+    int64_t found = -1;
+    for (;;) {
+        snprintf(path, sizeof path, "%s%s/cpu.stat", top, strcmp(group, "/") ? group : "");
+        const int64_t stopped = number_in(path, name);
+        found = stopped < 0 ? found : stopped + (found < 0 ? 0 : found);
+        char *last = strrchr(group, '/');
+        if (!last || !strcmp(group, "/")) {
+            return found;
+        }
+        *last = '\0';
+    }
+}
+
 int64_t quota_ns(void) {
-    char line[1024], path[1152];
+    char line[1024], top[1152];
     int64_t found = -1;
     FILE *file = fopen("/proc/self/cgroup", "r");
     while (file && found < 0 && fgets(line, sizeof line, file)) { /* number:controllers:group */
@@ -64,12 +80,11 @@ int64_t quota_ns(void) {
         }
         *group++ = '\0';
         if (!*++controllers) { /* version 2 */
-            snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.stat", group);
-            const int64_t us = number_in(path, "throttled_usec");
+            const int64_t us = stopped_in("/sys/fs/cgroup", group, "throttled_usec");
             found = us < 0 ? -1 : us * MICROSECOND_NS;
         } else if (lists(controllers, "cpu")) {
-            snprintf(path, sizeof path, "/sys/fs/cgroup/%s%s/cpu.stat", controllers, group);
-            found = number_in(path, "throttled_time");
+            snprintf(top, sizeof top, "/sys/fs/cgroup/%s", controllers);
+            found = stopped_in(top, group, "throttled_time");
         }
     }
     if (file) {

@@ -9,7 +9,7 @@ enum { REFERENCE_RUNS = 5 };
 /* Time a fixed amount of arithmetic REFERENCE_RUNS times, in ns. It uses registers only, so it leaves the caches alone. */
 void time_reference(int64_t *ns);
 
-/* How long a CPU quota of the process's cgroup has stopped processes so far, in ns; -1 if the system does not report it. */
+/* How long CPU quotas have stopped processes so far, of the process's cgroup and of all above it, in ns; -1 if unknown. */
 int64_t quota_ns(void);
 
 /* How often another program has taken the CPU from this process so far. */
