@@ -78,6 +78,8 @@ def pack(plan: Plan, arch: str, protocol: Protocol, output: Path, seed: int | No
     if (protocol.threads, protocol.cores, protocol.scope) != (1, "big", "inference"):
         message = f"A pack times the inference by one thread on a large core, not as {protocol.name}."
         raise UsageError(message, "Choose 1t-big or quick.")
+    if plan.recipe.max_fallback_share is not None:
+        progress("warning: a pack profiles no operators, so max_fallback_share is not checked.")
     bundle = bundle_for(arch, progress)
     with in_use(), temporary_folder() as place:
         prepared, built = build_artifacts(plan, progress, cache_folder() / "logs" / "pack")
