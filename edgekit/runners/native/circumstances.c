@@ -73,7 +73,10 @@ int64_t quota_ns(void) {
     int64_t found = -1;
     FILE *file = fopen("/proc/self/cgroup", "r");
     while (file && found < 0 && fgets(line, sizeof line, file)) { /* number:controllers:group */
-        line[strcspn(line, "\n")] = '\0';
+        char *end = strchr(line, '\n');
+        if (end) {
+            *end = '\0';
+        }
         char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
         if (!group) {
             continue;

@@ -8,13 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHANNELS = 3, LEVELS = 256, BITS = 22 };
+enum { CHANNELS = 3, LEVELS = 256, SIZES = 10, NUMBERS = SIZES + 2 * CHANNELS };
+
+static const int64_t UNIT = 4194304, HALF = 2097152; /* of Pillow's fixed point: 22 bits, and what rounds it */
 
 /* How the pixels of one side come from those of the frame: each is a weighted sum of `most` or fewer neighbours. */
 struct side {
     int count, most;
     int *first, *neighbours;
-    int32_t *weights; /* fixed point with BITS bits, `most` of each pixel */
+    int32_t *weights; /* fixed point, `most` of each pixel */
 };
 
 struct frame {
@@ -52,7 +54,6 @@ static double filter(double x, bool bicubic) {
 static struct side resized(int from, int to, int start, int count, bool bicubic) {
     const double scale = (double)from / to, stretch = scale > 1 ? scale : 1, reach = (bicubic ? 2 : 1) * stretch;
     struct side side = {.count = count, .most = (int)ceil(reach) * 2 + 1};
-    double *weights = room_for((size_t)side.most, sizeof *weights);
     side.first = room_for((size_t)count, sizeof *side.first);
     side.neighbours = room_for((size_t)count, sizeof *side.neighbours);
     side.weights = room_for((size_t)count * (size_t)side.most, sizeof *side.weights);
@@ -60,36 +61,52 @@ static struct side resized(int from, int to, int start, int count, bool bicubic)
         const double centre = (start + i + 0.5) * scale;
         const int low = (int)(centre - reach + 0.5), high = (int)(centre + reach + 0.5);
         const int first = low > 0 ? low : 0, last = high < from ? high : from;
+        const int neighbours = last - first < side.most ? last - first : side.most;
+        int32_t *own = side.weights + (size_t)i * (size_t)side.most;
         double sum = 0;
-        for (int j = first; j < last; j++) {
-            weights[j - first] = filter((j - centre + 0.5) / stretch, bicubic);
-            sum += weights[j - first];
+        for (int j = 0; j < neighbours; j++) {
+            sum += filter((first + j - centre + 0.5) / stretch, bicubic);
         }
-        for (int j = 0; j < last - first; j++) {
-            const double weight = weights[j] / sum * (1 << BITS);
-            side.weights[i * side.most + j] = (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5);
+        for (int j = 0; j < neighbours; j++) {
+            const double weight = filter((first + j - centre + 0.5) / stretch, bicubic) / sum * (double)UNIT;
+            own[j] = (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5);
         }
         side.first[i] = first;
-        side.neighbours[i] = last - first;
+        side.neighbours[i] = neighbours;
     }
-    free(weights);
     return side;
 }
 
 static uint8_t level(int64_t sum) {
-    const int64_t value = sum >> BITS;
-    return (uint8_t)(value < 0 ? 0 : value >= LEVELS ? LEVELS - 1 : value);
+    const int64_t value = sum < 0 ? 0 : sum / UNIT;
+    return (uint8_t)(value < LEVELS ? value : LEVELS - 1);
+}
+
+/* Read NUMBERS numbers with commas between them. Sizes are far below a million. */
+static bool read_numbers(const char *text, double *numbers) {
+    for (int i = 0; i < NUMBERS; i++) {
+        char *end = NULL;
+        numbers[i] = strtod(text, &end);
+        if (end == text || *end != (i < NUMBERS - 1 ? ',' : '\0') || fabs(numbers[i]) > 1e6) {
+            return false;
+        }
+        text = end + 1;
+    }
+    return true;
 }
 
 struct frame *open_frame(const char *path, const char *plan) {
     struct frame *frame = room_for(1, sizeof *frame);
-    float mean[CHANNELS], std[CHANNELS];
-    const int found = sscanf(plan, "%d,%d,%d,%d,%d,%d,%d,%d,%d,%d,%f,%f,%f,%f,%f,%f", &frame->width, &frame->height,
-                             &frame->resized_width, &frame->resized_height, &frame->left, &frame->top, &frame->out_width,
-                             &frame->out_height, &frame->bicubic, &frame->channels_first, &mean[0], &mean[1], &mean[2],
-                             &std[0], &std[1], &std[2]);
-    if (found != 10 + 2 * CHANNELS || frame->width < 1 || frame->height < 1 || frame->left < 0 || frame->top < 0 ||
-        frame->out_width < 1 || frame->out_height < 1 || frame->left + frame->out_width > frame->resized_width ||
+    double numbers[NUMBERS];
+    int *const sizes[SIZES] = {&frame->width,     &frame->height, &frame->resized_width, &frame->resized_height,
+                               &frame->left,      &frame->top,    &frame->out_width,     &frame->out_height,
+                               &frame->bicubic,   &frame->channels_first};
+    const bool whole = read_numbers(plan, numbers);
+    for (int i = 0; whole && i < SIZES; i++) {
+        *sizes[i] = (int)numbers[i];
+    }
+    if (!whole || frame->width < 1 || frame->height < 1 || frame->left < 0 || frame->top < 0 || frame->out_width < 1 ||
+        frame->out_height < 1 || frame->left + frame->out_width > frame->resized_width ||
         frame->top + frame->out_height > frame->resized_height) {
         fail("--frame-plan %s is not understood", plan);
     }
@@ -109,7 +126,8 @@ struct frame *open_frame(const char *path, const char *plan) {
     fclose(file);
     for (int channel = 0; channel < CHANNELS; channel++) {
         for (int value = 0; value < LEVELS; value++) {
-            frame->levels[channel][value] = ((float)value / 255.0F - mean[channel]) / std[channel];
+            const float mean = (float)numbers[SIZES + channel], std = (float)numbers[SIZES + CHANNELS + channel];
+            frame->levels[channel][value] = ((float)value / 255.0F - mean) / std;
         }
     }
     return frame;
@@ -125,9 +143,9 @@ static void resize_across(struct frame *frame) {
         const uint8_t *from = frame->pixels + (size_t)(frame->first_row + row) * (size_t)frame->width * CHANNELS;
         uint8_t *to = frame->between + (size_t)row * (size_t)frame->out_width * CHANNELS;
         for (int x = 0; x < side->count; x++) {
-            const int32_t *weights = side->weights + x * side->most;
-            const uint8_t *pixel = from + side->first[x] * CHANNELS;
-            int64_t sums[CHANNELS] = {1 << (BITS - 1), 1 << (BITS - 1), 1 << (BITS - 1)};
+            const int32_t *weights = side->weights + (size_t)x * (size_t)side->most;
+            const uint8_t *pixel = from + (size_t)side->first[x] * CHANNELS;
+            int64_t sums[CHANNELS] = {HALF, HALF, HALF};
             for (int i = 0; i < side->neighbours[x]; i++, pixel += CHANNELS) {
                 for (int channel = 0; channel < CHANNELS; channel++) {
                     sums[channel] += (int64_t)pixel[channel] * weights[i];
@@ -144,10 +162,10 @@ static void resize_down(struct frame *frame) {
     const struct side *side = &frame->down;
     const size_t row = (size_t)frame->out_width * CHANNELS, plane = (size_t)frame->out_width * (size_t)frame->out_height;
     for (int y = 0; y < side->count; y++) {
-        const int32_t *weights = side->weights + y * side->most;
+        const int32_t *weights = side->weights + (size_t)y * (size_t)side->most;
         const uint8_t *from = frame->between + (size_t)(side->first[y] - frame->first_row) * row;
         for (size_t x = 0; x < row; x++) {
-            int64_t sum = 1 << (BITS - 1);
+            int64_t sum = HALF;
             for (int i = 0; i < side->neighbours[y]; i++) {
                 sum += (int64_t)from[(size_t)i * row + x] * weights[i];
             }

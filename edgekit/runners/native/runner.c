@@ -363,7 +363,9 @@ static void once(const struct work *work) {
     }
     model->run(model->session);
     if (work->frame) {
-        rewind(work->outputs);
+        if (fseek(work->outputs, 0, SEEK_SET)) {
+            fail("the outputs cannot be written to memory");
+        }
         model->write_outputs(model->session, work->outputs);
         fflush(work->outputs);
     }
@@ -481,7 +483,7 @@ static void tell_done(void) {
         field_integer("cpu_ns", facts.cpu_ns);
         field_integers("cpus_seen", facts.cpus, facts.cpu_count);
         field_known("threads_busy", facts.threads_busy);
-        field_integers("reference_ns", facts.reference_ns, 2 * REFERENCE_RUNS);
+        field_integers("reference_ns", facts.reference_ns, (size_t)2 * REFERENCE_RUNS);
         field_integer("preempted", facts.preempted);
         field_known("quota_ns", facts.quota_ns);
     }
