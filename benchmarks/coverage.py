@@ -41,8 +41,8 @@ RATIO = 1.03
 TRIALS = 2000
 MODELS = 4
 """How many models the geometric mean is of."""
-ERRORS = 3.5
-"""With so many standard errors, one of the 180 coverages is called wrong by chance in 12 runs."""
+ERRORS = 3.0
+"""An interval is named if it is off by more standard errors. Of 180 right ones, one is named by chance in every fourth run."""
 LEAST, MOST = 0.95, 0.98
 """An interval must cover at least so often, and more often than `MOST` only if it says so."""
 

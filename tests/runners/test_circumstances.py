@@ -73,8 +73,12 @@ def test_a_competing_program_shows_as_waiting_and_no_quota(time):
 
 @pytest.mark.timing
 def test_the_reference_kernel_takes_the_same_time_again(time):
-    fastest, second, *_ = sorted(float(np.median(time(*SHORT)["done"]["reference_ns"])) for _ in range(6))
-    assert second / fastest < 1 + SLOWER  # of six, because a virtual machine itself changes its speed
+    sessions = [time(*SHORT)["done"]["reference_ns"] for _ in range(6)]  # a virtual machine itself changes its speed
+    fastest, second, *_ = sorted(float(np.median(taken)) for taken in sessions)
+    assert second / fastest < 1 + SLOWER
+    assert (
+        min(np.median(taken) / min(taken) for taken in sessions) < 1 + SLOWER
+    )  # a kernel of varying work would not pass
 
 
 def test_several_cpus_are_those_that_the_threads_may_use(time):
