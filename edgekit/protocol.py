@@ -54,48 +54,29 @@ class OwnProtocol(Protocol):
     name: Name
 
 
+# One thread on one large core, batch 1, as the MobileNetV3 paper (section 6.1.2); LiteRT's warm-up.
+DEFAULT = Protocol(
+    name="1t-big",
+    description="one thread on one large core: the default",
+    sessions=6,
+    iterations=50,
+    min_seconds=1.0,
+    warmup_seconds=0.5,
+)
+
+
+def _like_default(name: str, description: str, **changes: int | str) -> Protocol:
+    return DEFAULT.model_copy(update={"name": name, "description": description, **changes})
+
+
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        # One thread on one large core, batch 1, as the MobileNetV3 paper (section 6.1.2); LiteRT's warm-up.
-        Protocol(
-            name="1t-big",
-            description="one thread on one large core: the default",
-            sessions=6,
-            iterations=50,
-            min_seconds=1.0,
-            warmup_seconds=0.5,
-        ),
-        *(
-            Protocol(
-                name=f"{threads}t",
-                description=f"{threads} threads on the {threads} fastest cores",
-                sessions=6,
-                iterations=50,
-                min_seconds=1.0,
-                warmup_seconds=0.5,
-                threads=threads,
-                cores="fastest",
-            )
-            for threads in (2, 4)
-        ),
-        Protocol(
-            name="1t-little",
-            description="one thread on one core of the slowest cluster",
-            sessions=6,
-            iterations=50,
-            min_seconds=1.0,
-            warmup_seconds=0.5,
-            cores="little",
-        ),
-        Protocol(
-            name="quick",
-            description="half of the sessions, so never more than preliminary",
-            sessions=3,
-            iterations=50,
-            min_seconds=1.0,
-            warmup_seconds=0.5,
-        ),
+        DEFAULT,
+        _like_default("2t", "2 threads on the 2 fastest cores", threads=2, cores="fastest"),
+        _like_default("4t", "4 threads on the 4 fastest cores", threads=4, cores="fastest"),
+        _like_default("1t-little", "one thread on one core of the slowest cluster", cores="little"),
+        _like_default("quick", "half of the sessions, so never more than preliminary", sessions=3),
         # MLPerf Mobile asks for 1024 queries and 60 s, and bounds p90 by early stopping. Six sessions share them.
         Protocol(
             name="publication",
